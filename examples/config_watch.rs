@@ -19,7 +19,7 @@ use std::time::Duration;
 use foundation::config::{ChangeNote, ConfigSection, ConfigSources, ExposeSecret, SecretString, SectionSubscription};
 use foundation::events::{EventKind, EventSubscription, SubscriptionSpec};
 use foundation::{Foundation, ShutdownReport};
-use foundation_examples::{Failure, Table, exit, heading, print_settings, shut_down};
+use foundation_examples::{BoxError, Table, exit, heading, print_settings, shut_down};
 use garde::Validate;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -58,7 +58,7 @@ async fn main() -> ExitCode {
     exit(run(std::env::args_os().nth(1).map(PathBuf::from)).await)
 }
 
-async fn run(file: Option<PathBuf>) -> Result<ShutdownReport, Failure> {
+async fn run(file: Option<PathBuf>) -> Result<ShutdownReport, BoxError> {
     match file {
         Some(file) => watch(&file).await,
         None => {
@@ -70,7 +70,7 @@ async fn run(file: Option<PathBuf>) -> Result<ShutdownReport, Failure> {
     }
 }
 
-async fn start(file: &Path) -> Result<Foundation, Failure> {
+async fn start(file: &Path) -> Result<Foundation, BoxError> {
     let sources =
         ConfigSources::new().section::<Http>()?.file(file).watch(QUIET).process_environment("config-watch")?;
     let foundation = Foundation::builder().config(sources).start().await?;
@@ -83,14 +83,14 @@ async fn start(file: &Path) -> Result<Foundation, Failure> {
 
 // ---- a file of the user's ----
 
-async fn watch(file: &Path) -> Result<ShutdownReport, Failure> {
+async fn watch(file: &Path) -> Result<ShutdownReport, BoxError> {
     let foundation = start(file).await?;
     let mut changes = foundation.config().subscribe_section::<Http>()?;
     let printing = async {
         while let Some(changed) = changes.next().await? {
             println!("  generation {} ({}): {:?}", changed.generation, changed.note, changed.new);
         }
-        Ok::<(), Failure>(())
+        Ok::<(), BoxError>(())
     };
     // The subscription ends with its namespace; the report comes after that.
     let stopped = foundation.run_until_signal();
@@ -101,13 +101,13 @@ async fn watch(file: &Path) -> Result<ShutdownReport, Failure> {
 
 // ---- a file of our own ----
 
-async fn edit_and_watch(file: &Path) -> Result<ShutdownReport, Failure> {
+async fn edit_and_watch(file: &Path) -> Result<ShutdownReport, BoxError> {
     let foundation = start(file).await?;
     let outcome = edit(&foundation, file).await;
     shut_down(&foundation, outcome).await
 }
 
-async fn edit(foundation: &Foundation, file: &Path) -> Result<(), Failure> {
+async fn edit(foundation: &Foundation, file: &Path) -> Result<(), BoxError> {
     let config = foundation.config();
     let mut changes = config.subscribe_section::<Http>()?;
     let mut refusals = foundation.events().subscribe(SubscriptionSpec::from_now().kind(REFUSED)).await?;
@@ -147,7 +147,7 @@ async fn edit(foundation: &Foundation, file: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn show(changes: &mut SectionSubscription<Http>) -> Result<(), Failure> {
+async fn show(changes: &mut SectionSubscription<Http>) -> Result<(), BoxError> {
     let changed = timeout(LIMIT, changes.next()).await??.ok_or("the configuration has ended")?;
     println!("  before: {:?}", changed.old);
     println!("  after:  {:?}", changed.new);
@@ -155,13 +155,13 @@ async fn show(changes: &mut SectionSubscription<Http>) -> Result<(), Failure> {
 }
 
 /// The reason of the next refusal, as soon as it is recorded; content that is read twice is refused once.
-async fn refusal(refusals: &mut EventSubscription) -> Result<String, Failure> {
+async fn refusal(refusals: &mut EventSubscription) -> Result<String, BoxError> {
     let event = timeout(LIMIT, refusals.next()).await??.ok_or("the events have ended")?;
     Ok(event.payload["reason"].as_str().ok_or("a refusal has a reason")?.to_owned())
 }
 
 /// As many editors do it: a new file replaces the old one, so that no reader sees half of it.
-fn save(file: &Path, text: &str) -> Result<(), Failure> {
+fn save(file: &Path, text: &str) -> Result<(), BoxError> {
     let new = file.with_extension("new");
     std::fs::write(&new, text)?;
     Ok(std::fs::rename(&new, file)?)

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use foundation::events::{Event, EventId, EventKind, EventStorage, Order, Query, SubscriptionName, SubscriptionSpec};
 use foundation::{EventStore, Foundation, NewEvent, ShutdownReport};
-use foundation_examples::{Failure, Table, exit, heading, shut_down};
+use foundation_examples::{BoxError, Table, exit, heading, shut_down};
 use serde_json::json;
 use tokio::fs::File;
 use tokio::io::{AsyncBufReadExt, BufReader, BufWriter};
@@ -57,7 +57,7 @@ async fn main() -> ExitCode {
     exit(run(env::args_os().skip(1).collect()).await)
 }
 
-async fn run(arguments: Vec<OsString>) -> Result<ShutdownReport, Failure> {
+async fn run(arguments: Vec<OsString>) -> Result<ShutdownReport, BoxError> {
     match arguments.as_slice() {
         [] => crash_and_go_on(tempfile::tempdir()?.path()).await,
         [flag, directory] if flag == RECORD => record(Path::new(directory)).await,
@@ -67,13 +67,13 @@ async fn run(arguments: Vec<OsString>) -> Result<ShutdownReport, Failure> {
 }
 
 /// A store that is its namespace's own, in `production.db`.
-async fn start(directory: &Path) -> Result<Foundation, Failure> {
+async fn start(directory: &Path) -> Result<Foundation, BoxError> {
     Ok(Foundation::builder().events(EventStorage::sqlite(directory)).start().await?)
 }
 
 // ---- the events ----
 
-async fn place(events: &EventStore, customer: u32, number: u32) -> Result<Arc<Event>, Failure> {
+async fn place(events: &EventStore, customer: u32, number: u32) -> Result<Arc<Event>, BoxError> {
     let order = NewEvent::of(PLACED).source("shop").payload(json!({ "customer": customer, "number": number }))?;
     let id = events.append(order).await?;
     get(events, id).await
@@ -85,7 +85,7 @@ async fn fulfil(
     events: &EventStore,
     order: &Event,
     mut said: impl FnMut(&Event) -> io::Result<()>,
-) -> Result<(), Failure> {
+) -> Result<(), BoxError> {
     // Both or neither.
     let both = vec![step(PAID, "bank", order), step(CONFIRMED, "shop", order)];
     let [paid, confirmed] = events.append_batch(both).await?[..] else { return Err("two events have two ids".into()) };
@@ -108,14 +108,14 @@ fn step(kind: EventKind, by: &str, cause: &Event) -> NewEvent {
     NewEvent::of(kind).child_of(cause).source(by).idempotency_key(key)
 }
 
-async fn get(events: &EventStore, id: EventId) -> Result<Arc<Event>, Failure> {
+async fn get(events: &EventStore, id: EventId) -> Result<Arc<Event>, BoxError> {
     Ok(events.get(id).await?.ok_or_else(|| format!("event {id} is gone"))?)
 }
 
 // ---- the child ----
 
 /// Takes orders until it is killed.
-async fn record(directory: &Path) -> Result<ShutdownReport, Failure> {
+async fn record(directory: &Path) -> Result<ShutdownReport, BoxError> {
     let foundation = start(directory).await?;
     let mut tasks = JoinSet::new();
     for customer in 1..=CUSTOMERS {
@@ -129,7 +129,7 @@ async fn record(directory: &Path) -> Result<ShutdownReport, Failure> {
     Ok(foundation.shutdown().await)
 }
 
-async fn take_orders(events: EventStore, customer: u32) -> Result<(), Failure> {
+async fn take_orders(events: EventStore, customer: u32) -> Result<(), BoxError> {
     for number in 1..=ORDERS {
         let order = place(&events, customer, number).await?;
         acknowledged(&order)?;
@@ -139,7 +139,7 @@ async fn take_orders(events: EventStore, customer: u32) -> Result<(), Failure> {
 }
 
 /// Follows the events, and has the store remember each tenth one as the last one that is booked.
-async fn keep_books(events: EventStore) -> Result<(), Failure> {
+async fn keep_books(events: EventStore) -> Result<(), BoxError> {
     let mut orders = events.subscribe_durable(BOOKS, SubscriptionSpec::from_beginning().kinds(OF_ORDERS)).await?;
     while let Some(event) = orders.next().await? {
         if event.id.get() % 10 == 0 {
@@ -169,7 +169,7 @@ struct Said {
 }
 
 impl Said {
-    fn hear(&mut self, line: &str) -> Result<(), Failure> {
+    fn hear(&mut self, line: &str) -> Result<(), BoxError> {
         let unheard = || format!("the child said {line:?}, which means nothing");
         let [what, id, kind] = line.split(' ').collect::<Vec<_>>()[..] else { return Err(unheard().into()) };
         let id = EventId::new(id.parse()?).ok_or_else(unheard)?;
@@ -182,7 +182,7 @@ impl Said {
     }
 }
 
-async fn crash_and_go_on(directory: &Path) -> Result<ShutdownReport, Failure> {
+async fn crash_and_go_on(directory: &Path) -> Result<ShutdownReport, BoxError> {
     let earlier = look_into(directory).await?;
     let said = record_and_kill(directory).await?;
 
@@ -193,7 +193,7 @@ async fn crash_and_go_on(directory: &Path) -> Result<ShutdownReport, Failure> {
 }
 
 /// The last event of earlier runs. An unusable directory is noticed here, before anything is begun.
-async fn look_into(directory: &Path) -> Result<Option<EventId>, Failure> {
+async fn look_into(directory: &Path) -> Result<Option<EventId>, BoxError> {
     let foundation = start(directory).await?;
     let last = foundation.events().position();
     foundation.shutdown().await;
@@ -206,7 +206,7 @@ async fn look_into(directory: &Path) -> Result<Option<EventId>, Failure> {
     Ok(last)
 }
 
-async fn record_and_kill(directory: &Path) -> Result<Said, Failure> {
+async fn record_and_kill(directory: &Path) -> Result<Said, BoxError> {
     heading("Another process records, and is killed in the middle of it");
     let mut command = Command::new(env::current_exe()?);
     command.arg(RECORD).arg(directory).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
@@ -232,7 +232,7 @@ fn up_to(id: Option<EventId>) -> impl Display {
     id.map_or_else(|| "nothing".to_owned(), |id| format!("up to event {id}"))
 }
 
-async fn go_on(foundation: &Foundation, to: &Path, earlier: Option<EventId>, said: &Said) -> Result<(), Failure> {
+async fn go_on(foundation: &Foundation, to: &Path, earlier: Option<EventId>, said: &Said) -> Result<(), BoxError> {
     let events = foundation.events();
     compare(events, earlier, said).await?;
     finish_orders(events).await?;
@@ -241,7 +241,7 @@ async fn go_on(foundation: &Foundation, to: &Path, earlier: Option<EventId>, sai
 }
 
 /// Compares the events that were acknowledged to the child with the recorded ones.
-async fn compare(events: &EventStore, earlier: Option<EventId>, said: &Said) -> Result<(), Failure> {
+async fn compare(events: &EventStore, earlier: Option<EventId>, said: &Said) -> Result<(), BoxError> {
     let new = earlier.map_or(Query::new(), |id| Query::new().after(id));
     let recorded = events.query(new.kinds(OF_ORDERS)).await?;
     let recorded: BTreeMap<_, _> = recorded.iter().map(|event| (event.id, event.kind.clone())).collect();
@@ -258,7 +258,7 @@ async fn compare(events: &EventStore, earlier: Option<EventId>, said: &Said) -> 
 }
 
 /// Finishes all unfinished orders, which the events show.
-async fn finish_orders(events: &EventStore) -> Result<(), Failure> {
+async fn finish_orders(events: &EventStore) -> Result<(), BoxError> {
     let placed = events.query(Query::new().kind(PLACED)).await?;
     let sent: HashSet<_> = events.query(Query::new().kind(SENT)).await?.iter().map(|it| it.correlation_id).collect();
     let (done, open): (Vec<_>, Vec<_>) = placed.iter().partition(|order| sent.contains(&order.correlation_id));
@@ -290,13 +290,13 @@ async fn finish_orders(events: &EventStore) -> Result<(), Failure> {
 }
 
 /// The tree whose root is the order.
-async fn drawn(events: &EventStore, order: &Event) -> Result<String, Failure> {
+async fn drawn(events: &EventStore, order: &Event) -> Result<String, BoxError> {
     let chain = events.chain(order.id).await?.ok_or("the order is gone")?;
     Ok(format!("  {}\n", chain.to_string().replace('\n', "\n  ")))
 }
 
 /// Continues the child's subscription, whose consumer died with it.
-async fn read_on(events: &EventStore, said: &Said) -> Result<(), Failure> {
+async fn read_on(events: &EventStore, said: &Said) -> Result<(), BoxError> {
     heading("A reader continues where it left off");
     let spec = SubscriptionSpec::from_beginning().kinds(OF_ORDERS);
     let mut orders = events.subscribe_durable(BOOKS, spec).await?;
@@ -320,7 +320,7 @@ async fn read_on(events: &EventStore, said: &Said) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn export(events: &EventStore, path: &Path) -> Result<(), Failure> {
+async fn export(events: &EventStore, path: &Path) -> Result<(), BoxError> {
     heading("All of it as JSON Lines, each with a checksum");
     let file = File::create(path).await.map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
     let count = events.export(Query::new(), BufWriter::new(file), |_| ()).await?;

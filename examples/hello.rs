@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use foundation::{Foundation, ServiceKey, ShutdownReport, answer, local_message};
-use foundation_examples::Failure;
+use foundation_examples::BoxError;
 
 const GREETER: ServiceKey<Greet> = ServiceKey::from_static("greeter");
 
@@ -38,7 +38,7 @@ impl Actor for Greeter {
 }
 
 #[tokio::main]
-async fn main() -> Result<ShutdownReport, Failure> {
+async fn main() -> Result<ShutdownReport, BoxError> {
     let builder = Foundation::builder().child(|services| services.child_spec(&GREETER, || (Greeter, ())));
     let foundation = builder.start().await?;
     let greeter = foundation.production().via(&GREETER);

@@ -16,7 +16,7 @@ use foundation::events::Query;
 use foundation::names::CleanupReport;
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use foundation::{Foundation, ServiceKey, Services, ShutdownReport, TestNamespace, local_message};
-use foundation_examples::{Failure, Table, exit, heading};
+use foundation_examples::{BoxError, Table, exit, heading};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -35,7 +35,7 @@ async fn main() -> ExitCode {
     exit(run().await)
 }
 
-async fn run() -> Result<ShutdownReport, Failure> {
+async fn run() -> Result<ShutdownReport, BoxError> {
     let sources = ConfigSources::new().defaults(json!({ "greeting": { "number": 0 } }))?.updatable(SETTING)?;
     let foundation = Foundation::builder().config(sources).start().await?;
     let mut phases = Phases::begin();
@@ -101,30 +101,31 @@ impl Actor for Greeter {
 /// A namespace with its number.
 type Numbered = (usize, TestNamespace);
 
-async fn open(foundation: &Foundation) -> Result<Vec<Numbered>, Failure> {
+async fn open(foundation: &Foundation) -> Result<Vec<Numbered>, BoxError> {
     let mut opening = JoinSet::new();
     for number in 1..=NAMESPACES {
         let foundation = foundation.clone();
-        opening.spawn(async move { Ok::<_, Failure>((number, foundation.test_namespace().await?)) });
+        opening.spawn(async move { Ok::<_, BoxError>((number, foundation.test_namespace().await?)) });
     }
     all(opening).await
 }
 
-async fn set_up((number, namespace): Numbered) -> Result<Numbered, Failure> {
-    namespace.spawn(&GREETER, Greeter, Services::clone(&namespace)).await?;
+async fn set_up((number, namespace): Numbered) -> Result<Numbered, BoxError> {
+    let services = namespace.services();
+    services.spawn(&GREETER, Greeter, services.clone()).await?;
     namespace.config().update(SETTING, number).await?;
     Ok((number, namespace))
 }
 
 /// The assertions of a test: everything here belongs to this namespace.
-async fn look_around((number, namespace): Numbered) -> Result<Numbered, Failure> {
-    let greeting = namespace.via(&GREETER).call(GreeterMsg::Greet, LIMIT).await?;
+async fn look_around((number, namespace): Numbered) -> Result<Numbered, BoxError> {
+    let greeting = namespace.services().via(&GREETER).call(GreeterMsg::Greet, LIMIT).await?;
     expect("the greeter's answer", greeting, format!("hello from number {number}"))?;
     expect("the setting", namespace.config().get(SETTING)?, number)?;
 
     let events = namespace.events().query(Query::new()).await?;
     let recorded: Vec<_> = events.iter().map(|event| (event.namespace.clone(), event.payload["new"].clone())).collect();
-    expect("the events", recorded, vec![(namespace.namespace().to_string(), json!(number))])?;
+    expect("the events", recorded, vec![(namespace.services().namespace().to_string(), json!(number))])?;
 
     let updates = namespace.telemetry().snapshot().counter("config.updates");
     expect("the counted updates", updates, Some(1))?;
@@ -132,38 +133,38 @@ async fn look_around((number, namespace): Numbered) -> Result<Numbered, Failure>
 }
 
 /// Production ran all the time, and has not changed.
-async fn check_production(foundation: &Foundation) -> Result<(), Failure> {
+async fn check_production(foundation: &Foundation) -> Result<(), BoxError> {
     let production = foundation.production();
     expect("production's setting", foundation.config().get(SETTING)?, 0)?;
     expect("production's events", foundation.events().query(Query::new()).await?.len(), 0)?;
-    expect("a greeter in production", production.is_registered(&GREETER), false)?;
+    expect("a greeter in production", production.registry().is_registered(&GREETER), false)?;
     println!("\nEach found its own setting, its own event and its own counter, and no other.");
     println!("Production, in the same process: {SETTING} is 0, no events, no greeter.");
     Ok(())
 }
 
-async fn clean_up(namespaces: Vec<Numbered>) -> Result<Vec<CleanupReport>, Failure> {
+async fn clean_up(namespaces: Vec<Numbered>) -> Result<Vec<CleanupReport>, BoxError> {
     let mut cleaning = JoinSet::new();
     for (_, namespace) in namespaces {
-        cleaning.spawn(async move { Ok::<_, Failure>(namespace.cleanup().await?) });
+        cleaning.spawn(async move { Ok::<_, BoxError>(namespace.cleanup().await?) });
     }
     all(cleaning).await
 }
 
-fn expect<T: PartialEq + std::fmt::Debug>(what: &str, found: T, wanted: T) -> Result<(), Failure> {
+fn expect<T: PartialEq + std::fmt::Debug>(what: &str, found: T, wanted: T) -> Result<(), BoxError> {
     if found == wanted { Ok(()) } else { Err(format!("{what}: wanted {wanted:?}, found {found:?}").into()) }
 }
 
 /// Does the same in each namespace, all at once.
-async fn each<F>(namespaces: Vec<Numbered>, work: fn(Numbered) -> F) -> Result<Vec<Numbered>, Failure>
+async fn each<F>(namespaces: Vec<Numbered>, work: fn(Numbered) -> F) -> Result<Vec<Numbered>, BoxError>
 where
-    F: Future<Output = Result<Numbered, Failure>> + Send + 'static,
+    F: Future<Output = Result<Numbered, BoxError>> + Send + 'static,
 {
     all(namespaces.into_iter().map(work).collect()).await
 }
 
 /// The results of all tasks, or the first failure.
-async fn all<T: 'static>(mut tasks: JoinSet<Result<T, Failure>>) -> Result<Vec<T>, Failure> {
+async fn all<T: 'static>(mut tasks: JoinSet<Result<T, BoxError>>) -> Result<Vec<T>, BoxError> {
     let mut results = Vec::with_capacity(tasks.len());
     while let Some(finished) = tasks.join_next().await {
         results.push(finished??);
@@ -173,17 +174,17 @@ async fn all<T: 'static>(mut tasks: JoinSet<Result<T, Failure>>) -> Result<Vec<T
 
 // ---- output ----
 
-async fn show_some(namespaces: &[Numbered]) -> Result<(), Failure> {
+async fn show_some(namespaces: &[Numbered]) -> Result<(), BoxError> {
     let mut shown: Vec<_> = namespaces.iter().filter(|(number, _)| [1, 2, NAMESPACES].contains(number)).collect();
     shown.sort_by_key(|(number, _)| *number);
     let mut table = Table::new(["namespace", "greeter", "says"]);
     for (_, namespace) in shown {
-        let actor = namespace.lookup(&GREETER)?.get_id();
-        let greeting = namespace.via(&GREETER).call(GreeterMsg::Greet, LIMIT).await?;
-        table.row([&namespace.namespace(), &actor, &greeting]);
+        let actor = namespace.services().lookup(&GREETER)?.get_id();
+        let greeting = namespace.services().via(&GREETER).call(GreeterMsg::Greet, LIMIT).await?;
+        table.row([&namespace.services().namespace(), &actor, &greeting]);
     }
     print!("{table}");
-    let names = namespaces.first().map(|(_, namespace)| namespace.list_services()).unwrap_or_default();
+    let names = namespaces.first().map(|(_, namespace)| namespace.registry().list_services()).unwrap_or_default();
     let names: Vec<_> = names.iter().map(|name| name.as_str()).collect();
     println!("\nThe names are the same everywhere: {}.", names.join(", "));
     Ok(())

@@ -14,11 +14,11 @@ use tokio::fs::File;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// The error of an example: any error.
-pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The end of an example: the exit code of its shutdown, which is 1 after a collapse, or 1 with what went wrong on
 /// stderr.
-pub fn exit(outcome: Result<impl Termination, Failure>) -> ExitCode {
+pub fn exit(outcome: Result<impl Termination, BoxError>) -> ExitCode {
     match outcome {
         Ok(end) => end.report(),
         Err(failure) => {
@@ -97,7 +97,7 @@ pub fn print_settings(config: &ConfigServer) {
 ///
 /// # Errors
 /// The failure of the outcome.
-pub async fn shut_down(foundation: &Foundation, outcome: Result<(), Failure>) -> Result<ShutdownReport, Failure> {
+pub async fn shut_down(foundation: &Foundation, outcome: Result<(), BoxError>) -> Result<ShutdownReport, BoxError> {
     heading("Shutting down: the last started stops first");
     let report = foundation.shutdown().await;
     println!("{report}");
@@ -116,7 +116,7 @@ impl Lines {
     ///
     /// # Errors
     /// What the operating system says, with the path.
-    pub async fn open(path: &Path) -> Result<Self, Failure> {
+    pub async fn open(path: &Path) -> Result<Self, BoxError> {
         let mut reader = BufReader::new(File::open(path).await.map_err(|error| unreadable(path, error))?);
         // A folder can be opened, but not read.
         reader.fill_buf().await.map_err(|error| unreadable(path, error))?;
@@ -128,7 +128,7 @@ impl Lines {
     ///
     /// # Errors
     /// What the operating system says, with the path.
-    pub async fn next(&mut self) -> Result<Option<String>, Failure> {
+    pub async fn next(&mut self) -> Result<Option<String>, BoxError> {
         let mut bytes = Vec::new();
         let read = self.reader.read_until(b'\n', &mut bytes).await;
         if read.map_err(|error| unreadable(&self.path, error))? == 0 {
@@ -150,7 +150,7 @@ impl Lines {
     }
 }
 
-fn unreadable(path: &Path, error: std::io::Error) -> Failure {
+fn unreadable(path: &Path, error: std::io::Error) -> BoxError {
     format!("{} cannot be read: {error}", path.display()).into()
 }
 

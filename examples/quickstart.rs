@@ -22,7 +22,7 @@ use foundation::config::ConfigSources;
 use foundation::events::{EventKind, EventStorage, SubscriptionSpec};
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use foundation::{Foundation, NewEvent, ServiceKey, Services, ShutdownReport, Via, answer, local_message};
-use foundation_examples::{Failure, Lines, Table, exit, heading, in_workspace, print_settings, shut_down};
+use foundation_examples::{BoxError, Lines, Table, exit, heading, in_workspace, print_settings, shut_down};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -43,7 +43,7 @@ async fn main() -> ExitCode {
     exit(run(std::env::args_os().skip(1).collect()).await)
 }
 
-async fn run(arguments: Vec<OsString>) -> Result<ShutdownReport, Failure> {
+async fn run(arguments: Vec<OsString>) -> Result<ShutdownReport, BoxError> {
     let temporary = tempfile::tempdir()?;
     let (path, directory) = match arguments.as_slice() {
         [] => (in_workspace("README.md"), temporary.path()),
@@ -59,7 +59,7 @@ async fn run(arguments: Vec<OsString>) -> Result<ShutdownReport, Failure> {
 }
 
 /// Loads the settings and starts the foundation, with the ledger and the word count as its application, in this order.
-async fn start(directory: &Path) -> Result<Foundation, Failure> {
+async fn start(directory: &Path) -> Result<Foundation, BoxError> {
     let settings = ConfigSources::new().file(in_workspace("examples/quickstart.toml"));
     let settings = settings.process_environment("quickstart")?.updatable(MIN_LETTERS)?;
     let builder = Foundation::builder().config(settings).events(EventStorage::sqlite(directory));
@@ -170,7 +170,7 @@ impl Actor for WordCount {
     }
 }
 
-async fn count_words(foundation: &Foundation, mut lines: Lines) -> Result<(), Failure> {
+async fn count_words(foundation: &Foundation, mut lines: Lines) -> Result<(), BoxError> {
     let top_words = foundation.config().get("counting.top_words")?;
     // The handle is made once, before the first line, and used to the end.
     let service = foundation.production().via(&WORD_COUNT);
@@ -190,7 +190,7 @@ async fn count_words(foundation: &Foundation, mut lines: Lines) -> Result<(), Fa
 }
 
 /// Sends this many lines, or all that are left, each when the one before it is counted.
-async fn feed(service: &Via<Work>, lines: &mut Lines, many: u64) -> Result<(), Failure> {
+async fn feed(service: &Via<Work>, lines: &mut Lines, many: u64) -> Result<(), BoxError> {
     for _ in 0..many {
         let Some(line) = lines.next().await? else { break };
         let counted = service.call(|reply| Work::Line(line, reply), LIMIT).await;
@@ -201,7 +201,7 @@ async fn feed(service: &Via<Work>, lines: &mut Lines, many: u64) -> Result<(), F
 }
 
 /// Changes a setting, and returns when the service has taken it up.
-async fn count_long_words(foundation: &Foundation) -> Result<(), Failure> {
+async fn count_long_words(foundation: &Foundation) -> Result<(), BoxError> {
     let mut taken_up = foundation.events().subscribe(SubscriptionSpec::from_now().kind(TAKEN_UP)).await?;
     let changed = foundation.config().update(MIN_LETTERS, 6).await?;
     let (old, new) = (&changed.change.old, &changed.change.new);
@@ -215,7 +215,7 @@ async fn count_long_words(foundation: &Foundation) -> Result<(), Failure> {
 }
 
 /// Shows the result, which is recorded as an event, and the operator's view.
-async fn show(foundation: &Foundation, lines: u64, top_words: usize) -> Result<(), Failure> {
+async fn show(foundation: &Foundation, lines: u64, top_words: usize) -> Result<(), BoxError> {
     heading("The result");
     let tally = foundation.production().via(&LEDGER).call(LedgerMsg::Report, LIMIT).await?;
     let total: u64 = tally.values().sum();

@@ -16,7 +16,7 @@ use foundation::supervision::{
     ChildError, ChildEvent, Report, Reporter, RestartCause, RestartIntensity, SupervisorSpec, Tree,
 };
 use foundation::{ChildSpec, Restart, Strategy, Supervisor, local_message};
-use foundation_examples::{Failure, Table, exit, heading};
+use foundation_examples::{BoxError, Table, exit, heading};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -54,7 +54,7 @@ async fn main() -> ExitCode {
     exit(run().await)
 }
 
-async fn run() -> Result<(), Failure> {
+async fn run() -> Result<(), BoxError> {
     let (sender, reports) = mpsc::unbounded_channel();
     let bakery = Supervisor::start("bakery", bakery(sender)).await?;
     let mut script = Script { bakery, reports, seen: HashSet::new() };
@@ -138,7 +138,7 @@ enum End {
 }
 
 impl Script {
-    async fn strategies(&mut self) -> Result<(), Failure> {
+    async fn strategies(&mut self) -> Result<(), BoxError> {
         heading("One-for-one: till_1 is killed");
         self.end("counter", "till_1", End::Kill).await?;
         self.until("till_1", is_start).await?;
@@ -155,7 +155,7 @@ impl Script {
         self.show("Restarted were the child that ended and those started after it; the orders live on.").await
     }
 
-    async fn restart_rules(&mut self) -> Result<(), Failure> {
+    async fn restart_rules(&mut self) -> Result<(), BoxError> {
         heading("Transient: the van has finished its work");
         self.end("delivery", "van", End::Finish).await?;
         self.until("van", is_final).await?;
@@ -169,7 +169,7 @@ impl Script {
         self.show("A temporary child is never started again, however it ended: it is forgotten.").await
     }
 
-    async fn giving_up(&mut self) -> Result<(), Failure> {
+    async fn giving_up(&mut self) -> Result<(), BoxError> {
         heading(format!("Restart intensity: till_2 is killed until the counter has enough ({INTENSITY})"));
         // One restart has been counted already: till_1's.
         for _ in 1..INTENSITY.max_restarts {
@@ -205,7 +205,7 @@ impl Script {
     }
 
     /// Ends a worker.
-    async fn end(&self, department: &str, worker: &str, end: End) -> Result<(), Failure> {
+    async fn end(&self, department: &str, worker: &str, end: End) -> Result<(), BoxError> {
         let absent = || format!("{worker} is not running");
         let actor = self.department(department).await?.child(worker).await?.ok_or_else(absent)?;
         match end {
@@ -217,12 +217,12 @@ impl Script {
     }
 
     /// A handle on a department as it is now: each incarnation of a supervisor has its own.
-    async fn department(&self, id: &str) -> Result<Supervisor, Failure> {
+    async fn department(&self, id: &str) -> Result<Supervisor, BoxError> {
         Ok(self.bakery.supervisor(id).await?.ok_or_else(|| format!("{id} is not running"))?)
     }
 
     /// Prints the reports up to the one that is waited for.
-    async fn until(&mut self, child: &str, wanted: fn(&ChildEvent) -> bool) -> Result<(), Failure> {
+    async fn until(&mut self, child: &str, wanted: fn(&ChildEvent) -> bool) -> Result<(), BoxError> {
         loop {
             let next = timeout(Duration::from_secs(10), self.reports.recv()).await;
             let report = next?.ok_or("no supervisor is left to report")?;
@@ -241,7 +241,7 @@ impl Script {
     }
 
     /// Returns when a child that has ended is gone too. That is when a request to stop it is answered.
-    async fn wait_until_gone(&self, department: &str, worker: &str) -> Result<(), Failure> {
+    async fn wait_until_gone(&self, department: &str, worker: &str) -> Result<(), BoxError> {
         match self.department(department).await?.terminate_child(worker).await {
             // It is forgotten, so it is gone.
             Err(ChildError::NotFound { .. }) => Ok(()),
@@ -251,19 +251,19 @@ impl Script {
 
     // ---- showing ----
 
-    async fn began(&mut self) -> Result<(), Failure> {
+    async fn began(&mut self) -> Result<(), BoxError> {
         while self.reports.try_recv().is_ok() {}
         self.print_tree().await
     }
 
-    async fn show(&mut self, rule: &str) -> Result<(), Failure> {
+    async fn show(&mut self, rule: &str) -> Result<(), BoxError> {
         println!();
         self.print_tree().await?;
         println!("\n=> {rule}");
         Ok(())
     }
 
-    async fn print_tree(&mut self) -> Result<(), Failure> {
+    async fn print_tree(&mut self) -> Result<(), BoxError> {
         let tree = self.bakery.tree().await;
         let mut table = Table::new([&*label(&tree), "actor", "restart rule", "restarts", ""]);
         let first = self.seen.is_empty();

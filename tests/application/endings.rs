@@ -26,7 +26,7 @@ fn collapsing() -> FoundationBuilder {
 
 /// Kills a service repeatedly until its namespace gives up, or the whole foundation, if that is production's.
 async fn collapse(foundation: &Foundation, services: &Services, name: &ServiceName) {
-    while !services.has_ended() {
+    while !services.registry().has_ended() {
         if let Some(actor) = actor(foundation, services, name) {
             drop(actor.kill_and_wait(None).await);
         }
@@ -59,7 +59,7 @@ async fn subscriptions_end_when_their_namespace_collapses() {
         assert_eq!(foundation.registry().namespaces(), [Namespace::Production]);
         let again = foundation.namespace(services.namespace()).await.unwrap();
         again.events().append(NewEvent::new("opened").unwrap()).await.unwrap();
-        again.cleanup().await.unwrap();
+        again.registry().cleanup().await.unwrap();
     }
     assert!(foundation.health().await.is_healthy());
     foundation.shutdown().await;

@@ -39,9 +39,9 @@ fn each_test_has_a_fresh_namespace_with_the_same_names() {
     for _ in 0..2 {
         let ended = outcome(options("fresh"), async |namespace| {
             let clerk = Probe::default();
-            namespace.spawn(&CLERK, clerk, ()).await.unwrap();
-            assert!(namespace.namespace().is_test());
-            namespaces.push(namespace.namespace());
+            namespace.services().spawn(&CLERK, clerk, ()).await.unwrap();
+            assert!(namespace.services().namespace().is_test());
+            namespaces.push(namespace.services().namespace());
         });
         assert_eq!(ended, Ok(()));
     }
@@ -50,9 +50,9 @@ fn each_test_has_a_fresh_namespace_with_the_same_names() {
 
 #[foundation::test]
 async fn a_test_has_all_services_and_an_empty_application(namespace: TestNamespace) {
-    let names: Vec<_> = namespace.list_services().iter().map(ToString::to_string).collect();
+    let names: Vec<_> = namespace.registry().list_services().iter().map(ToString::to_string).collect();
     assert_eq!(names, ["config_server", "event_store", "telemetry"]);
-    assert_eq!(namespace.application().unwrap().count_children().await.unwrap().specs, 0);
+    assert_eq!(namespace.services().application().unwrap().count_children().await.unwrap().specs, 0);
     assert!(namespace.health().await.is_healthy());
 }
 
@@ -64,8 +64,8 @@ async fn a_test_may_do_without_its_namespace() {
 #[foundation::test]
 async fn a_test_may_return_a_result(namespace: TestNamespace) -> Result<(), foundation::names::RegistryError> {
     let clerk = Probe::default();
-    namespace.spawn(&CLERK, clerk, ()).await?;
-    namespace.lookup(&CLERK).map(drop)
+    namespace.services().spawn(&CLERK, clerk, ()).await?;
+    namespace.services().lookup(&CLERK).map(drop)
 }
 
 fn with_a_clerk() -> FoundationBuilder {
@@ -74,21 +74,23 @@ fn with_a_clerk() -> FoundationBuilder {
 
 #[foundation::test(builder = with_a_clerk())]
 async fn a_test_may_start_from_a_builder_of_its_own(namespace: TestNamespace) {
-    assert_eq!(namespace.via(&CLERK).call(Command::Name, SOON).await.unwrap(), "probe");
+    assert_eq!(namespace.services().via(&CLERK).call(Command::Name, SOON).await.unwrap(), "probe");
     assert_eq!(namespace.config().get::<u16>("server.port").unwrap(), 8080);
 }
 
 #[foundation::test]
 async fn a_child_whose_rule_is_to_be_killed_is_no_leak(namespace: TestNamespace) {
-    let spec =
-        namespace.child_spec(&CLERK, || (Probe::default(), ())).shutdown(foundation::supervision::Shutdown::BrutalKill);
-    namespace.supervise(spec).await.unwrap();
+    let spec = namespace
+        .services()
+        .child_spec(&CLERK, || (Probe::default(), ()))
+        .shutdown(foundation::supervision::Shutdown::BrutalKill);
+    namespace.services().supervise(spec).await.unwrap();
 }
 
 #[foundation::test(start_paused = true)]
 async fn a_test_may_pause_the_clock(namespace: TestNamespace) {
     let (begun, really_begun) = (tokio::time::Instant::now(), std::time::Instant::now());
-    let found = namespace.wait_for_service(&CLERK, Duration::from_secs(3_600)).await;
+    let found = namespace.services().wait_for_service(&CLERK, Duration::from_secs(3_600)).await;
     assert_error!(found, RegistryError::WaitTimedOut { .. });
     assert!(begun.elapsed() >= Duration::from_secs(3_600));
     assert!(really_begun.elapsed() < SOON);
@@ -123,7 +125,9 @@ struct Notebook {
 }
 
 fn notebook(namespace: &TestNamespace) -> std::sync::Arc<Notebook> {
-    namespace.extension(|| Notebook { services: (**namespace).clone(), myself: std::sync::OnceLock::new() })
+    namespace
+        .registry()
+        .extension(|| Notebook { services: namespace.services().clone(), myself: std::sync::OnceLock::new() })
 }
 
 #[test]
@@ -151,9 +155,9 @@ fn a_namespace_that_is_held_from_outside_is_reported() {
 fn a_cycle_that_the_end_of_the_namespace_or_of_the_test_breaks_is_no_leak() {
     let ended = outcome(options("broken"), async |namespace| {
         assert!(notebook(&namespace).services.health().await.is_healthy());
-        let services = (*namespace).clone();
-        namespace.check("itself", move || std::future::ready(services.namespace().is_test()));
-        let services = (*namespace).clone();
+        let services = namespace.services().clone();
+        namespace.services().check("itself", move || std::future::ready(services.namespace().is_test()));
+        let services = namespace.services().clone();
         let count = move |_: &foundation::telemetry::TelemetryEvent<'_>| assert!(services.namespace().is_test());
         namespace.telemetry().attach("itself", ["noted"], count).unwrap();
     });
@@ -168,7 +172,7 @@ fn a_test_that_panics_is_torn_down_in_order_and_its_own_panic_is_shown() {
     let clerk = Puppet::new("clerk", &log).actor();
     let mut cell = None;
     let message = outcome(options("panics"), async |namespace| {
-        cell = Some(namespace.spawn(&CLERK, clerk, ()).await.unwrap().get_cell());
+        cell = Some(namespace.services().spawn(&CLERK, clerk, ()).await.unwrap().get_cell());
         tokio::spawn(std::future::pending::<()>());
         panic!("the test's own words");
     });
@@ -235,7 +239,7 @@ fn an_actor_that_was_started_elsewhere_and_registered_is_stopped_and_no_leak() {
     let clerk = Puppet::new("clerk", &log).actor();
     let ended = outcome(options("registers"), async |namespace| {
         let (actor, _) = Actor::spawn(None, clerk, ()).await.unwrap();
-        namespace.register(&CLERK, &actor).await.unwrap();
+        namespace.services().register(&CLERK, &actor).await.unwrap();
     });
     assert_eq!(ended, Ok(()));
     assert_eq!(log.of(&[Moment::Up, Moment::Down]), ["clerk up", "clerk down"]);
@@ -255,7 +259,7 @@ fn leaks_stay_allowed_whatever_time_is_given_and_so_do_actors_that_have_to_be_ki
     let ended = outcome(options, async |namespace| {
         let hanging = || (Probe::default().stop(Behavior::Hang), ());
         let spec = ChildSpec::worker("hanging", hanging).shutdown(Shutdown::Timeout(Duration::from_secs(1)));
-        namespace.supervise(spec).await.unwrap();
+        namespace.services().supervise(spec).await.unwrap();
         tokio::spawn(std::future::pending::<()>());
     });
     assert_eq!(ended, Ok(()));
@@ -276,10 +280,10 @@ async fn the_time_for_the_last_task_may_be_set_by_the_attribute(_namespace: Test
 fn an_actor_that_has_to_be_killed_is_named() {
     let mut id = None;
     let message = outcome(options("stubborn"), async |namespace: TestNamespace| {
-        id = Some(namespace.namespace());
+        id = Some(namespace.services().namespace());
         let hanging = || (Probe::default().stop(Behavior::Hang), ());
         let spec = ChildSpec::worker("hanging", hanging).shutdown(Shutdown::Timeout(Duration::from_secs(1)));
-        namespace.supervise(spec).await.unwrap();
+        namespace.services().supervise(spec).await.unwrap();
     });
     let (id, message): (Namespace, String) = (id.unwrap(), message.unwrap_err());
     assert!(message.starts_with("actors of test stubborn did not stop and had to be killed: "), "{message}");

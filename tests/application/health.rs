@@ -178,11 +178,15 @@ async fn partitions_that_stopped_for_good_degrade_their_supervisor() {
 async fn a_check_of_a_child_decides_its_health_while_it_runs(namespace: TestNamespace) {
     let checked = |id: &str, health: Health| worker(id).health_check(move |_| ready(health.clone()));
     let half = Health::Degraded("one relay is away".to_owned());
-    namespace.supervise(checked("mailer", half.clone())).await.unwrap();
-    namespace.supervise(checked("printer", Health::Healthy)).await.unwrap();
-    namespace.supervise(worker("scanner").health_check(|_| async { Err::<(), _>("no paper") })).await.unwrap();
-    assert_eq!(find(&namespace, "mailer").await, half);
-    assert_eq!(find(&namespace, "printer").await, Health::Healthy);
+    namespace.services().supervise(checked("mailer", half.clone())).await.unwrap();
+    namespace.services().supervise(checked("printer", Health::Healthy)).await.unwrap();
+    namespace
+        .services()
+        .supervise(worker("scanner").health_check(|_| async { Err::<(), _>("no paper") }))
+        .await
+        .unwrap();
+    assert_eq!(find(namespace.services(), "mailer").await, half);
+    assert_eq!(find(namespace.services(), "printer").await, Health::Healthy);
     let text = namespace.health().await.to_string();
     assert!(
         text.ends_with(
@@ -194,15 +198,20 @@ async fn a_check_of_a_child_decides_its_health_while_it_runs(namespace: TestName
 
 #[foundation::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_check_that_panics_hangs_or_blocks_is_reported_and_delays_no_other(namespace: TestNamespace) {
-    namespace.supervise(worker("panics").health_check(|_| async { fail_with::<()>("no luck") })).await.unwrap();
     namespace
+        .services()
+        .supervise(worker("panics").health_check(|_| async { fail_with::<()>("no luck") }))
+        .await
+        .unwrap();
+    namespace
+        .services()
         .supervise(worker("panics_at_once").health_check(|_| -> std::future::Ready<()> { fail_with("none") }))
         .await
         .unwrap();
-    namespace.supervise(worker("hangs").health_check(|_| pending::<()>())).await.unwrap();
+    namespace.services().supervise(worker("hangs").health_check(|_| pending::<()>())).await.unwrap();
     let (release, released) = std::sync::mpsc::channel::<()>();
     let released = std::sync::Mutex::new(released);
-    namespace.check("blocks", move || {
+    namespace.services().check("blocks", move || {
         let _ = released.lock().unwrap().recv();
         ready(())
     });
@@ -213,17 +222,17 @@ async fn a_check_that_panics_hangs_or_blocks_is_reported_and_delays_no_other(nam
     assert_eq!((of("hangs"), of("blocks")), (Health::TimedOut(SECOND), Health::TimedOut(SECOND)));
     assert_eq!(of("event_store"), Health::Healthy);
     drop(release);
-    assert!(namespace.drop_check("blocks") && !namespace.drop_check("blocks"));
+    assert!(namespace.services().drop_check("blocks") && !namespace.services().drop_check("blocks"));
     assert_eq!(namespace.health().await.services.len(), 7);
 }
 
 #[foundation::test]
 async fn a_child_is_degraded_by_an_unhealthy_requirement(namespace: TestNamespace) {
     const MAILER: ServiceName = ServiceName::from_static("mailer");
-    namespace.supervise(worker("mailer").needs(EventStore::NAME)).await.unwrap();
-    namespace.supervise(worker("newsletter").needs(MAILER)).await.unwrap();
+    namespace.services().supervise(worker("mailer").needs(EventStore::NAME)).await.unwrap();
+    namespace.services().supervise(worker("newsletter").needs(MAILER)).await.unwrap();
     assert!(namespace.health().await.is_healthy());
-    unregister_event_store(&namespace);
+    unregister_event_store(namespace.services());
     let health = namespace.health().await;
     let because: Vec<_> =
         health.unhealthy().map(|it| (it.name.as_str(), it.condition(), it.lacks.join(", "))).collect();
@@ -247,7 +256,7 @@ async fn a_service_that_fails_for_an_hour_ends_no_other_and_is_restarted_at_grow
     let foundation = foundation.await.unwrap();
     let namespace = foundation.test_namespace().await.unwrap();
     let clerk = ServiceName::from_static("clerk");
-    let (store, clerk_before) = (pid(&namespace, &EventStore::NAME), pid(&namespace, &clerk));
+    let (store, clerk_before) = (pid(namespace.services(), &EventStore::NAME), pid(namespace.services(), &clerk));
     let begun = tokio::time::Instant::now();
     let mut kills = 0;
     while begun.elapsed() < 3_600 * SECOND {
@@ -256,7 +265,10 @@ async fn a_service_that_fails_for_an_hour_ends_no_other_and_is_restarted_at_grow
         namespace.telemetry().wait_until_up(60 * SECOND).await.unwrap();
     }
     assert!((100..200).contains(&kills), "{kills} restarts in an hour of failures at once");
-    assert_eq!((store, clerk_before), (pid(&namespace, &EventStore::NAME), pid(&namespace, &clerk)));
+    assert_eq!(
+        (store, clerk_before),
+        (pid(namespace.services(), &EventStore::NAME), pid(namespace.services(), &clerk))
+    );
     namespace.kill(&Telemetry::NAME).await.unwrap();
     advance(2 * SECOND).await;
     let health = namespace.health().await;
@@ -278,7 +290,7 @@ async fn the_intensity_of_services_can_be_limited_for_each_service() {
     namespace.config().wait_until_up(None).await.unwrap();
     assert!(namespace.health().await.is_healthy());
     // The second failure of one of them exceeds the intensity.
-    let application = namespace.application().unwrap();
+    let application = namespace.services().application().unwrap();
     namespace.kill(&Telemetry::NAME).await.unwrap();
     application.wait_until_gone().await;
     foundation.shutdown().await;
@@ -302,13 +314,13 @@ async fn a_health_is_written_in_as_many_lines_and_bytes_as_the_limits_say() {
 #[foundation::test]
 async fn a_child_is_degraded_by_a_requirement_that_does_not_count(namespace: TestNamespace) {
     const LODGER: ServiceName = ServiceName::from_static("lodger");
-    namespace.supervise(worker("lodger")).await.unwrap();
-    namespace.supervise(worker("host").needs(LODGER)).await.unwrap();
+    namespace.services().supervise(worker("lodger")).await.unwrap();
+    namespace.services().supervise(worker("host").needs(LODGER)).await.unwrap();
     let health = namespace.health().await;
     let unwell: Vec<_> = health.unhealthy().map(|it| (it.name.as_str(), it.condition(), it.lacks.clone())).collect();
     assert_eq!(unwell, [("host", Condition::Degraded, vec!["lodger".to_owned()])], "{health}");
     // It counts by itself since it has a requirement, and its requirement is left alone.
-    let application = namespace.application().unwrap();
+    let application = namespace.services().application().unwrap();
     application.terminate_child("lodger").await.unwrap();
     assert!(application.child("host").await.unwrap().is_some());
 }

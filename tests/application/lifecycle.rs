@@ -42,7 +42,7 @@ async fn work_together(namespace: &TestNamespace, port: u16) {
 #[foundation::test]
 async fn fnd_7_services_start_in_dependency_order(namespace: TestNamespace) {
     // ractor numbers actors as they are started.
-    let [telemetry, events, config] = SERVICES.map(|name| pid(&namespace, &name));
+    let [telemetry, events, config] = SERVICES.map(|name| pid(namespace.services(), &name));
     assert!(telemetry < events && events < config, "{telemetry}, {events}, {config}");
 }
 
@@ -84,7 +84,7 @@ async fn fnd_7_shutdown_stops_everything_supervisors_included() {
     let builder = configured().child(|_| ChildSpec::worker("clerk", || (Probe::default(), ())));
     let foundation = builder.start().await.unwrap();
     let test = foundation.test_namespace().await.unwrap();
-    let actors: Vec<_> = [foundation.production(), &test]
+    let actors: Vec<_> = [foundation.production(), test.services()]
         .into_iter()
         .flat_map(|services| {
             let named = foundation.registry().get_all_services(services.namespace()).into_values();
@@ -112,11 +112,11 @@ async fn fnd_7_availability_follows_starts_and_stops() {
     for _ in 0..3 {
         let services = foundation.namespace(id).await.unwrap();
         assert_eq!(services.health().await.condition(), Condition::Healthy);
-        assert_eq!(services.list_services().len(), 3);
+        assert_eq!(services.registry().list_services().len(), 3);
 
         foundation.cleanup(id).await.unwrap();
         assert_eq!(services.health().await.condition(), Condition::Down);
-        assert!(services.list_services().is_empty());
+        assert!(services.registry().list_services().is_empty());
         assert_error!(services.events().stats().await, EventStoreError::NotDelivered { .. });
     }
     foundation.shutdown().await;
@@ -126,11 +126,11 @@ async fn fnd_7_availability_follows_starts_and_stops() {
 async fn fnd_7_availability_follows_a_crash_and_the_restart(namespace: TestNamespace) {
     for name in SERVICES {
         let key = ServiceKey::<()>::from(name.clone());
-        let before = pid(&namespace, &name);
+        let before = pid(namespace.services(), &name);
         namespace.kill(&name).await.unwrap();
-        wait_until_up(&namespace, &name).await;
-        assert!(namespace.is_registered(&key));
-        assert_ne!(pid(&namespace, &name), before);
+        wait_until_up(namespace.services(), &name).await;
+        assert!(namespace.registry().is_registered(&key));
+        assert_ne!(pid(namespace.services(), &name), before);
     }
 }
 
@@ -231,22 +231,23 @@ async fn fnd_7_ongoing_work_ends_with_an_answer_when_the_foundation_shuts_down(n
 
 #[foundation::test(builder = configured())]
 async fn fnd_7_a_dependency_that_fails_degrades_and_does_not_kill(namespace: TestNamespace) {
-    let (store, server) = (pid(&namespace, &EventStore::NAME), pid(&namespace, &ConfigServer::NAME));
-    let actor = namespace.service_info().services.iter().map(|it| it.actor.pid()).find(|pid| *pid == store);
+    let (store, server) =
+        (pid(namespace.services(), &EventStore::NAME), pid(namespace.services(), &ConfigServer::NAME));
+    let actor = namespace.registry().service_info().services.iter().map(|it| it.actor.pid()).find(|pid| *pid == store);
     assert_eq!(actor, Some(store));
-    unregister_event_store(&namespace);
+    unregister_event_store(namespace.services());
 
     // It reads, and refuses a change that it cannot record.
     assert_eq!(namespace.config().get::<u16>("server.port").unwrap(), 8080);
     assert_eq!(namespace.config().status().await.unwrap().generation, 1);
     assert_error!(namespace.config().update("server.port", 1).await, ConfigUpdateError::NotRecorded(_));
-    assert_eq!(pid(&namespace, &ConfigServer::NAME), server);
+    assert_eq!(pid(namespace.services(), &ConfigServer::NAME), server);
     assert_eq!(namespace.health().await.condition(), Condition::Degraded);
 }
 
 #[foundation::test]
 async fn fnd_7_health_names_the_cause_of_each_degraded_service(namespace: TestNamespace) {
-    unregister_event_store(&namespace);
+    unregister_event_store(namespace.services());
     let health = namespace.health().await;
     let conditions: Vec<_> = health.services.iter().map(|it| (it.name.as_str(), it.condition())).collect();
     let expected = [
@@ -274,16 +275,16 @@ async fn fnd_7_a_crash_of_each_service_is_recovered_from(namespace: TestNamespac
 async fn fnd_7_several_services_may_crash_at_once(namespace: TestNamespace) {
     work_together(&namespace, 1).await;
     join_all(SERVICES.iter().map(|name| namespace.kill(name))).await;
-    join_all(SERVICES.iter().map(|name| wait_until_up(&namespace, name))).await;
+    join_all(SERVICES.iter().map(|name| wait_until_up(namespace.services(), name))).await;
     assert_eq!(namespace.config().get::<u16>("server.port").unwrap(), 1);
     work_together(&namespace, 2).await;
 }
 
 #[foundation::test]
 async fn fnd_7_one_for_one_does_not_affect_the_siblings(namespace: TestNamespace) {
-    let before = SERVICES.map(|name| pid(&namespace, &name));
+    let before = SERVICES.map(|name| pid(namespace.services(), &name));
     crash(&namespace, &EventStore::NAME).await;
-    let after = SERVICES.map(|name| pid(&namespace, &name));
+    let after = SERVICES.map(|name| pid(namespace.services(), &name));
     assert_eq!((after[0], after[2]), (before[0], before[2]));
     assert_ne!(after[1], before[1]);
 }
@@ -430,7 +431,7 @@ async fn fnd_7_subscribers_and_handlers_survive_the_restart_of_their_service(nam
 
 #[foundation::test(builder = configured())]
 async fn fnd_7_a_task_uses_all_three_services(namespace: TestNamespace) {
-    let services = foundation::Services::clone(&namespace);
+    let services = namespace.services().clone();
     let task = tokio::spawn(async move {
         let port = services.config().get::<u16>("server.port").unwrap();
         let id = services.telemetry().measure("recording", async {
@@ -447,21 +448,21 @@ async fn fnd_7_a_task_uses_all_three_services(namespace: TestNamespace) {
 
 #[foundation::test(builder = configured())]
 async fn fnd_7_a_task_that_fails_harms_no_other(namespace: TestNamespace) {
-    let before = SERVICES.map(|name| pid(&namespace, &name));
-    let services = foundation::Services::clone(&namespace);
+    let before = SERVICES.map(|name| pid(namespace.services(), &name));
+    let services = namespace.services().clone();
     let task = tokio::spawn(async move {
         services.config().update("server.port", 1).await.unwrap();
         panic!("the task fails");
     });
     assert!(task.await.unwrap_err().is_panic());
-    assert_eq!(SERVICES.map(|name| pid(&namespace, &name)), before);
+    assert_eq!(SERVICES.map(|name| pid(namespace.services(), &name)), before);
     work_together(&namespace, 2).await;
 }
 
 #[foundation::test(builder = configured(), flavor = "multi_thread", worker_threads = 2)]
 async fn fnd_7_ten_concurrent_tasks_use_all_three_services(namespace: TestNamespace) {
     let tasks = (0..10_u16).map(|task| {
-        let services = foundation::Services::clone(&namespace);
+        let services = namespace.services().clone();
         tokio::spawn(async move {
             for round in 0..20 {
                 let port = 1_000 + task * 20 + round;

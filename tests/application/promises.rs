@@ -38,7 +38,7 @@ async fn the_tree_outlives_the_handles_on_it() {
 async fn after_the_shutdown_no_namespace_starts_and_a_clean_up_finds_nothing_to_stop() {
     let foundation = Foundation::builder().start().await.unwrap();
     let namespace = foundation.test_namespace().await.unwrap();
-    let id = namespace.namespace();
+    let id = namespace.services().namespace();
     foundation.shutdown().await;
     for refused in [
         foundation.namespace(Namespace::Production).await.map(drop),
@@ -72,7 +72,7 @@ fn a_run_on_a_runtime_without_io_is_refused_and_the_foundation_still_runs() {
 async fn a_service_that_was_killed_has_ended_without_its_post_stop(namespace: TestNamespace) {
     let log = Log::new();
     let puppet = Puppet::new("clerk", &log);
-    let clerk = namespace.spawn(&CLERK, puppet.actor(), ()).await.unwrap().get_cell();
+    let clerk = namespace.services().spawn(&CLERK, puppet.actor(), ()).await.unwrap().get_cell();
     namespace.kill(CLERK.name()).await.unwrap();
     assert_eq!(clerk.get_status(), ActorStatus::Stopped);
     assert_eq!(log.of(&[Moment::Up, Moment::Stopping, Moment::Down]), ["clerk up"]);
@@ -86,7 +86,7 @@ async fn a_check_replaces_one_of_its_name_and_ends_with_its_namespace() {
     let child = |services: &Services| services.child_spec(&CLERK, idle).in_health();
     let foundation = Foundation::builder().child(child).start().await.unwrap();
     let namespace = foundation.test_namespace().await.unwrap();
-    let services = Services::clone(&namespace);
+    let services = namespace.services().clone();
     let kept = Arc::new(());
     let held = Arc::clone(&kept);
     services.check("licence", || ready(Err::<(), _>("it ended yesterday")));

@@ -48,7 +48,7 @@ async fn fail(services: &foundation::Services, key: &ServiceKey<String>, cause: 
 
 #[foundation::test]
 async fn the_normal_ends_of_a_thousand_tasks_are_not_recorded(namespace: TestNamespace) {
-    let application = namespace.application().unwrap();
+    let application = namespace.services().application().unwrap();
     for n in 0..1_000 {
         let task = ChildSpec::task(format!("task {n}"), |_| async {});
         let actor = application.start_child(task).await.unwrap().unwrap();
@@ -83,7 +83,7 @@ async fn a_name_that_is_taken_at_a_restart_is_recorded_with_its_consequence() {
         let foundation = Foundation::builder().child(child).start().await.unwrap();
         let (services, application) = (foundation.production(), foundation.production().application().unwrap());
         let (child, heir) = (services.lookup(&A).unwrap(), Actor::spawn(None, Fails, ()).await.unwrap().0);
-        services.hand_over(&A, &heir).unwrap();
+        services.registry().hand_over(&A, &heir).unwrap();
         child.kill_and_wait(None).await.unwrap();
         let taken = Query::new().kind(Recording::CHILD_NAME_TAKEN);
         let event = loop {

@@ -81,8 +81,8 @@ async fn each_namespace_has_children_of_its_own_which_know_their_namespace() {
     let foundation = builder.start().await.unwrap();
     assert_eq!(received.try_recv(), Ok(Namespace::Production));
     let test = foundation.test_namespace().await.unwrap();
-    assert_eq!(received.try_recv(), Ok(test.namespace()));
-    let clerks = [foundation.production().lookup(&CLERK).unwrap(), test.lookup(&CLERK).unwrap()];
+    assert_eq!(received.try_recv(), Ok(test.services().namespace()));
+    let clerks = [foundation.production().lookup(&CLERK).unwrap(), test.services().lookup(&CLERK).unwrap()];
     assert_ne!(clerks[0].get_id(), clerks[1].get_id());
     test.cleanup().await.unwrap();
     foundation.shutdown().await;
@@ -163,7 +163,7 @@ async fn strategy_and_intensity_are_those_of_the_application() {
     let recorded = foundation.events().query(restarted).await.unwrap();
     let application = recorded.iter().find(|event| event.payload["child"] == "application").unwrap();
     assert_eq!(application.payload["cause"]["failure"]["escalation"]["failures"][0]["child"], "a");
-    assert_eq!(foundation.production().counters().counter("supervisor.give_ups"), Some(1));
+    assert_eq!(foundation.production().registry().counters().counter("supervisor.give_ups"), Some(1));
     foundation.shutdown().await;
 }
 
@@ -175,7 +175,7 @@ async fn an_auto_shutdown_rule_is_shown_in_the_tree_and_its_effect_is_recorded()
     let desk = SupervisorSpec::new(Strategy::OneForOne).auto_shutdown(AutoShutdown::AnySignificant).child(clerk);
     production.supervise(ChildSpec::supervisor("desk", desk).restart(Restart::Temporary)).await.unwrap();
 
-    let tree = production.tree().await;
+    let tree = production.registry().tree().await;
     let desk = tree.child("application").and_then(|application| application.child("desk")).unwrap();
     assert_eq!(desk.supervision.map(|rules| rules.auto_shutdown), Some(AutoShutdown::AnySignificant));
     assert!(desk.child("clerk").unwrap().significant && !desk.significant);
@@ -200,7 +200,7 @@ async fn two_foundations_in_one_process_do_not_know_of_each_other() {
     assert_eq!(other.events().stats().await.unwrap().recorded, 0);
     assert_ne!(one.production().lookup(&CLERK).unwrap().get_id(), other.production().lookup(&CLERK).unwrap().get_id());
 
-    let id = one.test_namespace().await.unwrap().namespace();
+    let id = one.test_namespace().await.unwrap().services().namespace();
     assert_eq!(other.registry().namespaces(), [Namespace::Production]);
     assert!(other.cleanup(id).await.unwrap().stopped.is_empty());
     one.shutdown().await;
@@ -273,7 +273,7 @@ async fn a_service_that_was_killed_is_healthy_again_when_it_is_back() {
     assert!(namespace.health().await.is_healthy());
     assert_eq!(
         namespace.kill(CLERK.name()).await.unwrap_err().to_string(),
-        format!("no service clerk in namespace {}", namespace.namespace())
+        format!("no service clerk in namespace {}", namespace.services().namespace())
     );
     namespace.cleanup().await.unwrap();
     foundation.shutdown().await;
@@ -286,7 +286,7 @@ async fn a_test_namespace_is_cleaned_up_with_a_report() {
     let (builder, log) = staffed(&["clerk"]);
     let foundation = builder.start().await.unwrap();
     let namespace = foundation.test_namespace().await.unwrap();
-    let id = namespace.namespace();
+    let id = namespace.services().namespace();
     lives(&log);
     let report = namespace.cleanup().await.unwrap();
     assert_eq!(report.namespace, id);
@@ -304,7 +304,7 @@ async fn two_clean_ups_at_once_both_wait_for_the_end() {
     let namespace = foundation.test_namespace().await.unwrap();
     let actor = namespace.registry().lookup_any(&EventStore::NAME).unwrap();
     let ended = || assert_eq!(actor.cell().get_status(), ActorStatus::Stopped);
-    let id = namespace.namespace();
+    let id = namespace.services().namespace();
     tokio::join!(async { foundation.cleanup(id).await.map(|_| ended()).unwrap() }, async {
         namespace.cleanup().await.map(|_| ended()).unwrap()
     },);
@@ -317,7 +317,7 @@ async fn a_test_namespace_that_is_only_dropped_is_cleaned_up_in_the_background()
     let before = alive_tasks();
     let dropped_here = foundation.test_namespace().await.unwrap();
     let dropped_elsewhere = foundation.test_namespace().await.unwrap();
-    let applications = [&dropped_here, &dropped_elsewhere].map(|namespace| namespace.application().unwrap());
+    let applications = [&dropped_here, &dropped_elsewhere].map(|namespace| namespace.services().application().unwrap());
     drop(dropped_here);
     // Also on a thread without a runtime.
     std::thread::spawn(move || drop(dropped_elsewhere)).join().unwrap();

@@ -28,15 +28,15 @@ fn fields(value: &Value) -> Vec<&str> {
 #[foundation::test(builder = configured())]
 async fn every_snapshot_of_a_namespace_is_written_as_json(namespace: TestNamespace) {
     namespace.config().update("server.port", 81).await.unwrap();
-    let name = namespace.namespace().to_string();
+    let name = namespace.services().namespace().to_string();
 
-    let info = written(&namespace.service_info());
+    let info = written(&namespace.registry().service_info());
     assert_eq!((&info["namespace"], fields(&info)), (&json!(name), vec!["namespace", "services"]));
     let service = &info["services"][0];
     assert_eq!((&service["name"], &service["status"]), (&json!("config_server"), &json!("running")));
     assert!(service["uptime_ms"].is_number() && service["actor"].is_string(), "{service}");
     assert!(service["measures"]["idle_ms"].is_number() && service["measures"]["messages"].is_u64(), "{service}");
-    for (_, measures) in namespace.measures() {
+    for (_, measures) in namespace.registry().measures() {
         assert!(written(&measures)["handling_ns"]["count"].is_u64());
     }
 
@@ -57,15 +57,19 @@ async fn every_snapshot_of_a_namespace_is_written_as_json(namespace: TestNamespa
     assert_eq!((&verification["faulty"], &verification["faults"]), (&json!(0), &json!([])));
 
     namespace
+        .services()
         .application()
         .unwrap()
         .start_child(ChildSpec::task("clerk", |_| std::future::pending::<()>()))
         .await
         .unwrap();
-    let children = written(&namespace.application().unwrap().which_children().await.unwrap());
+    let children = written(&namespace.services().application().unwrap().which_children().await.unwrap());
     assert_eq!((&children[0]["id"], &children[0]["kind"]), (&json!("clerk"), &json!("worker")));
     assert!(children[0]["state"]["running"].is_string(), "{children}");
-    assert_eq!(written(&namespace.application().unwrap().count_children().await.unwrap())["workers"], json!(1));
+    assert_eq!(
+        written(&namespace.services().application().unwrap().count_children().await.unwrap())["workers"],
+        json!(1)
+    );
 
     let requests = namespace.telemetry().family::<Counter>("requests", 10).unwrap();
     requests.with([("method", "GET")]).unwrap().increment();
@@ -80,8 +84,8 @@ async fn every_report_of_an_end_is_written_as_json() {
     let foundation = Foundation::builder().start().await.unwrap();
     assert_eq!(written(&foundation.registry().stats())["production"], json!(3));
     let test = foundation.test_namespace().await.unwrap();
-    let cleanup = written(&foundation.cleanup(test.namespace()).await.unwrap());
-    assert_eq!(cleanup["namespace"], json!(test.namespace().to_string()));
+    let cleanup = written(&foundation.cleanup(test.services().namespace()).await.unwrap());
+    assert_eq!(cleanup["namespace"], json!(test.services().namespace().to_string()));
     assert!(cleanup["took_ms"].is_number() && cleanup["stopped"][0]["how"] == "in_time", "{cleanup}");
     let shutdown = written(&foundation.shutdown().await);
     assert_eq!(

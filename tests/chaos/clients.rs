@@ -137,11 +137,11 @@ pub(crate) async fn orders(
     }
 }
 
-/// The time between two tries, and between two faults.
+/// The time between two tries, and between two disruptions.
 pub(crate) async fn pause(time: Duration) {
     #[expect(
         clippy::disallowed_methods,
-        reason = "the clients' and the faults' own pace, and nothing is awaited by it"
+        reason = "the clients' and the disruptions' own pace, and nothing is awaited by it"
     )]
     tokio::time::sleep(time).await;
 }

@@ -1,4 +1,4 @@
-//! One process that is hit by all faults at once, for a while, and that never has to be restarted.
+//! One process that is hit by all disruptions at once, for a while, and that never has to be restarted.
 //!
 //! A foundation on SQLite with a watched file, durable subscribers and clients with requests, while children panic in their
 //! destructors, the disk fills and empties, rows are damaged, the database is moved away and back, the settings are broken and
@@ -7,13 +7,13 @@
 //! nothing is left over.
 //!
 //! `cargo test -p foundation-tests --test chaos -- --ignored --nocapture` plays a minute of it.
-//! `FOUNDATION_CHAOS_SECONDS` says how long, `FOUNDATION_CHAOS_SEED` repeats the faults of a seed, as far as a race can be
+//! `FOUNDATION_CHAOS_SECONDS` says how long, `FOUNDATION_CHAOS_SEED` repeats the disruptions of a seed, as far as a race can be
 //! repeated.
 #![cfg(target_os = "linux")]
 
 mod clients;
 mod disk;
-mod faults;
+mod disruptions;
 mod subscribers;
 mod world;
 

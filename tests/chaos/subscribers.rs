@@ -67,14 +67,14 @@ async fn follow_once(store: &EventStore, name: SubscriptionName, seen: &Seen) ->
             Err(error) => return Err(error),
         };
         note(seen, subscription.acknowledged(), event.id);
-        // Acknowledged now and then, so that some are delivered again after a fault.
+        // Acknowledged now and then, so that some are delivered again after a disruption.
         if event.id.get() % 8 == 0 {
             subscription.ack(event.id).await?;
         }
     }
 }
 
-/// An event that is delivered again after a fault had not been acknowledged.
+/// An event that is delivered again after a disruption had not been acknowledged.
 fn note(seen: &Seen, acknowledged: Option<EventId>, id: EventId) {
     let mut notes = seen.0.lock().unwrap();
     if Some(id) <= acknowledged {

@@ -16,13 +16,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::clients::{Ledger, ORDERED, Request, Worker, orders, pause};
-use super::faults::{self, Clock};
+use super::disruptions::{self, Clock};
 use super::subscribers::{Seen, follow};
 
 const WORKERS: [&str; 3] = ["worker_1", "worker_2", "worker_3"];
 const SUBSCRIBERS: [&str; 3] = ["billing", "mail", "report"];
 const CLIENTS: usize = 6;
-/// The time that everything may take to recover when no fault is left.
+/// The time that everything may take to recover when no disruption is left.
 const CALM: Duration = Duration::from_secs(60);
 
 pub(crate) struct World {
@@ -113,7 +113,7 @@ async fn run(seed: u64, time: Duration) {
     }
     let mut limit = 0;
     while world.begun.elapsed() < time {
-        faults::inject(&mut world, &mut random).await;
+        disruptions::disrupt(&mut world, &mut random).await;
         limit += 1;
         // Refused while the store is away; an acknowledged change is in force.
         let _ = world.foundation.config().update("limit", limit).await;
@@ -133,7 +133,7 @@ async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(CALM, future).await.unwrap_or_else(|_| panic!("{what}: not within {CALM:?}"))
 }
 
-/// No fault is left: everything recovers by itself.
+/// No disruption is left: everything recovers by itself.
 async fn settle(world: &World, limit: u32) {
     let foundation = &world.foundation;
     within("an update of the settings", async {

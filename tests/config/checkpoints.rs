@@ -6,7 +6,7 @@ use foundation::config::{ConfigRecord, ConfigSources, ConfigUpdateError};
 use foundation::events::{EventLimits, EventStorage, MemoryLog, Query, Retention};
 use foundation::telemetry::{Reading, TelemetryEvent, built_in};
 use foundation::{ConfigServer, Foundation, FoundationBuilder, NewEvent};
-use foundation_testkit::{FaultyDisk, Pool, SOON, Written, assert_error, crash};
+use foundation_testkit::{FaultyDisk, Pool, SOON, WrittenPart, assert_error, crash};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -181,7 +181,7 @@ async fn a_retention_that_the_overrides_block_is_shown_by_the_status() {
 
 #[tokio::test]
 async fn a_crash_in_the_middle_of_a_checkpoint_in_several_events_changes_nothing() {
-    for written in Written::ALL {
+    for written in WrittenPart::ALL {
         // Eight updates are recorded, and then a checkpoint of all of them.
         let disk = FaultyDisk::new(9, written).unwrap();
         let on_it = async || of_texts_without_limits().events(disk.storage()).start().await.unwrap();

@@ -10,7 +10,7 @@ use foundation_testkit::{Pool, SOON, configured, crash, error_text, unregister_e
 async fn there_is_no_history_without_the_event_store(namespace: TestNamespace) {
     let config = namespace.config();
     let event = config.update("pool.max", 9).await.unwrap().event.unwrap();
-    unregister_event_store(&namespace);
+    unregister_event_store(namespace.services());
     assert!(matches!(config.history("pool").await, Err(ConfigUpdateError::NoHistory(_))));
     assert!(matches!(config.history("pol").await, Err(ConfigUpdateError::Refused(_))));
     assert!(matches!(config.rollback(event).await, Err(ConfigUpdateError::NoHistory(_))));
@@ -77,11 +77,11 @@ async fn a_change_without_a_record_outlives_its_server() {
     let namespace = foundation.test_namespace().await.unwrap();
     let config = namespace.config();
     let store = namespace.registry().lookup_any(&EventStore::NAME).unwrap();
-    unregister_event_store(&namespace);
+    unregister_event_store(namespace.services());
     assert_eq!(config.update("pool.max", 9).await.unwrap().event, None);
     // The successor of an unregistered store is found again.
     store.cell().kill();
-    wait_until_up(&namespace, &EventStore::NAME).await;
+    wait_until_up(namespace.services(), &EventStore::NAME).await;
     crash(&namespace, &ConfigServer::NAME).await;
     assert_eq!(config.section::<Pool>().unwrap().max, 9);
     // Also when other records are read again.
@@ -100,6 +100,6 @@ async fn without_files_nothing_is_watched() {
     assert_eq!(foundation.config().status().await.unwrap().watch, ConfigWatch::Off);
     let commit = foundation.config().reload().await.unwrap();
     assert_eq!((commit.changes.len(), commit.event, commit.generation), (0, None, 1));
-    assert!(EventStore::of(foundation.production()).recent(1).await.unwrap().is_empty());
+    assert!(EventStore::of(foundation.production().registry()).recent(1).await.unwrap().is_empty());
     foundation.shutdown().await;
 }

@@ -97,7 +97,7 @@ fn best_effort() -> FoundationBuilder {
 async fn with_best_effort_audit_a_change_that_cannot_be_recorded_is_made(namespace: TestNamespace) {
     let config = namespace.config();
     let mut changes = config.subscribe("pool").unwrap();
-    unregister_event_store(&namespace);
+    unregister_event_store(namespace.services());
     let changed = config.update("pool.max", 9).await.unwrap();
     assert_eq!((changed.event, changed.generation), (None, 2));
     assert_eq!(changes.next().await.unwrap().unwrap(), changed);

@@ -135,10 +135,10 @@ async fn an_update_shows_in_its_own_namespace_and_in_no_other(namespace: TestNam
         assert_eq!(services.config().get::<u16>("server.port").unwrap(), port);
         let events = services.events().query(Query::new()).await.unwrap();
         assert_eq!((events.len(), Some(events[0].id)), (1, changed.event));
-        assert_eq!(events[0].namespace, services.namespace().to_string());
+        assert_eq!(events[0].namespace, services.services().namespace().to_string());
         assert_eq!(services.telemetry().snapshot().counter("config.updates"), Some(1));
     }
-    for untouched in [foundation.production(), &namespace] {
+    for untouched in [foundation.production(), namespace.services()] {
         assert_eq!(untouched.config().get::<u16>("server.port").unwrap(), 8080);
         assert_eq!(untouched.events().stats().await.unwrap().recorded, 0);
         assert_eq!(untouched.telemetry().snapshot().counter("config.updates"), None);
@@ -152,11 +152,13 @@ async fn an_update_shows_in_its_own_namespace_and_in_no_other(namespace: TestNam
 async fn an_update_fails_and_the_old_value_stays_while_the_event_store_is_away(namespace: TestNamespace) {
     let config = namespace.config();
     let mut changes = config.subscribe("server.port").unwrap();
-    unregister_event_store(&namespace);
+    unregister_event_store(namespace.services());
 
     let error = config.update("server.port", 1).await.unwrap_err();
-    let expected =
-        format!("the change was not recorded: no service event_store in namespace {}", namespace.namespace());
+    let expected = format!(
+        "the change was not recorded: no service event_store in namespace {}",
+        namespace.services().namespace()
+    );
     assert!(error.to_string().starts_with(&expected), "{error}");
     let ConfigUpdateError::NotRecorded(cause) = error else { panic!("{error}") };
     // The event that could not be recorded comes back.
@@ -220,7 +222,7 @@ async fn a_restarted_server_waits_for_an_event_store_that_is_restarting_itself()
     namespace.events().wait_until_up(SOON).await.unwrap();
     namespace.config().wait_until_up(SOON).await.unwrap();
     assert_eq!(namespace.config().update("server.port", 2).await.unwrap().generation, 3);
-    assert_eq!(namespace.counters().counter("supervisor.failed_starts"), Some(0));
+    assert_eq!(namespace.registry().counters().counter("supervisor.failed_starts"), Some(0));
     namespace.cleanup().await.unwrap();
     foundation.shutdown().await;
 }

@@ -10,7 +10,7 @@ use foundation::events::{
     SqliteOptions, SubscriptionError, SubscriptionName, SubscriptionSpec,
 };
 use foundation::{EventStore, Foundation, NewEvent};
-use foundation_testkit::{Fault, Faults, FaultyDisk, SOON, Written, assert_error, configured, soon};
+use foundation_testkit::{ErrorInjector, FaultyDisk, InjectedError, SOON, WrittenPart, assert_error, configured, soon};
 
 const COUNTED: EventKind = EventKind::from_static("counted");
 const BILLING: SubscriptionName = SubscriptionName::from_static("billing");
@@ -231,7 +231,7 @@ async fn a_file_with_fewer_events_is_not_accepted_in_place_of_the_original() {
 
 #[tokio::test]
 async fn fnd_7_an_event_store_whose_disk_fails_during_a_batch_keeps_all_of_it_or_nothing() {
-    for written in Written::ALL {
+    for written in WrittenPart::ALL {
         let disk = FaultyDisk::new(3, written).unwrap();
         let foundation = on(disk.storage()).await;
         let store = foundation.events();
@@ -243,7 +243,7 @@ async fn fnd_7_an_event_store_whose_disk_fails_during_a_batch_keeps_all_of_it_or
         let text = error.to_string();
         assert!(text.starts_with("recording events failed in ") && text.ends_with(": the power has failed"), "{text}");
         store.wait_until_up(SOON).await.unwrap();
-        let recorded = if written == Written::All { 30 } else { 20 };
+        let recorded = if written == WrittenPart::All { 30 } else { 20 };
         assert_eq!(numbers(&foundation).await, (0..recorded).collect::<Vec<_>>(), "{written:?}");
 
         // A repeated append is recorded once, in either case.
@@ -258,7 +258,7 @@ async fn fnd_7_an_event_store_whose_disk_fails_during_a_batch_keeps_all_of_it_or
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_that_retry_have_each_event_recorded_once_whatever_part_reached_the_disk() {
-    for written in Written::ALL {
+    for written in WrittenPart::ALL {
         let disk = FaultyDisk::new(7, written).unwrap();
         let foundation = on(disk.storage()).await;
         let clients = (0..16).map(|client| {
@@ -283,7 +283,7 @@ async fn clients_that_retry_have_each_event_recorded_once_whatever_part_reached_
 
 #[tokio::test]
 async fn fnd_7_subscribers_see_each_event_once_over_a_failure_of_the_disk() {
-    for written in Written::ALL {
+    for written in WrittenPart::ALL {
         let disk = FaultyDisk::new(3, written).unwrap();
         let foundation = on(disk.storage()).await;
         let store = foundation.events();
@@ -329,14 +329,14 @@ async fn shown<T>(mut next: impl AsyncFnMut() -> Result<T, SubscriptionError>) -
 
 #[tokio::test]
 async fn fnd_7_an_update_in_which_the_disk_fails_is_made_if_it_is_recorded_and_refused_if_it_is_not() {
-    for written in Written::ALL {
+    for written in WrittenPart::ALL {
         let disk = FaultyDisk::new(2, written).unwrap();
         let foundation = on(disk.storage()).await;
         let config = foundation.config();
         config.update("server.port", 1).await.unwrap();
         // The server asks the restarted store for the outcome.
         let outcome = config.update("server.port", 2).await;
-        let expected = if written == Written::All {
+        let expected = if written == WrittenPart::All {
             assert_eq!(outcome.unwrap().event.map(EventId::get), Some(2));
             2
         } else {
@@ -361,7 +361,8 @@ async fn fnd_7_an_update_in_which_the_disk_fails_is_made_if_it_is_recorded_and_r
 async fn a_store_whose_file_cannot_be_opened_for_a_while_recovers_with_all_its_events() {
     let directory = tempfile::tempdir().unwrap();
     let place = directory.path().to_owned();
-    let (faults, opened) = (Faults::new(|commit| (commit == 2).then_some(Fault::After)), AtomicUsize::new(0));
+    let (faults, opened) =
+        (ErrorInjector::new(|commit| (commit == 2).then_some(InjectedError::AfterCommit)), AtomicUsize::new(0));
     let storage = EventStorage::with(move |namespace| match opened.fetch_add(1, Ordering::SeqCst) {
         1 | 2 => Err(LogError::new("opening the event log", "a file", "stale file handle")),
         _ => Ok(faults.of(SqliteLog::open_in(&place, namespace, SqliteOptions::default())?)),

@@ -5,9 +5,9 @@ use std::time::SystemTime;
 
 use foundation::events::{Append, EventLog, LogError, Query, SqliteLog, SqliteOptions};
 use foundation::{Namespace, NewEvent};
-use foundation_testkit::{Fault, Faults, FaultyLog};
+use foundation_testkit::{ErrorInjector, FaultyLog, InjectedError};
 
-fn open(directory: &Path, faults: &Faults) -> FaultyLog<SqliteLog> {
+fn open(directory: &Path, faults: &ErrorInjector) -> FaultyLog<SqliteLog> {
     faults.of(SqliteLog::open_in(directory, Namespace::Production, SqliteOptions::default()).unwrap())
 }
 
@@ -19,7 +19,7 @@ fn append(log: &mut impl EventLog, number: usize) -> Result<(), LogError> {
 }
 
 /// Appends until it is acknowledged, with a log opened anew after each failure, as a supervised store does.
-fn insist(directory: &Path, faults: &Faults, numbers: impl Iterator<Item = usize>) -> usize {
+fn insist(directory: &Path, faults: &ErrorInjector, numbers: impl Iterator<Item = usize>) -> usize {
     let mut failures = 0;
     let mut log = Some(open(directory, faults));
     for number in numbers {
@@ -36,9 +36,9 @@ fn insist(directory: &Path, faults: &Faults, numbers: impl Iterator<Item = usize
 #[test]
 fn a_writer_that_retries_with_keys_records_each_event_once_whatever_fails() {
     let directory = tempfile::tempdir().unwrap();
-    let faults = Faults::new(|commit| match commit % 7 {
-        3 => Some(Fault::Before),
-        6 => Some(Fault::After),
+    let faults = ErrorInjector::new(|commit| match commit % 7 {
+        3 => Some(InjectedError::BeforeCommit),
+        6 => Some(InjectedError::AfterCommit),
         _ => None,
     });
 
@@ -56,7 +56,7 @@ fn a_writer_that_retries_with_keys_records_each_event_once_whatever_fails() {
 #[test]
 fn a_commit_that_failed_before_the_disk_leaves_no_event_and_an_unusable_log() {
     let directory = tempfile::tempdir().unwrap();
-    let faults = Faults::new(|commit| (commit == 2).then_some(Fault::Before));
+    let faults = ErrorInjector::new(|commit| (commit == 2).then_some(InjectedError::BeforeCommit));
     let mut log = open(directory.path(), &faults);
     append(&mut log, 0).unwrap();
     let failure = append(&mut log, 1).unwrap_err().to_string();

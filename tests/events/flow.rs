@@ -38,7 +38,7 @@ async fn an_event_is_found_by_its_id_with_all_its_fields(namespace: TestNamespac
     let found = store.get(id).await.unwrap().unwrap();
     assert_eq!((found.id, found.kind.as_str(), found.payload_as::<u64>().unwrap()), (id, "order_placed", 12));
     assert_eq!((found.correlation_id, found.service()), (correlation, Some("shop")));
-    assert_eq!(found.namespace, namespace.namespace().to_string());
+    assert_eq!(found.namespace, namespace.services().namespace().to_string());
 
     let paid = store.append(event("order_paid", 12).child_of(&found)).await.unwrap();
     let paid = store.get(paid).await.unwrap().unwrap();
@@ -74,7 +74,7 @@ async fn a_batch_with_one_bad_event_is_refused_as_a_whole_and_given_back(namespa
 
 #[foundation::test]
 async fn an_event_that_cannot_be_delivered_is_given_back(namespace: TestNamespace) {
-    unregister_event_store(&namespace);
+    unregister_event_store(namespace.services());
     let batch = vec![event("counted", 1), event("counted", 2)];
     let error = namespace.events().append_batch(batch.clone()).await.unwrap_err();
     assert!(matches!(error, EventStoreError::NotDelivered { .. }));
@@ -203,7 +203,7 @@ async fn a_child_that_does_not_start_is_on_record(namespace: TestNamespace) {
     let spec = ChildSpec::from_fn("sleeper", foundation::supervision::ChildKind::Worker, |_| async {
         Err::<foundation::supervision::Started, _>(StartError::failed("overslept"))
     });
-    let error = namespace.supervise(spec).await.unwrap_err();
+    let error = namespace.services().supervise(spec).await.unwrap_err();
     assert!(error.to_string().ends_with("child sleeper did not start: overslept"), "{error}");
     let failed = Query::new().kind("child_start_failed".parse().unwrap());
     let recorded = namespace.events().query(failed).await.unwrap();

@@ -13,7 +13,7 @@ use foundation::names::RegistryError;
 use foundation::supervision::{Backoff, RestartIntensity};
 use foundation::{EventStore, Foundation, NewEvent, ServiceKey, TestNamespace};
 use foundation_testkit::{
-    Command, Fault, FaultyLog, Probe, SOON, TestDisk, at, configured, pid, unregister_event_store,
+    Command, FaultyLog, InjectedError, Probe, SOON, TestDisk, at, configured, pid, unregister_event_store,
 };
 use futures::future::join_all;
 use tokio::sync::oneshot;
@@ -23,7 +23,7 @@ use super::store::{counted, event, faulty, payloads, payloads_of};
 
 #[tokio::test]
 async fn a_log_that_fails_is_opened_again_with_all_its_events_and_the_failure_is_recorded() {
-    let (storage, _) = faulty(|commit| (commit == 2).then_some(Fault::Before));
+    let (storage, _) = faulty(|commit| (commit == 2).then_some(InjectedError::BeforeCommit));
     let foundation = Foundation::builder().events(storage).start().await.unwrap();
     let store = foundation.events();
     let actor = pid(foundation.production(), &EventStore::NAME);
@@ -114,7 +114,7 @@ async fn a_disk_that_stays_full_ends_no_service_and_the_shutdown_is_orderly() {
     let error = foundation.config().update("server.port", 1).await.unwrap_err();
     let ConfigUpdateError::NotRecorded(cause) = error else { panic!("{error}") };
     assert_eq!(assert_unavailable(cause)[0].kind().as_str(), "config_updated");
-    assert_eq!(foundation.production().counters().counter("supervisor.restarts").unwrap_or_default(), 0);
+    assert_eq!(foundation.production().registry().counters().counter("supervisor.restarts").unwrap_or_default(), 0);
     foundation.shutdown().await;
 }
 
@@ -308,7 +308,7 @@ async fn noted_events_are_flushed_before_the_store_is_gone() {
 async fn a_store_that_no_lookup_finds_is_reported_and_does_no_harm(namespace: TestNamespace) {
     let store = namespace.events();
     let id = store.append(event("counted", 1)).await.unwrap();
-    unregister_event_store(&namespace);
+    unregister_event_store(namespace.services());
     let message = |error: EventStoreError| error.to_string().starts_with("no service event_store in namespace test:");
     assert!(message(store.get(id).await.unwrap_err()));
     assert!(message(store.chain(id).await.unwrap_err()));

@@ -305,7 +305,7 @@ async fn a_repeated_acknowledgement_needs_no_store(namespace: TestNamespace) {
     let refused = books.ack(id(3)).await.unwrap_err();
     assert!(matches!(refused, SubscriptionError::NotGivenOut { last, .. } if last == Some(id(2))), "{refused}");
     assert_eq!(next(&mut books).await, 3);
-    unregister_event_store(&namespace);
+    unregister_event_store(namespace.services());
     books.ack(id(1)).await.unwrap();
     books.ack(id(2)).await.unwrap();
     assert!(matches!(books.ack(id(3)).await, Err(SubscriptionError::Store(EventStoreError::NotDelivered { .. }))));
@@ -393,7 +393,7 @@ async fn parked_events_are_removed_with_their_subscription(namespace: TestNamesp
 async fn a_forwarding_whose_function_panics_is_broken_and_that_is_a_failure_on_the_event(namespace: TestNamespace) {
     let store = namespace.events();
     note(store, 1).await;
-    let clerk = namespace.spawn(&CLERK, Probe::default(), ()).await.unwrap();
+    let clerk = namespace.services().spawn(&CLERK, Probe::default(), ()).await.unwrap();
     for end in [ForwardingEnd::Broken, ForwardingEnd::Stopped] {
         let spec = notes(FailureRule::fail_after(0));
         let panics = |_, _| -> Command { resume_unwind(Box::new("no such message")) };

@@ -129,8 +129,8 @@ async fn a_store_that_is_restarted_while_the_clock_is_ahead_uses_the_time_of_its
     let storage = EventStorage::memory().retention(Retention::new().max_age(60 * MINUTE).every(MINUTE));
     let foundation = Foundation::builder().test_events(storage).clock(clock.read()).start().await.unwrap();
     let namespace = foundation.test_namespace().await.unwrap();
-    let mut looks = looks(&namespace).await;
-    append(&namespace, 5).await;
+    let mut looks = looks(namespace.services()).await;
+    append(namespace.services(), 5).await;
     clock.set(2_000_000);
     crash(&namespace, &EventStore::NAME).await;
     assert_eq!(looks.recv().await.unwrap()["by_age"], 0);

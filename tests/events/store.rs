@@ -7,7 +7,7 @@ use foundation::events::{
     Event, EventError, EventId, EventStorage, EventStoreError, MemoryLog, Order, Query, Retention, TransferError,
 };
 use foundation::{EventStore, Foundation, NewEvent, TestNamespace};
-use foundation_testkit::{Fault, Faults, TestClock, assert_error, at, crash, unregister_event_store};
+use foundation_testkit::{ErrorInjector, InjectedError, TestClock, assert_error, at, crash, unregister_event_store};
 use futures::future::join_all;
 
 pub(super) fn event(kind: &str, payload: u64) -> NewEvent {
@@ -31,8 +31,8 @@ async fn one(store: &EventStore, id: EventId) -> Arc<Event> {
 }
 
 /// A log in memory that works on a thread of its own and fails like this, and a handle on its events.
-pub(super) fn faulty(fails: fn(usize) -> Option<Fault>) -> (EventStorage, MemoryLog) {
-    let (kept, faults) = (MemoryLog::new("production"), Faults::new(fails));
+pub(super) fn faulty(fails: fn(usize) -> Option<InjectedError>) -> (EventStorage, MemoryLog) {
+    let (kept, faults) = (MemoryLog::new("production"), ErrorInjector::new(fails));
     let log = kept.clone();
     (EventStorage::with(move |_| Ok(faults.of(log.clone()))), kept)
 }
@@ -139,7 +139,7 @@ async fn a_wait_for_a_store_takes_the_configured_time_and_none_if_the_store_cann
     let foundation = Foundation::builder().start().await.unwrap();
     let namespace = foundation.test_namespace().await.unwrap();
     let store = namespace.events().clone();
-    unregister_event_store(&namespace);
+    unregister_event_store(namespace.services());
     let begun = tokio::time::Instant::now();
     let error = store.append(event("counted", 1)).await.unwrap_err();
     assert!(error.to_string().starts_with("no service event_store in namespace test:"), "{error}");

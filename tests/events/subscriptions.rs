@@ -357,7 +357,7 @@ impl Actor for Ledger {
 
 async fn ledger(namespace: &TestNamespace) -> (ActorRef<LedgerMsg>, UnboundedReceiver<(u64, RpcReplyPort<()>)>) {
     let (sender, entries) = unbounded_channel();
-    (namespace.spawn(&LEDGER, Ledger, sender).await.unwrap(), entries)
+    (namespace.services().spawn(&LEDGER, Ledger, sender).await.unwrap(), entries)
 }
 
 #[foundation::test]

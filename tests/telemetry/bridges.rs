@@ -158,7 +158,7 @@ async fn the_text_for_prometheus_has_all_namespaces_and_what_their_registries_co
     other.telemetry().counter("orders").unwrap().add(4);
     let scrapes = [namespace.telemetry().scrape(), other.telemetry().scrape()];
     let text = prometheus_text(&scrapes);
-    let test = namespace.namespace();
+    let test = namespace.services().namespace();
     assert!(
         text.contains(&format!("orders_total{{namespace=\"{test}\"}} 3\norders_total{{namespace=\"production\"}} 4\n"))
     );

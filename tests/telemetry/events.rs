@@ -113,10 +113,10 @@ async fn a_handler_that_emits_its_own_events_comes_to_an_end(namespace: TestName
 async fn handlers_of_two_namespaces_that_emit_into_each_other_come_to_an_end(namespace: TestNamespace) {
     let other = Foundation::builder().start().await.unwrap();
     let (here, there) = (namespace.telemetry(), other.telemetry());
-    let calls_here = attach_echo(there, here, "echo").await;
-    let calls_there = attach_echo(here, there, "echo").await;
+    let echoed_here = attach_echo(there, here, "echo").await;
+    let echoed_there = attach_echo(here, there, "echo").await;
     here.execute("order.placed", &[], &Value::Null);
-    assert_eq!((calls_here.load(Ordering::Relaxed), calls_there.load(Ordering::Relaxed)), (4, 4));
+    assert_eq!((echoed_here.load(Ordering::Relaxed), echoed_there.load(Ordering::Relaxed)), (4, 4));
     other.shutdown().await;
 }
 

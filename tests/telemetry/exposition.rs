@@ -76,7 +76,8 @@ async fn the_bounds_of_a_histogram_are_the_same_at_every_scrape_and_in_all_serie
     telemetry.tick().await.unwrap();
     namespace.config().status().await.unwrap();
     let later = bounds(&telemetry.prometheus());
-    let series = |user: &str| format!("took_seconds{{namespace=\"{}\",user=\"{user}\"", namespace.namespace());
+    let series =
+        |user: &str| format!("took_seconds{{namespace=\"{}\",user=\"{user}\"", namespace.services().namespace());
     assert_eq!(first[&series("a")].len(), 15);
     assert_eq!((&later[&series("a")], &later[&series("b")]), (&first[&series("a")], &first[&series("a")]));
     // Those of the services are the same for all of them.
@@ -107,7 +108,7 @@ async fn bounds_can_be_chosen_for_a_histogram_a_family_and_a_measurement(namespa
     took.update([("user", "a")], |it| it.record(0.3));
     took.update([("user", "overflowing")], |it| it.record(0.4));
     telemetry.execute("pricing.stop", &[("duration_ms", 250.0)], &Value::Null);
-    let name = namespace.namespace();
+    let name = namespace.services().namespace();
     let text = telemetry.prometheus();
     for line in [
         format!("words_bucket{{namespace=\"{name}\",le=\"1e1\"}} 1"),

@@ -90,5 +90,5 @@ async fn names_stay_with_their_instruments_over_a_restart_of_the_service(namespa
     foundation_testkit::crash(&namespace, &foundation::Telemetry::NAME).await;
     assert_error!(telemetry.counter("cache-hits"), TelemetryError::NameTaken { .. });
     let text = telemetry.prometheus();
-    assert!(text.contains(&format!("cache_hits_total{{namespace=\"{}\"}} 3\n", namespace.namespace())));
+    assert!(text.contains(&format!("cache_hits_total{{namespace=\"{}\"}} 3\n", namespace.services().namespace())));
 }

@@ -116,7 +116,7 @@ async fn a_handler_gets_the_namespace(namespace: TestNamespace) {
     let handle = move |event: &TelemetryEvent<'_>| sender.send(event.namespace).unwrap();
     namespace.telemetry().attach("where", ["here"], handle).unwrap();
     namespace.telemetry().execute("here", &[], &Value::Null);
-    assert_eq!(received.recv().await, Some(namespace.namespace()));
+    assert_eq!(received.recv().await, Some(namespace.services().namespace()));
 }
 
 #[foundation::test]

@@ -16,7 +16,7 @@ pub(crate) struct Arguments {
     pub(crate) allow_leaks: Option<LitBool>,
     pub(crate) leak_timeout_ms: Option<LitInt>,
     pub(crate) builder: Option<Expr>,
-    pub(crate) foundation: Option<Foundation>,
+    pub(crate) foundation: Option<FoundationPath>,
 }
 
 /// The kind of tokio's runtime, with its literal.
@@ -44,12 +44,12 @@ impl Flavor {
 }
 
 /// The path of the crate `foundation`, as the literal that tokio's attribute wants and as a path.
-pub(crate) struct Foundation {
+pub(crate) struct FoundationPath {
     pub(crate) literal: LitStr,
     pub(crate) path: Path,
 }
 
-impl Foundation {
+impl FoundationPath {
     fn at(literal: LitStr) -> Result<Self> {
         let path = literal.parse_with(Path::parse_mod_style).map_err(|_| {
             let wrong = literal.value();
@@ -87,7 +87,7 @@ impl Arguments {
             "builder" => set(&mut self.builder, &name, value(&name, input, "builder = my_builder()")?),
             "crate" => {
                 let literal = value(&name, input, "crate = \"my_crate::foundation\"")?;
-                set(&mut self.foundation, &name, Foundation::at(literal)?)
+                set(&mut self.foundation, &name, FoundationPath::at(literal)?)
             }
             unknown => {
                 Err(Error::new(name.span(), format!("unknown argument `{unknown}`; the known ones are {KNOWN}")))

@@ -6,7 +6,7 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{LitStr, Result};
 
-use crate::arguments::{Arguments, Foundation};
+use crate::arguments::{Arguments, FoundationPath};
 use crate::scenario::Scenario;
 
 pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
@@ -74,14 +74,14 @@ fn options(arguments: &Arguments, name: &str) -> TokenStream {
 
 fn foundation_path(arguments: &Arguments) -> TokenStream {
     match &arguments.foundation {
-        Some(Foundation { path, .. }) => path.to_token_stream(),
+        Some(FoundationPath { path, .. }) => path.to_token_stream(),
         None => quote!(::foundation),
     }
 }
 
-fn tokio_literal(foundation: Option<&Foundation>) -> LitStr {
+fn tokio_literal(foundation: Option<&FoundationPath>) -> LitStr {
     let (path, span) = match foundation {
-        Some(Foundation { literal, .. }) => (literal.value(), literal.span()),
+        Some(FoundationPath { literal, .. }) => (literal.value(), literal.span()),
         None => ("::foundation".to_owned(), Span::call_site()),
     };
     LitStr::new(&format!("{path}::__private::tokio"), span)

@@ -20,14 +20,14 @@ mod scenario;
 /// ```ignore
 /// #[foundation::test]
 /// async fn a_counter_starts_at_zero(namespace: TestNamespace) {
-///     namespace.spawn(&COUNTER, Counter, ()).await.unwrap();
-///     assert_eq!(namespace.via(&COUNTER).call(CounterMsg::Total, SECOND).await.unwrap(), 0);
+///     namespace.services().spawn(&COUNTER, Counter, ()).await.unwrap();
+///     assert_eq!(namespace.services().via(&COUNTER).call(CounterMsg::Total, SECOND).await.unwrap(), 0);
 /// }
 ///
 /// #[foundation::test(start_paused = true)]
 /// async fn an_hour_passes_at_once(namespace: TestNamespace) -> Result<(), RegistryError> {
 ///     // Tokio's clock moves on when nothing else can.
-///     namespace.wait_for_service(&COUNTER, Duration::from_secs(3_600)).await.map(drop)
+///     namespace.services().wait_for_service(&COUNTER, Duration::from_secs(3_600)).await.map(drop)
 /// }
 /// ```
 ///

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags, Row, Statement, TransactionBehavior, param
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::events::{File, KIND, NAMESPACE, Order, SERVICE};
+use crate::events::{EventFile, KIND, NAMESPACE, OrderPayload, SERVICE};
 use crate::stage::started;
 
 const INSERT: &str = "INSERT INTO events (id, kind, namespace, recorded_at, observed_at, source, source_actor, \
@@ -26,12 +26,12 @@ const CHECKSUM: u32 = 0x9E37_79B9;
 pub(crate) struct BareLog {
     connection: Connection,
     last: u64,
-    _file: File,
+    _file: EventFile,
 }
 
 impl BareLog {
     pub(crate) fn new() -> Self {
-        let file = File::with_tables();
+        let file = EventFile::with_tables();
         let connection = started(Connection::open(&file.path));
         started(connection.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 8000; \
@@ -47,7 +47,7 @@ impl BareLog {
         let now = nanoseconds(SystemTime::now());
         for _ in 0..events {
             self.last += 1;
-            let payload = started(serde_json::to_string(&Order::new(self.last)));
+            let payload = started(serde_json::to_string(&OrderPayload::new(self.last)));
             started(insert.execute(params![
                 self.last as i64,
                 KIND,

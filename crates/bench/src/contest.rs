@@ -2,7 +2,7 @@
 
 use crate::effort::Effort;
 use crate::external::External;
-use crate::measured::{Figures, Limit, Measured};
+use crate::measured::{Comparison, Measured, RowLimit};
 use crate::sample::Batch;
 
 /// A name for what is compared, and how.
@@ -81,8 +81,8 @@ impl Contest<'_> {
                 eprintln!("foundation-bench: {}: no repetition of {peer} counts", self.row.name);
                 return None;
             };
-            let figures = Figures::Nanoseconds { ours: *ours, peer: theirs };
-            let limit = limit.map(Limit::Ratio);
+            let figures = Comparison::Nanoseconds { ours: *ours, peer: theirs };
+            let limit = limit.map(RowLimit::Ratio);
             Some(Measured { name: self.row.name, threads: self.row.threads, peer, figures, limit })
         });
         with_total(measured.collect(), self.row.at_most)
@@ -92,7 +92,7 @@ impl Contest<'_> {
 /// Adds a line for ours' absolute limit, with the first peer's figures once more.
 fn with_total(mut measured: Vec<Measured>, at_most: Option<f64>) -> Vec<Measured> {
     if let (Some(first), Some(at_most)) = (measured.first(), at_most) {
-        let total = Measured { limit: Some(Limit::Total(at_most)), ..first.clone() };
+        let total = Measured { limit: Some(RowLimit::Total(at_most)), ..first.clone() };
         measured.insert(1, total);
     }
     measured
@@ -104,9 +104,9 @@ mod tests {
 
     #[test]
     fn a_limit_in_nanoseconds_has_a_line_of_its_own() {
-        let figures = Figures::Nanoseconds { ours: 12.0, peer: 60.0 };
+        let figures = Comparison::Nanoseconds { ours: 12.0, peer: 60.0 };
         let peer = |name: &str, limit| Measured { name: "row", threads: 1, peer: name.to_owned(), figures, limit };
-        let measured = vec![peer("one", Some(Limit::Ratio(0.3))), peer("other", None)];
+        let measured = vec![peer("one", Some(RowLimit::Ratio(0.3))), peer("other", None)];
         assert_eq!(with_total(measured.clone(), None), measured);
         let over =
             with_total(measured, Some(10.0)).iter().map(|line| (line.peer.clone(), line.is_over())).collect::<Vec<_>>();

@@ -16,14 +16,14 @@ pub(crate) const NAMESPACE: &str = "production";
 
 /// The payload of an event: some 70 bytes of JSON.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) struct Order {
+pub(crate) struct OrderPayload {
     order: u64,
     item: &'static str,
     quantity: u32,
     price: f64,
 }
 
-impl Order {
+impl OrderPayload {
     pub(crate) fn new(order: u64) -> Self {
         Self { order: 1_000_000 + order, item: "darjeeling, first flush", quantity: 3, price: 12.25 }
     }
@@ -34,19 +34,19 @@ impl Order {
 }
 
 /// A running event store, which ends when this is dropped.
-pub(crate) struct Kept {
+pub(crate) struct RunningStore {
     pub(crate) stage: Stage,
     pub(crate) store: EventStore,
-    file: Option<File>,
+    file: Option<EventFile>,
 }
 
 /// A file of events in a directory that is removed with it.
-pub(crate) struct File {
+pub(crate) struct EventFile {
     pub(crate) path: PathBuf,
     _directory: TempDir,
 }
 
-impl File {
+impl EventFile {
     /// The directory is the system's for temporary files: the disk's time for a commit is part of what is measured.
     pub(crate) fn new() -> Self {
         let directory = started(TempDir::with_prefix("foundation-bench-"));
@@ -66,18 +66,18 @@ fn open(path: &Path) -> Result<SqliteLog, foundation::events::LogError> {
     SqliteLog::open(path, NAMESPACE, SqliteOptions::default())
 }
 
-impl Kept {
+impl RunningStore {
     pub(crate) fn in_memory() -> Self {
         Self::start(&EventStorage::memory(), None)
     }
 
     pub(crate) fn in_file() -> Self {
-        let file = File::new();
+        let file = EventFile::new();
         let path = file.path.clone();
         Self::start(&EventStorage::with(move |_| open(&path)), Some(file))
     }
 
-    fn start(storage: &EventStorage, file: Option<File>) -> Self {
+    fn start(storage: &EventStorage, file: Option<EventFile>) -> Self {
         let stage = Stage::set();
         let spec = EventStore::child_spec(&stage.registry, storage);
         started(stage.runtime.block_on(stage.registry.supervise(spec)));
@@ -94,7 +94,7 @@ impl Kept {
     pub(crate) fn fill(&self, events: u64) {
         let orders: Vec<_> = (0..events).collect();
         for batch in orders.chunks(100) {
-            let batch = batch.iter().map(|order| Order::new(*order).event()).collect();
+            let batch = batch.iter().map(|order| OrderPayload::new(*order).event()).collect();
             started(self.stage.runtime.block_on(self.store.append_batch(batch)));
         }
     }
@@ -105,7 +105,7 @@ pub(crate) async fn forget(store: &EventStore) {
     started(store.prune_before(SystemTime::now() + Duration::from_secs(1)).await);
 }
 
-impl Drop for Kept {
+impl Drop for RunningStore {
     fn drop(&mut self) {
         // The file is closed before its directory is removed.
         let end = async { started(self.stage.registry.application()).terminate_child(EventStore::NAME.as_str()).await };

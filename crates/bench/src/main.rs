@@ -23,18 +23,18 @@ use std::process::ExitCode;
 
 use contest::Contest;
 use contest::Row;
-use options::{Options, Task, USAGE};
+use options::{Options, RunMode, USAGE};
 
 fn main() -> ExitCode {
     let rows = rows::all();
     let names: Vec<_> = rows.iter().map(|row| row.name).collect();
-    match Task::parse(std::env::args().skip(1), &names) {
-        Ok(Task::Measure(options)) => measure(&options, &rows),
-        Ok(Task::Pose(scene)) => {
+    match RunMode::parse(std::env::args().skip(1), &names) {
+        Ok(RunMode::Measure(options)) => measure(&options, &rows),
+        Ok(RunMode::Pose(scene)) => {
             println!("{}", scene.bytes());
             ExitCode::SUCCESS
         }
-        Ok(Task::Help) => {
+        Ok(RunMode::Help) => {
             println!("{USAGE}");
             ExitCode::SUCCESS
         }

@@ -14,21 +14,21 @@ pub(crate) struct Measured {
     pub(crate) name: &'static str,
     pub(crate) threads: usize,
     pub(crate) peer: String,
-    pub(crate) figures: Figures,
+    pub(crate) figures: Comparison,
     /// The limit to stay within; `None` where a peer is only shown.
-    pub(crate) limit: Option<Limit>,
+    pub(crate) limit: Option<RowLimit>,
 }
 
 /// A measured figure.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Figures {
+pub(crate) enum Comparison {
     Nanoseconds { ours: f64, peer: f64 },
     Bytes { ours: f64, peer: f64 },
 }
 
 /// The limit that ours has to stay within.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Limit {
+pub(crate) enum RowLimit {
     /// At most this many times the peer's.
     Ratio(f64),
     /// At most this much more than the peer's.
@@ -37,7 +37,7 @@ pub(crate) enum Limit {
     Total(f64),
 }
 
-impl Figures {
+impl Comparison {
     fn both(self) -> (f64, f64) {
         match self {
             Self::Nanoseconds { ours, peer } | Self::Bytes { ours, peer } => (ours, peer),
@@ -85,7 +85,7 @@ struct Time<'a> {
 
 /// A line for programs: memory.
 #[derive(Serialize)]
-struct Memory<'a> {
+struct MemoryLine<'a> {
     name: &'a str,
     ours_bytes: f64,
     peer: &'a str,
@@ -96,7 +96,7 @@ struct Memory<'a> {
     threads: usize,
 }
 
-impl Limit {
+impl RowLimit {
     fn figure(self) -> f64 {
         match self {
             Self::Ratio(limit) | Self::Beyond(limit) | Self::Total(limit) => limit,
@@ -108,27 +108,28 @@ impl Measured {
     pub(crate) fn is_over(&self) -> bool {
         let (ours, peer) = self.figures.both();
         match self.limit {
-            Some(Limit::Ratio(limit)) => self.figures.ratio() > limit,
-            Some(Limit::Beyond(limit)) => ours - peer > limit,
-            Some(Limit::Total(limit)) => ours > limit,
+            Some(RowLimit::Ratio(limit)) => self.figures.ratio() > limit,
+            Some(RowLimit::Beyond(limit)) => ours - peer > limit,
+            Some(RowLimit::Total(limit)) => ours > limit,
             None => false,
         }
     }
 
     pub(crate) fn json(&self) -> String {
         let Self { name, threads, ref peer, .. } = *self;
-        let (ratio, limit) = (self.figures.ratio(), self.limit.map(Limit::figure));
+        let (ratio, limit) = (self.figures.ratio(), self.limit.map(RowLimit::figure));
         let line = match self.figures {
-            Figures::Nanoseconds { ours: ours_ns, peer: peer_ns } => {
+            Comparison::Nanoseconds { ours: ours_ns, peer: peer_ns } => {
                 let (limit, limit_ns) = match self.limit {
-                    Some(Limit::Ratio(ratio)) => (Some(ratio), None),
+                    Some(RowLimit::Ratio(ratio)) => (Some(ratio), None),
                     _ => (None, limit),
                 };
                 serde_json::to_string(&Time { name, ours_ns, peer, peer_ns, ratio, limit, limit_ns, threads })
             }
-            Figures::Bytes { ours: ours_bytes, peer: peer_bytes } => {
+            Comparison::Bytes { ours: ours_bytes, peer: peer_bytes } => {
                 let (beyond_bytes, limit_bytes) = (ours_bytes - peer_bytes, limit);
-                let memory = Memory { name, ours_bytes, peer, peer_bytes, ratio, beyond_bytes, limit_bytes, threads };
+                let memory =
+                    MemoryLine { name, ours_bytes, peer, peer_bytes, ratio, beyond_bytes, limit_bytes, threads };
                 serde_json::to_string(&memory)
             }
         };
@@ -138,9 +139,9 @@ impl Measured {
 
     fn limit(&self) -> String {
         match self.limit {
-            Some(Limit::Ratio(limit)) => format!("{limit}"),
-            Some(Limit::Beyond(limit)) => format!("+{}", self.figures.print(limit)),
-            Some(Limit::Total(limit)) => self.figures.print(limit),
+            Some(RowLimit::Ratio(limit)) => format!("{limit}"),
+            Some(RowLimit::Beyond(limit)) => format!("+{}", self.figures.print(limit)),
+            Some(RowLimit::Total(limit)) => self.figures.print(limit),
             None => "-".to_owned(),
         }
     }
@@ -170,27 +171,31 @@ mod tests {
 
     use super::*;
 
-    fn measured(figures: Figures, limit: impl Into<Option<Limit>>) -> Measured {
+    fn measured(figures: Comparison, limit: impl Into<Option<RowLimit>>) -> Measured {
         Measured { name: "row", threads: 1, peer: "a peer".to_owned(), figures, limit: limit.into() }
     }
 
     #[test]
     fn each_kind_of_limit_is_compared_with_its_own_figure() {
-        let figures = Figures::Bytes { ours: 1_500.0, peer: 1_000.0 };
-        assert!(!measured(figures, Limit::Ratio(1.5)).is_over() && measured(figures, Limit::Ratio(1.4)).is_over());
+        let figures = Comparison::Bytes { ours: 1_500.0, peer: 1_000.0 };
         assert!(
-            !measured(figures, Limit::Beyond(500.0)).is_over() && measured(figures, Limit::Beyond(499.0)).is_over()
+            !measured(figures, RowLimit::Ratio(1.5)).is_over() && measured(figures, RowLimit::Ratio(1.4)).is_over()
         );
         assert!(
-            !measured(figures, Limit::Total(1_500.0)).is_over() && measured(figures, Limit::Total(1_499.0)).is_over()
+            !measured(figures, RowLimit::Beyond(500.0)).is_over()
+                && measured(figures, RowLimit::Beyond(499.0)).is_over()
+        );
+        assert!(
+            !measured(figures, RowLimit::Total(1_500.0)).is_over()
+                && measured(figures, RowLimit::Total(1_499.0)).is_over()
         );
         assert!(!measured(figures, None).is_over());
     }
 
     #[test]
     fn a_line_for_programs_has_the_promised_fields_and_no_others() {
-        let figures = Figures::Nanoseconds { ours: 30.0, peer: 20.0 };
-        let line: Value = serde_json::from_str(&measured(figures, Limit::Ratio(2.0)).json()).unwrap();
+        let figures = Comparison::Nanoseconds { ours: 30.0, peer: 20.0 };
+        let line: Value = serde_json::from_str(&measured(figures, RowLimit::Ratio(2.0)).json()).unwrap();
         let expected = json!({
             "name": "row", "ours_ns": 30.0, "peer": "a peer", "peer_ns": 20.0, "ratio": 1.5, "limit": 2.0, "threads": 1
         });
@@ -199,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_limit_in_nanoseconds_is_not_taken_for_one_of_the_ratio() {
-        let slow = measured(Figures::Nanoseconds { ours: 12.0, peer: 60.0 }, Limit::Total(10.0));
+        let slow = measured(Comparison::Nanoseconds { ours: 12.0, peer: 60.0 }, RowLimit::Total(10.0));
         let line: Value = serde_json::from_str(&slow.json()).unwrap();
         assert_eq!((&line["limit"], &line["limit_ns"]), (&Value::Null, &json!(10.0)));
         let line = slow.to_string();
@@ -209,9 +214,9 @@ mod tests {
     #[test]
     fn a_line_for_people_has_units_and_a_verdict() {
         let slow =
-            measured(Figures::Nanoseconds { ours: 12_345.0, peer: 1_000_000.0 }, Limit::Ratio(0.001)).to_string();
+            measured(Comparison::Nanoseconds { ours: 12_345.0, peer: 1_000_000.0 }, RowLimit::Ratio(0.001)).to_string();
         assert!(slow.contains("12.3 µs") && slow.contains("1.0 ms") && slow.contains("over"), "{slow}");
-        let shown = measured(Figures::Nanoseconds { ours: 1.0, peer: 2.0 }, None).to_string();
+        let shown = measured(Comparison::Nanoseconds { ours: 1.0, peer: 2.0 }, None).to_string();
         assert!(!shown.contains("over") && !shown.contains("ok"), "{shown}");
     }
 }

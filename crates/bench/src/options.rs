@@ -25,7 +25,7 @@ const KNOWN: [&str; 6] = ["--filter", "--quick", "--peers", "--json", "--check",
 
 /// The task of this process.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Task {
+pub(crate) enum RunMode {
     Measure(Options),
     /// Hold a scene, so that this process's memory can be measured.
     Pose(Scene),
@@ -52,7 +52,7 @@ pub(crate) enum OptionsError {
     NoRow { given: String, near: NearMisses, names: Vec<&'static str> },
 }
 
-impl Task {
+impl RunMode {
     /// Reads the command line; `names` are those of all rows.
     pub(crate) fn parse(mut words: impl Iterator<Item = String>, names: &[&'static str]) -> Result<Self, OptionsError> {
         let mut options = Options::default();
@@ -109,13 +109,13 @@ mod tests {
 
     const NAMES: [&str; 3] = ["lookup_1t", "via_cast", "via_call"];
 
-    fn parse(words: &[&str]) -> Result<Task, OptionsError> {
-        Task::parse(words.iter().map(|word| (*word).to_owned()), &NAMES)
+    fn parse(words: &[&str]) -> Result<RunMode, OptionsError> {
+        RunMode::parse(words.iter().map(|word| (*word).to_owned()), &NAMES)
     }
 
     fn options(words: &[&str]) -> Options {
         match parse(words) {
-            Ok(Task::Measure(options)) => options,
+            Ok(RunMode::Measure(options)) => options,
             other => panic!("{other:?}"),
         }
     }
@@ -151,6 +151,6 @@ mod tests {
 
     #[test]
     fn a_process_can_be_started_to_hold_a_scene() {
-        assert_eq!(parse(&[&Scene::Linked.argument()]), Ok(Task::Pose(Scene::Linked)));
+        assert_eq!(parse(&[&Scene::Linked.argument()]), Ok(RunMode::Pose(Scene::Linked)));
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Barrier;
 use std::thread;
 
-use crate::sample::{Batch, Sample, Span, time};
+use crate::sample::{Batch, Sample, WorkPeriod, time};
 
 /// Repeats one function on each of two threads, which start together at a barrier. What one operation takes is the mean
 /// of the two; a repetition during which the threads were not side by side for most of the time is discarded.
@@ -20,12 +20,12 @@ pub(crate) fn paired<'a, T>(mut operations: [impl FnMut() -> T + Send + 'a; 2]) 
     })
 }
 
-fn at<T>(barrier: &Barrier, times: u64, operation: &mut impl FnMut() -> T) -> Span {
+fn at<T>(barrier: &Barrier, times: u64, operation: &mut impl FnMut() -> T) -> WorkPeriod {
     barrier.wait();
     time(times, operation)
 }
 
-fn judge(one: Span, other: Span) -> Sample {
+fn judge(one: WorkPeriod, other: WorkPeriod) -> Sample {
     let mean = (one.length() + other.length()) / 2;
     let overlap = one.ended.min(other.ended).saturating_duration_since(one.begun.max(other.begun));
     if overlap * 4 >= one.length().max(other.length()) * 3 { Sample::Took(mean) } else { Sample::Discarded(mean) }
@@ -37,8 +37,8 @@ mod tests {
 
     use super::*;
 
-    fn span(origin: Instant, from: u64, to: u64) -> Span {
-        Span { begun: origin + Duration::from_micros(from), ended: origin + Duration::from_micros(to) }
+    fn span(origin: Instant, from: u64, to: u64) -> WorkPeriod {
+        WorkPeriod { begun: origin + Duration::from_micros(from), ended: origin + Duration::from_micros(to) }
     }
 
     #[test]

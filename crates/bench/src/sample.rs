@@ -31,22 +31,22 @@ pub(crate) fn repeated<'a, T>(mut operation: impl FnMut() -> T + 'a) -> Batch<'a
 
 /// The period in which a thread worked.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Span {
+pub(crate) struct WorkPeriod {
     pub(crate) begun: Instant,
     pub(crate) ended: Instant,
 }
 
-impl Span {
+impl WorkPeriod {
     pub(crate) fn length(self) -> Duration {
         self.ended - self.begun
     }
 }
 
 /// Runs an operation this many times.
-pub(crate) fn time<T>(operations: u64, operation: &mut impl FnMut() -> T) -> Span {
+pub(crate) fn time<T>(operations: u64, operation: &mut impl FnMut() -> T) -> WorkPeriod {
     let begun = Instant::now();
     for _ in 0..operations {
         black_box(operation());
     }
-    Span { begun, ended: Instant::now() }
+    WorkPeriod { begun, ended: Instant::now() }
 }

@@ -6,16 +6,15 @@ use foundation_kernel::names::{CleanupReport, Collapse, Namespace, ProcessRegist
 use foundation_kernel::supervision::Tree;
 use tokio::time::Instant;
 
-use foundation_config_server::ConfigServer;
+use foundation_config_server::{ConfigServer, ConfigTree};
 use foundation_events::EventStore;
 use foundation_telemetry::Telemetry;
 
 use super::error::FoundationError;
 use super::health::NamespaceHealth;
-use super::layout::Layout;
 use super::report::{ShutdownReport, StopCause};
 use super::services::Services;
-use super::signal;
+use super::signal::Signals;
 use super::test_namespace::TestNamespace;
 use super::unfinished::Unfinished;
 
@@ -40,21 +39,21 @@ use super::unfinished::Unfinished;
 #[derive(Clone)]
 pub struct Foundation {
     registry: ProcessRegistry,
-    layout: Arc<Layout>,
+    config: Arc<ConfigTree>,
     production: Services,
-    end: Arc<End>,
+    shutdown: Arc<ShutdownState>,
 }
 
 /// The shutdown: the cause of the first request, and its outcome.
 #[derive(Default)]
-struct End {
+struct ShutdownState {
     asked: OnceLock<(StopCause, Option<Collapse>, Instant)>,
     report: OnceLock<ShutdownReport>,
 }
 
 impl Foundation {
-    pub(super) fn new(registry: ProcessRegistry, layout: Arc<Layout>, production: Services) -> Self {
-        Self { registry, layout, production, end: Arc::default() }
+    pub(super) fn new(registry: ProcessRegistry, config: Arc<ConfigTree>, production: Services) -> Self {
+        Self { registry, config, production, shutdown: Arc::default() }
     }
 
     /// The namespace that the application runs in.
@@ -69,7 +68,7 @@ impl Foundation {
     /// shutdown, or the collapse, of the foundation, and during the namespace's own clean-up. See
     /// [`ProcessRegistry::namespace`] for one that has collapsed.
     pub async fn namespace(&self, namespace: Namespace) -> Result<Services, RegistryError> {
-        Services::open(&self.registry, &self.layout.config, namespace).await
+        Services::open(&self.registry, &self.config, namespace).await
     }
 
     /// A fresh test namespace with its whole tree. It is cleaned up by [`TestNamespace::cleanup`], or in the background
@@ -134,8 +133,8 @@ impl Foundation {
 
     /// Runs until SIGINT or SIGTERM comes, or the tree collapses, and then shuts down; or until another caller has
     /// called [`shutdown`](Self::shutdown). On Windows these are Ctrl-C or Ctrl-Break, and the end of the console or
-    /// the machine, for which Windows leaves a process some seconds only. The report names the cause, and is what a `main` may return: its
-    /// [exit code](ShutdownReport::exit_code) is not zero after a collapse.
+    /// the machine, for which Windows leaves a process some seconds only. The report names the cause, and is what a
+    /// `main` may return: its [exit code](ShutdownReport::exit_code) is not zero after a collapse.
     ///
     /// ```no_run
     /// use foundation::{Foundation, FoundationError, ShutdownReport};
@@ -149,13 +148,13 @@ impl Foundation {
     /// From the call on the process ignores the default action of both signals. One that comes during the shutdown ends
     /// the process at once, with the exit code 130 (SIGINT) or 143 (SIGTERM), and is reported with `tracing` as an
     /// error: no actor is asked to stop any more, and no destructor runs. That holds for as long as this function is
-    /// awaited.
+    /// awaited. On Windows only Ctrl-C and Ctrl-Break do so: the end of the console or the machine has a limit there.
     ///
     /// # Errors
     /// [`FoundationError::Signals`] if the operating system refuses the signal handlers, or the runtime has no I/O
     /// (tokio's own message about that goes to the panic hook); the foundation then still runs.
     pub async fn run_until_signal(&self) -> Result<ShutdownReport, FoundationError> {
-        let mut signals = signal::Signals::listen()?;
+        let mut signals = Signals::listen()?;
         let cause = tokio::select! {
             cause = signals.next() => cause,
             // Requested by another caller, who gave the cause; or it has collapsed.
@@ -164,7 +163,7 @@ impl Foundation {
         tokio::select! {
             biased;
             report = self.stop(cause) => Ok(report),
-            cause = signals.next() => signal::end_process(cause),
+            never = signals.end_process_at_next() => never,
         }
     }
 
@@ -174,10 +173,10 @@ impl Foundation {
             Some(collapse) => (StopCause::Collapse, Some(collapse), Instant::now()),
             None => (cause, None, Instant::now()),
         };
-        let (cause, collapse, begun) = self.end.asked.get_or_init(first);
+        let (cause, collapse, begun) = self.shutdown.asked.get_or_init(first);
         let namespaces = self.registry.shutdown().await;
         let report = || ShutdownReport { cause: *cause, collapse: collapse.clone(), namespaces, took: begun.elapsed() };
-        self.end.report.get_or_init(report).clone()
+        self.shutdown.report.get_or_init(report).clone()
     }
 }
 

@@ -1,4 +1,6 @@
 //! The contents of a namespace's tree: the one place that knows all services.
+//!
+//! The builder, which fills a layout in, is a module below this one, so that the fields of a layout stay private.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -17,36 +19,38 @@ use foundation_config_server::{ConfigOutcome, ConfigServer, ConfigTree};
 use foundation_events::{EventStorage, EventStore, RetentionReport};
 use foundation_telemetry::{EarlyTelemetry, Telemetry, TelemetryOptions, built_in};
 
-pub(super) type MakeChild = Arc<dyn Fn(&Services) -> ChildSpec + Send + Sync>;
+pub(super) mod builder;
+
+type MakeChild = Arc<dyn Fn(&Services) -> ChildSpec + Send + Sync>;
 
 /// The services and the application of every namespace of one foundation.
 #[derive(Clone)]
-pub(super) struct Layout {
-    pub(super) config: Arc<ConfigTree>,
-    pub(super) clock: Option<Arc<dyn Fn() -> SystemTime + Send + Sync>>,
+struct Layout {
+    config: Arc<ConfigTree>,
+    clock: Option<Arc<dyn Fn() -> SystemTime + Send + Sync>>,
     /// Of production and of named namespaces.
-    pub(super) events: EventStorage,
+    events: EventStorage,
     /// Of tests' namespaces.
-    pub(super) test_events: EventStorage,
-    pub(super) telemetry: TelemetryOptions,
+    test_events: EventStorage,
+    telemetry: TelemetryOptions,
     /// Production's, if there were any before it.
-    pub(super) early: Option<EarlyTelemetry>,
+    early: Option<EarlyTelemetry>,
     /// The embedder's.
-    pub(super) services: Vec<Service>,
-    pub(super) children: Vec<MakeChild>,
-    pub(super) strategy: Strategy,
-    pub(super) intensity: RestartIntensity,
-    pub(super) measurement: Measurement,
-    pub(super) limits: Limits,
-    pub(super) recording: Recording,
+    services: Vec<Service>,
+    children: Vec<MakeChild>,
+    strategy: Strategy,
+    intensity: RestartIntensity,
+    measurement: Measurement,
+    limits: Limits,
+    recording: Recording,
     /// Of each service without a rule of its own; the backoff also of production as a whole.
-    pub(super) service_intensity: RestartIntensity,
-    pub(super) service_backoff: Backoff,
+    service_intensity: RestartIntensity,
+    service_backoff: Backoff,
 }
 
 impl Layout {
     /// A registry whose namespaces are laid out like this.
-    pub(super) fn registry(self: Arc<Self>) -> ProcessRegistryBuilder {
+    fn registry(self: Arc<Self>) -> ProcessRegistryBuilder {
         let (prepared, application, reporting) = (Arc::clone(&self), Arc::clone(&self), Arc::clone(&self));
         let builder = ProcessRegistry::builder()
             .measurement(self.measurement)

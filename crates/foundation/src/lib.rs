@@ -35,7 +35,6 @@
 //! The names that every program needs are at the top; the modules have them all: [`names`], [`supervision`], [`config`],
 //! [`events`], [`telemetry`], [`health`] and [`testing`]. `docs/guide` in the repository has a page for each.
 
-mod builder;
 mod checks;
 mod error;
 mod foundation;
@@ -52,7 +51,6 @@ mod test_namespace;
 pub mod testing;
 mod unfinished;
 
-pub use builder::FoundationBuilder;
 pub use error::FoundationError;
 pub use foundation::Foundation;
 /// ```
@@ -70,6 +68,7 @@ pub use foundation_kernel::supervision::{ChildSpec, Restart, Strategy, Superviso
 pub use foundation_kernel::{AskError, answer, ask, containment, local_message, names, ractor, supervision, written};
 #[doc(no_inline)]
 pub use foundation_telemetry::Telemetry;
+pub use layout::builder::FoundationBuilder;
 pub use limits::Limits;
 pub use recording::Recording;
 pub use report::{ShutdownReport, StopCause};

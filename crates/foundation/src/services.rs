@@ -1,10 +1,13 @@
 //! The services of each namespace.
 
-use std::ops::Deref;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use foundation_kernel::names::{ProcessRegistry, RegistryError, ServiceRegistry};
-use foundation_kernel::supervision::{HealthLimits, Verdict};
+use foundation_kernel::names::{
+    Group, GroupKey, Namespace, ProcessRegistry, RegistryError, ServiceKey, ServiceRegistry, Via,
+};
+use foundation_kernel::ractor::{Actor, ActorCell, ActorRef, Message};
+use foundation_kernel::supervision::{ChildSpec, HealthLimits, Supervisor, Verdict};
 
 use super::checks::Checks;
 use super::health::{NamespaceHealth, ServiceHealth};
@@ -14,8 +17,8 @@ use foundation_telemetry::Telemetry;
 
 /// One namespace with its services: what an application's code, and each test, works with.
 ///
-/// It is its [`ServiceRegistry`], and dereferences to it: `services.spawn(..)`, `services.via(..)`. Cheap to clone;
-/// give it to actors at spawn, so that they can reach their namespace.
+/// It has the daily operations on names itself; all of them are those of its [`registry`](Self::registry). Cheap to
+/// clone; give it to actors at spawn, so that they can reach their namespace.
 #[derive(Clone, Debug)]
 pub struct Services {
     registry: ServiceRegistry,
@@ -42,15 +45,111 @@ impl Services {
     pub(super) async fn open(
         registry: &ProcessRegistry,
         config: &Arc<ConfigTree>,
-        namespace: foundation_kernel::names::Namespace,
+        namespace: Namespace,
     ) -> Result<Self, RegistryError> {
         Ok(Self::of(&registry.namespace(namespace).await?, config))
     }
 
-    /// The names of this namespace.
+    /// The names of this namespace: watches, metadata, hand-overs, predicates, measures, the tree, and the operations
+    /// that are here, too.
     pub fn registry(&self) -> &ServiceRegistry {
         &self.registry
     }
+
+    /// Which namespace this is.
+    pub fn namespace(&self) -> Namespace {
+        self.registry.namespace()
+    }
+
+    // ---- daily operations on names: the registry has them all ----
+
+    /// A handle that finds the actor at each use; see [`ServiceRegistry::via`].
+    #[inline]
+    pub fn via<M: Message>(&self, key: &ServiceKey<M>) -> Via<M> {
+        self.registry.via(key)
+    }
+
+    /// The live actor of this name; see [`ServiceRegistry::lookup`].
+    ///
+    /// # Errors
+    /// Those of [`ServiceRegistry::lookup`].
+    #[inline]
+    pub fn lookup<M: Message>(&self, key: &ServiceKey<M>) -> Result<ActorRef<M>, RegistryError> {
+        self.registry.lookup(key)
+    }
+
+    /// Waits until a live actor has this name; see [`ServiceRegistry::wait_for_service`].
+    ///
+    /// # Errors
+    /// Those of [`ServiceRegistry::wait_for_service`].
+    pub async fn wait_for_service<M: Message>(
+        &self,
+        key: &ServiceKey<M>,
+        limit: impl Into<Option<Duration>>,
+    ) -> Result<ActorRef<M>, RegistryError> {
+        self.registry.wait_for_service(key, limit).await
+    }
+
+    /// Spawns an actor under this name, which is never restarted; see [`ServiceRegistry::spawn`].
+    ///
+    /// # Errors
+    /// Those of [`ServiceRegistry::spawn`].
+    pub async fn spawn<A: Actor>(
+        &self,
+        key: &ServiceKey<A::Msg>,
+        actor: A,
+        args: A::Arguments,
+    ) -> Result<ActorRef<A::Msg>, RegistryError> {
+        self.registry.spawn(key, actor, args).await
+    }
+
+    /// Describes a child that has this name at each of its starts; see [`ServiceRegistry::child_spec`].
+    pub fn child_spec<A: Actor>(
+        &self,
+        key: &ServiceKey<A::Msg>,
+        start: impl Fn() -> (A, A::Arguments) + Send + Sync + 'static,
+    ) -> ChildSpec {
+        self.registry.child_spec(key, start)
+    }
+
+    /// Starts a child of the application, which is restarted by its rule; see [`ServiceRegistry::supervise`].
+    ///
+    /// # Errors
+    /// Those of [`ServiceRegistry::supervise`].
+    pub async fn supervise(&self, spec: ChildSpec) -> Result<Option<ActorCell>, RegistryError> {
+        self.registry.supervise(spec).await
+    }
+
+    /// The supervisor of the application: the embedder's children.
+    ///
+    /// # Errors
+    /// Those of [`ServiceRegistry::application`].
+    pub fn application(&self) -> Result<Supervisor, RegistryError> {
+        self.registry.application()
+    }
+
+    /// Registers an actor that was started elsewhere; see [`ServiceRegistry::register`].
+    ///
+    /// # Errors
+    /// Those of [`ServiceRegistry::register`].
+    pub async fn register<M: Message>(&self, key: &ServiceKey<M>, actor: &ActorRef<M>) -> Result<(), RegistryError> {
+        self.registry.register(key, actor).await
+    }
+
+    /// A group of actors; see [`ServiceRegistry::group`].
+    pub fn group<M: Message, V: Send + Sync + 'static>(&self, key: &GroupKey<M, V>) -> Group<M, V> {
+        self.registry.group(key)
+    }
+
+    /// Runs a future while no other caller runs one under the same name; see [`ServiceRegistry::lock`].
+    ///
+    /// # Errors
+    /// Those of [`ServiceRegistry::lock`].
+    pub async fn lock<T>(&self, name: &ServiceName, future: impl Future<Output = T>) -> Result<T, RegistryError> {
+        self.registry.lock(name, future).await
+    }
+
+    // ---- services ----
 
     /// Its configuration.
     pub fn config(&self) -> &ConfigServer {
@@ -68,7 +167,7 @@ impl Services {
     }
 
     /// The health of everything that counts here: the foundation's own services, the application's supervisor, the
-    /// children that are [declared to count](foundation_kernel::supervision::ChildSpec::in_health), and [checks](Self::check). A child
+    /// children that are [declared to count](ChildSpec::in_health), and [checks](Self::check). A child
     /// that restarts has a [grace](HealthLimits::grace), counted from when it went down, however often the health is
     /// requested.
     ///
@@ -94,7 +193,7 @@ impl Services {
     }
 
     /// Adds a check to the health of this namespace, of something that is not a child of it; it replaces one of the
-    /// same name. For the health of a child see [`ChildSpec::health_check`](foundation_kernel::supervision::ChildSpec::health_check).
+    /// same name. For the health of a child see [`ChildSpec::health_check`].
     ///
     /// Each request for the health runs it on a task of its own, for [so long](HealthLimits::answer) at most; a panic
     /// in it is a finding, too. It is kept until it is [dropped](Self::drop_check) or the namespace ends.
@@ -127,13 +226,5 @@ impl Services {
     /// Drops a [check](Self::check); false if there was none of this name.
     pub fn drop_check(&self, name: &str) -> bool {
         self.checks.upgrade().is_some_and(|checks| checks.remove(name))
-    }
-}
-
-impl Deref for Services {
-    type Target = ServiceRegistry;
-
-    fn deref(&self) -> &ServiceRegistry {
-        &self.registry
     }
 }

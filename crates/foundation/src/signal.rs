@@ -8,15 +8,53 @@ use foundation_kernel::containment::report;
 
 use super::report::StopCause;
 
+/// The requests to stop, from [`listen`](Self::listen) on.
+pub(super) struct Signals(Sources);
+
+impl Signals {
+    /// Takes the place of the operating system's own reaction, until the process ends.
+    pub(super) fn listen() -> io::Result<Self> {
+        Sources::listen().map(Self)
+    }
+
+    /// The next request; nothing is lost if the future is cancelled.
+    pub(super) async fn next(&mut self) -> StopCause {
+        self.0.next().await
+    }
+
+    /// Ends the process at the next request that [does so](ends_at_once): during a shutdown.
+    pub(super) async fn end_process_at_next(&mut self) -> ! {
+        loop {
+            let cause = self.next().await;
+            if ends_at_once(cause, cfg!(windows)) {
+                end_process(cause);
+            }
+        }
+    }
+}
+
+/// Whether a request during a shutdown ends the process at once. On Windows, the end of the console or the machine does
+/// not: Windows limits the time of the shutdown itself, and what is left of that time belongs to the actors.
+fn ends_at_once(cause: StopCause, is_windows: bool) -> bool {
+    !is_windows || cause == StopCause::Interrupt
+}
+
+fn end_process(cause: StopCause) -> ! {
+    // As a shell does: 128 and the number of the signal.
+    let code = if cause == StopCause::Terminate { 128 + 15 } else { 128 + 2 };
+    report(|| tracing::error!(signal = %cause, code, "a second signal during the shutdown: the process ends at once"));
+    std::process::exit(code)
+}
+
 #[cfg(unix)]
-pub(super) struct Signals {
+struct Sources {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
-impl Signals {
-    pub(super) fn listen() -> io::Result<Self> {
+impl Sources {
+    fn listen() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         let both =
             || Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? });
@@ -26,8 +64,7 @@ impl Signals {
         })
     }
 
-    /// The next request; nothing is lost if the future is cancelled.
-    pub(super) async fn next(&mut self) -> StopCause {
+    async fn next(&mut self) -> StopCause {
         tokio::select! {
             _ = self.interrupt.recv() => StopCause::Interrupt,
             _ = self.terminate.recv() => StopCause::Terminate,
@@ -38,7 +75,7 @@ impl Signals {
 /// The requests of a console window and of a shutdown of the machine, beside Ctrl-C. The end of a session is none: a
 /// service is notified of that of every user.
 #[cfg(windows)]
-pub(super) struct Signals {
+struct Sources {
     interrupt: tokio::signal::windows::CtrlC,
     interrupt_key: tokio::signal::windows::CtrlBreak,
     close: tokio::signal::windows::CtrlClose,
@@ -46,8 +83,8 @@ pub(super) struct Signals {
 }
 
 #[cfg(windows)]
-impl Signals {
-    pub(super) fn listen() -> io::Result<Self> {
+impl Sources {
+    fn listen() -> io::Result<Self> {
         use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown};
         Ok(Self {
             interrupt: ctrl_c()?,
@@ -57,9 +94,8 @@ impl Signals {
         })
     }
 
-    /// The next request; nothing is lost if the future is cancelled. Windows ends the process some seconds after the
-    /// last two, whether the shutdown is over or not.
-    pub(super) async fn next(&mut self) -> StopCause {
+    /// Windows ends the process some seconds after the last two, whether the shutdown is over or not.
+    async fn next(&mut self) -> StopCause {
         tokio::select! {
             _ = self.interrupt.recv() => StopCause::Interrupt,
             _ = self.interrupt_key.recv() => StopCause::Interrupt,
@@ -71,15 +107,15 @@ impl Signals {
 
 /// Only Ctrl-C is known on other systems.
 #[cfg(not(any(unix, windows)))]
-pub(super) struct Signals;
+struct Sources;
 
 #[cfg(not(any(unix, windows)))]
-impl Signals {
-    pub(super) fn listen() -> io::Result<Self> {
+impl Sources {
+    fn listen() -> io::Result<Self> {
         Ok(Self)
     }
 
-    pub(super) async fn next(&mut self) -> StopCause {
+    async fn next(&mut self) -> StopCause {
         match tokio::signal::ctrl_c().await {
             Ok(()) => StopCause::Interrupt,
             // Nothing to listen to: only a collapse ends the run.
@@ -88,10 +124,13 @@ impl Signals {
     }
 }
 
-/// Ends the process at once, at the second request to stop.
-pub(super) fn end_process(cause: StopCause) -> ! {
-    // As a shell does: 128 and the number of the signal.
-    let code = if cause == StopCause::Terminate { 128 + 15 } else { 128 + 2 };
-    report(|| tracing::error!(signal = %cause, code, "a second signal during the shutdown: the process ends at once"));
-    std::process::exit(code)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_request_ends_the_process_at_once_unless_windows_does_so_itself() {
+        let ends = |is_windows| [StopCause::Interrupt, StopCause::Terminate].map(|it| ends_at_once(it, is_windows));
+        assert_eq!((ends(false), ends(true)), ([true, true], [true, false]));
+    }
 }

@@ -1,13 +1,17 @@
 //! A namespace that a test has to itself.
 
-use std::ops::Deref;
-
-use foundation_kernel::names::{CleanupReport, RegistryError, ServiceName};
+use foundation_config_server::ConfigServer;
+use foundation_events::EventStore;
+use foundation_kernel::names::{
+    CleanupReport, RegistryError, ServiceName, ServiceRegistry,
+};
+use foundation_telemetry::Telemetry;
 use tokio::runtime::Handle as Runtime;
 
+use super::health::NamespaceHealth;
 use super::services::Services;
 
-/// A test's namespace with its whole tree; dereferences to its [`Services`], and through them to its registry.
+/// A test's namespace with its whole tree; code that is tested gets its [`services`](Self::services).
 ///
 /// `#[foundation::test]` hands one to each test and cleans it up. One from
 /// [`Foundation::test_namespace`](crate::Foundation::test_namespace) is cleaned up by [`cleanup`](Self::cleanup), which
@@ -30,6 +34,36 @@ impl TestNamespace {
 
     pub(crate) fn lent(services: Services) -> Self {
         Self { services, owner: Owner::Harness }
+    }
+
+    /// The namespace with its services, as the application knows it.
+    pub fn services(&self) -> &Services {
+        &self.services
+    }
+
+    /// Its names.
+    pub fn registry(&self) -> &ServiceRegistry {
+        self.services.registry()
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &ConfigServer {
+        self.services.config()
+    }
+
+    /// Its events.
+    pub fn events(&self) -> &EventStore {
+        self.services.events()
+    }
+
+    /// Its telemetry.
+    pub fn telemetry(&self) -> &Telemetry {
+        self.services.telemetry()
+    }
+
+    /// Its health; see [`Services::health`].
+    pub async fn health(&self) -> NamespaceHealth {
+        self.services.health().await
     }
 
     /// Kills the service of this name, as a fault in it might, and returns when it has ended; its `post_stop` does not
@@ -63,14 +97,12 @@ impl TestNamespace {
     /// None at present: for a foundation that is gone the report is empty, as nothing is left to stop.
     pub async fn cleanup(mut self) -> Result<CleanupReport, RegistryError> {
         self.owner = Owner::Harness;
-        self.services.cleanup().await
+        self.registry().cleanup().await
     }
 }
 
-impl Deref for TestNamespace {
-    type Target = Services;
-
-    fn deref(&self) -> &Services {
+impl AsRef<Services> for TestNamespace {
+    fn as_ref(&self) -> &Services {
         &self.services
     }
 }
@@ -87,6 +119,6 @@ impl Drop for TestNamespace {
 
 impl std::fmt::Debug for TestNamespace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "TestNamespace({})", self.namespace())
+        write!(f, "TestNamespace({})", self.services.namespace())
     }
 }

@@ -58,7 +58,8 @@ impl TestOptions {
         Self { leaks: Leaks::Allowed, ..self }
     }
 
-    /// How long, in real time, the last task may take to go after the test has ended.
+    /// How long, in real time, the last task may take to go after the test has ended. Without an effect if leaks are
+    /// [allowed](Self::allow_leaks). There is always a limit: a task that stays would hang the test instead of failing it.
     pub fn leak_timeout(self, within: Duration) -> Self {
         match self.leaks {
             Leaks::Allowed => self,
@@ -68,18 +69,18 @@ impl TestOptions {
 }
 
 /// What a test function may return: nothing, or any `Result`.
-pub trait Outcome {
+pub trait TestOutcome {
     /// Whether the test has failed.
     fn is_failure(&self) -> bool;
 }
 
-impl Outcome for () {
+impl TestOutcome for () {
     fn is_failure(&self) -> bool {
         false
     }
 }
 
-impl<T, E> Outcome for Result<T, E> {
+impl<T, E> TestOutcome for Result<T, E> {
     fn is_failure(&self) -> bool {
         self.is_err()
     }
@@ -97,7 +98,7 @@ pub async fn run<F, Fut, T>(options: TestOptions, test: F) -> T
 where
     F: FnOnce(TestNamespace) -> Fut,
     Fut: Future<Output = T>,
-    T: Outcome,
+    T: TestOutcome,
 {
     let TestOptions { name, builder, leaks } = options;
     let alive_before = alive();
@@ -108,7 +109,7 @@ where
     let unfinished = Unfinished::registry(&registry);
     let (remains, telemetry) = (services.registry().remains(), services.telemetry().clone());
     let namespace = TestNamespace::lent(services);
-    let id = namespace.namespace();
+    let id = namespace.services().namespace();
     let outcome = AssertUnwindSafe(async { test(namespace).await }).catch_unwind().await;
     let report = tear_down(&registry, id).await;
     unfinished.finish();

@@ -7,17 +7,17 @@ use tokio::sync::oneshot;
 /// The time of day of a test: it stands still until it is set, and can panic or block when it is read. Clones are the
 /// same clock.
 #[derive(Debug, Clone, Default)]
-pub struct TestClock(Arc<Inner>);
+pub struct TestClock(Arc<ClockState>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct ClockState {
     seconds: AtomicU64,
     fails: AtomicBool,
-    hold: Mutex<Option<Hold>>,
+    hold: Mutex<Option<HoldRequest>>,
 }
 
 #[derive(Debug)]
-struct Hold {
+struct HoldRequest {
     arrived: oneshot::Sender<()>,
     released: mpsc::Receiver<()>,
 }
@@ -49,7 +49,7 @@ impl TestClock {
     pub fn hold_next(&self) -> HeldRead {
         let (arrived, arrival) = oneshot::channel();
         let (release, released) = mpsc::channel();
-        *self.0.hold.lock().unwrap_or_else(PoisonError::into_inner) = Some(Hold { arrived, released });
+        *self.0.hold.lock().unwrap_or_else(PoisonError::into_inner) = Some(HoldRequest { arrived, released });
         HeldRead { arrived: arrival, _release: release }
     }
 
@@ -63,7 +63,7 @@ impl TestClock {
         assert!(!self.0.fails.swap(false, Ordering::SeqCst), "the clock is out of order");
         // Out of the lock first: the next reader is not blocked.
         let hold = self.0.hold.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Hold { arrived, released }) = hold {
+        if let Some(HoldRequest { arrived, released }) = hold {
             let _ = arrived.send(());
             let _ = released.recv();
         }

@@ -20,7 +20,7 @@ pub struct FaultyDisk(Arc<Disk>);
 struct Disk {
     root: TempDir,
     fails_in: usize,
-    written: Written,
+    written: WrittenPart,
     commits: AtomicUsize,
     /// Each failure leaves a directory of its own, which is opened next.
     failures: AtomicUsize,
@@ -28,7 +28,7 @@ struct Disk {
 
 /// The part of a failed commit that was written to the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Written {
+pub enum WrittenPart {
     /// None of it.
     Nothing,
     /// The first half: a short write.
@@ -39,14 +39,14 @@ pub enum Written {
     All,
 }
 
-impl Written {
+impl WrittenPart {
     /// Each of them.
     pub const ALL: [Self; 4] = [Self::Nothing, Self::Beginning, Self::End, Self::All];
 }
 
 impl FaultyDisk {
     /// A disk that fails in this commit, counted from 1, when this much of it is written.
-    pub fn new(fails_in: usize, written: Written) -> io::Result<Self> {
+    pub fn new(fails_in: usize, written: WrittenPart) -> io::Result<Self> {
         let (commits, failures) = Default::default();
         Ok(Self(Arc::new(Disk { root: tempfile::tempdir()?, fails_in, written, commits, failures })))
     }
@@ -108,17 +108,17 @@ fn write_ahead_log(database: &Path) -> PathBuf {
 }
 
 /// A file during its change into another, of which this much was written.
-fn half(before: &[u8], mut after: Vec<u8>, written: Written) -> Vec<u8> {
+fn half(before: &[u8], mut after: Vec<u8>, written: WrittenPart) -> Vec<u8> {
     let start = before.iter().zip(&after).take_while(|(old, new)| old == new).count();
     let middle = start + (after.len() - start) / 2;
     match written {
-        Written::Nothing => return before.to_vec(),
-        Written::Beginning => after.truncate(middle),
-        Written::End => {
+        WrittenPart::Nothing => return before.to_vec(),
+        WrittenPart::Beginning => after.truncate(middle),
+        WrittenPart::End => {
             let old = before[start..].iter().copied().chain(std::iter::repeat(0));
             after[start..middle].iter_mut().zip(old).for_each(|(byte, old)| *byte = old);
         }
-        Written::All => {}
+        WrittenPart::All => {}
     }
     after
 }

@@ -8,42 +8,42 @@ use foundation::events::{
     ReaderSource, RepairStep, SubscriptionName,
 };
 
-/// The commits of a log that fail; shared by all logs that are opened one after the other, so that the count continues.
+/// Makes some commits of a log fail; shared by all logs that are opened one after the other, so that the count continues.
 #[derive(Debug, Clone)]
-pub struct Faults {
-    fails: fn(usize) -> Option<Fault>,
+pub struct ErrorInjector {
+    fails: fn(usize) -> Option<InjectedError>,
     commits: Arc<AtomicUsize>,
 }
 
-/// The outcome of a failing commit.
+/// How a commit fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub enum InjectedError {
     /// It is not recorded.
-    Before,
+    BeforeCommit,
     /// It is recorded, but its answer is lost.
-    After,
+    AfterCommit,
 }
 
-impl Faults {
-    /// The faults that this function returns, for commits counted from 1.
-    pub fn new(fails: fn(usize) -> Option<Fault>) -> Self {
+impl ErrorInjector {
+    /// The errors that this function returns, for commits counted from 1.
+    pub fn new(fails: fn(usize) -> Option<InjectedError>) -> Self {
         Self { fails, commits: Arc::default() }
     }
 
-    /// The log with these faults added.
+    /// The log with these errors added.
     pub fn of<L: EventLog>(&self, log: L) -> FaultyLog<L> {
-        let faults = self.clone();
-        FaultyLog::new(log, move |log, group, now| match faults.next() {
+        let errors = self.clone();
+        FaultyLog::new(log, move |log, group, now| match errors.next() {
             None => log.commit(group, now),
-            Some(Fault::Before) => Err(failure("the disk took nothing")),
-            Some(Fault::After) => {
+            Some(InjectedError::BeforeCommit) => Err(failure("the disk took nothing")),
+            Some(InjectedError::AfterCommit) => {
                 log.commit(group, now)?;
                 Err(failure("the disk took it and did not say so"))
             }
         })
     }
 
-    fn next(&self) -> Option<Fault> {
+    fn next(&self) -> Option<InjectedError> {
         (self.fails)(self.commits.fetch_add(1, Ordering::SeqCst) + 1)
     }
 }

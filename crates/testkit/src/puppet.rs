@@ -52,9 +52,9 @@ foundation::local_message!(Command);
 /// One name with all its actors, one after the other: their behaviour, the latest of them, and how many there were.
 /// Clones are the same puppet.
 #[derive(Clone)]
-pub struct Puppet(Arc<Inner>);
+pub struct Puppet(Arc<PuppetState>);
 
-struct Inner {
+struct PuppetState {
     name: String,
     log: Log,
     script: Mutex<Script>,
@@ -87,7 +87,7 @@ impl Puppet {
     /// A puppet without faults, yet.
     pub fn new(name: &str, log: &Log) -> Self {
         let (script, lives) = Default::default();
-        Self(Arc::new(Inner { name: name.to_owned(), log: log.clone(), script, lives }))
+        Self(Arc::new(PuppetState { name: name.to_owned(), log: log.clone(), script, lives }))
     }
 
     /// The puppet as a worker whose id is its name.
@@ -211,7 +211,7 @@ impl Puppet {
         always.map_or(Behavior::Proceed, |(_, behavior)| behavior.clone())
     }
 
-    fn begin_life(&self, myself: &ActorRef<Command>) -> Arc<Life> {
+    fn begin_life(&self, myself: &ActorRef<Command>) -> Arc<PuppetLife> {
         self.script().latest = Some(myself.clone());
         let mut number = 0;
         self.0.lives.send_modify(|lives| {
@@ -219,7 +219,7 @@ impl Puppet {
             lives.begun += 1;
             number = lives.begun;
         });
-        Arc::new(Life { puppet: self.clone(), number })
+        Arc::new(PuppetLife { puppet: self.clone(), number })
     }
 }
 
@@ -237,12 +237,12 @@ impl fmt::Debug for Puppet {
 }
 
 /// One life, until state and handler are dropped.
-struct Life {
+struct PuppetLife {
     puppet: Puppet,
     number: u32,
 }
 
-impl Drop for Life {
+impl Drop for PuppetLife {
     fn drop(&mut self) {
         self.puppet.0.lives.send_modify(|lives| lives.ended += 1);
     }
@@ -257,7 +257,7 @@ pub struct Probe {
     start: Option<Behavior>,
     stop: Option<Behavior>,
     on_drop: OnDrop,
-    life: OnceLock<Arc<Life>>,
+    life: OnceLock<Arc<PuppetLife>>,
     puppet: PuppetRef,
 }
 
@@ -324,7 +324,7 @@ impl Drop for Probe {
 
 /// The state of a [`Probe`], which records its own end.
 pub struct ProbeState {
-    life: Arc<Life>,
+    life: Arc<PuppetLife>,
     notes: Vec<String>,
     kept: Vec<RpcReplyPort<bool>>,
 }

@@ -50,7 +50,7 @@ pub fn held_up_by(clock: &TestClock) -> FoundationBuilder {
 /// If it was not registered.
 pub fn unregister_event_store(services: &Services) {
     let anything = ServiceKey::<()>::from(EventStore::NAME);
-    assert!(services.unregister(&anything), "the event store had its name");
+    assert!(services.registry().unregister(&anything), "the event store had its name");
 }
 
 /// The process id of the actor that has this name now.
@@ -58,7 +58,7 @@ pub fn unregister_event_store(services: &Services) {
 /// # Panics
 /// If there is none.
 pub fn pid(services: &Services, name: &ServiceName) -> u64 {
-    let found = services.service_info().services.into_iter().find(|service| service.name == *name);
+    let found = services.registry().service_info().services.into_iter().find(|service| service.name == *name);
     found.unwrap_or_else(|| panic!("{name} is there")).actor.pid()
 }
 
@@ -94,7 +94,7 @@ async fn next_event(events: &mut EventSubscription, kind: &str) -> Arc<Event> {
 /// If there is no such service, or no successor.
 pub async fn crash(namespace: &TestNamespace, name: &ServiceName) {
     namespace.kill(name).await.expect("the service is there");
-    wait_until_up(namespace, name).await;
+    wait_until_up(namespace.services(), name).await;
 }
 
 /// Returns when a service of the foundation's own is there.

@@ -50,7 +50,7 @@ impl TraceLog {
 
 impl<S: tracing::Subscriber> Layer<S> for TraceLog {
     fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
-        let mut line = Line::default();
+        let mut line = EventText::default();
         event.record(&mut line);
         self.entries().push((*event.metadata().level(), line.message + &line.fields));
     }
@@ -71,12 +71,12 @@ where
 
 /// An event's message and its other fields.
 #[derive(Default)]
-struct Line {
+struct EventText {
     message: String,
     fields: String,
 }
 
-impl Visit for Line {
+impl Visit for EventText {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         match field.name() {
             "message" => self.message = format!("{value:?}"),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use foundation::config::ConfigSources;
 use foundation::events::EventKind;
-use foundation::names::ServiceName;
+use foundation::names::{ServiceName, ServiceRegistry};
 use foundation::ractor::{ActorId, ActorRef};
 use foundation::supervision::{
     ChildError, DynamicSupervisor, DynamicSupervisorSpec, PartitionSupervisor, PartitionSupervisorSpec, SupervisorSpec,
@@ -78,6 +78,10 @@ impl Fixture {
 
     pub(super) fn services(&self) -> &Services {
         self.foundation.production()
+    }
+
+    pub(super) fn registry(&self) -> &ServiceRegistry {
+        self.foundation.production().registry()
     }
 
     /// The actors of the foundation's own services.

@@ -29,12 +29,13 @@ async fn is_to_be_had(fixture: &Fixture) {
     if let Ok(clerk) = fixture.services().lookup(&CLERK) {
         clerk.stop(None);
     }
-    fixture.services().wait_until_free(&CLERK, LONG).await.unwrap();
+    fixture.registry().wait_until_free(&CLERK, LONG).await.unwrap();
     clerk(fixture).await;
-    assert!(fixture.services().is_registered(&CLERK));
+    assert!(fixture.registry().is_registered(&CLERK));
 }
 
 // covers: ServiceRegistry::spawn, RegistrationBuilder::spawn, ServiceRegistry::supervise
+// covers: Services::spawn, Services::supervise
 #[tokio::test(start_paused = true)]
 async fn a_claim_whose_start_is_cancelled_is_released() {
     let slow = |fixture: &Fixture| {
@@ -49,7 +50,7 @@ async fn a_claim_whose_start_is_cancelled_is_released() {
     .await;
     dropped_at_each_poll(
         async |fixture| {
-            let described = fixture.services().with_metadata(Metadata::new("a clerk").unwrap());
+            let described = fixture.registry().with_metadata(Metadata::new("a clerk").unwrap());
             described.spawn(&CLERK, slow(fixture).actor(), ()).await.map(drop)
         },
         async |fixture, _| is_to_be_had(fixture).await,
@@ -69,7 +70,7 @@ async fn a_claim_whose_start_is_cancelled_is_released() {
     .await;
 }
 
-// covers: ServiceRegistry::register, RegistrationBuilder::register
+// covers: Services::register, ServiceRegistry::register, RegistrationBuilder::register
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_registration_is_made_or_not_made() {
     for way in 0..3 {
@@ -80,6 +81,7 @@ async fn a_cancelled_registration_is_made_or_not_made() {
                 match way {
                     0 => services.register(&CLERK, &actor).await.unwrap(),
                     1 => services
+                        .registry()
                         .with_metadata(Metadata::new("a clerk").unwrap())
                         .register(&CLERK, &actor)
                         .await
@@ -124,7 +126,7 @@ async fn a_request_to_a_service_may_be_cancelled() {
     .await;
     works_again(async |fixture| {
         let check = HealthCheck::alive();
-        Ok::<_, ()>(fixture.services().health_check(&CLERK, check, LONG).await)
+        Ok::<_, ()>(fixture.registry().health_check(&CLERK, check, LONG).await)
     })
     .await;
     dropped_at_each_poll(
@@ -154,19 +156,20 @@ async fn a_request_to_an_actor_or_a_namespace_may_be_cancelled() {
     dropped_at_each_poll(
         async |fixture| {
             fixture.services().supervise(service(fixture)).await.unwrap();
-            fixture.services().replace(service(fixture)).await.unwrap();
+            fixture.registry().replace(service(fixture)).await.unwrap();
         },
         async |fixture, _| {
             let application = fixture.services().application().unwrap();
             application.terminate_child("clerk").await.or_else(unless_not_found).unwrap();
-            fixture.services().wait_until_free(&CLERK, LONG).await.unwrap();
+            fixture.registry().wait_until_free(&CLERK, LONG).await.unwrap();
         },
     )
     .await;
     dropped_at_each_poll(
         async |fixture| {
             let test = fixture.foundation.test_namespace().await.unwrap();
-            let (ended, report) = futures::join!(test.registry().ended(), fixture.foundation.cleanup(test.namespace()));
+            let (ended, report) =
+                futures::join!(test.registry().ended(), fixture.foundation.cleanup(test.services().namespace()));
             drop((ended, report.unwrap()));
         },
         async |_, _| {},
@@ -174,7 +177,7 @@ async fn a_request_to_an_actor_or_a_namespace_may_be_cancelled() {
     .await;
 }
 
-// covers: ServiceRegistry::wait_for_service, ServiceRegistry::wait_until_free, Watch::next
+// covers: Services::wait_for_service, ServiceRegistry::wait_for_service, ServiceRegistry::wait_until_free, Watch::next
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_wait_is_removed() {
     dropped_at_each_poll(
@@ -191,7 +194,7 @@ async fn a_cancelled_wait_is_removed() {
         async |fixture| {
             let clerk = clerk(fixture).await;
             clerk.latest().stop(None);
-            fixture.services().wait_until_free(&CLERK, LONG).await.unwrap();
+            fixture.registry().wait_until_free(&CLERK, LONG).await.unwrap();
         },
         async |fixture, _| is_to_be_had(fixture).await,
     )
@@ -199,13 +202,13 @@ async fn a_cancelled_wait_is_removed() {
     // The next call returns what a watch would have shown.
     dropped_at_each_poll(
         async |fixture| {
-            let mut watch = fixture.services().watch_service(&CLERK);
+            let mut watch = fixture.registry().watch_service(&CLERK);
             let _ = watch.next().now_or_never();
             clerk(fixture).await;
             watch.next().await
         },
         async |fixture, _| {
-            let mut watch = fixture.services().watch_service(&CLERK);
+            let mut watch = fixture.registry().watch_service(&CLERK);
             is_to_be_had(fixture).await;
             assert!(watch.next().await.is_some());
         },
@@ -213,7 +216,7 @@ async fn a_cancelled_wait_is_removed() {
     .await;
 }
 
-// covers: ServiceRegistry::lock
+// covers: Services::lock, ServiceRegistry::lock
 #[tokio::test(start_paused = true)]
 async fn a_lock_whose_waiter_is_cancelled_goes_to_the_next_waiter() {
     let name = ServiceName::from_static("ledger");

@@ -64,7 +64,7 @@ async fn the_start_and_the_cleanup_of_a_namespace_may_be_cancelled() {
             async |fixture| {
                 let services = fixture.foundation.namespace(test).await.unwrap();
                 match way {
-                    0 => services.cleanup().await,
+                    0 => services.registry().cleanup().await,
                     1 => fixture.foundation.cleanup(test).await,
                     _ => fixture.foundation.registry().cleanup_namespace(test).await,
                 }
@@ -91,6 +91,7 @@ fn is_ending(error: foundation::names::RegistryError) -> Result<(), foundation::
 }
 
 // covers: Foundation::test_namespace, TestNamespace::cleanup, TestNamespace::kill
+// covers: TestNamespace::health
 #[tokio::test(start_paused = true)]
 async fn a_test_namespace_is_cleaned_up_after_a_cancellation() {
     dropped_at_each_poll(
@@ -98,6 +99,7 @@ async fn a_test_namespace_is_cleaned_up_after_a_cancellation() {
             let test = fixture.foundation.test_namespace().await.unwrap();
             test.kill(&foundation::EventStore::NAME).await.unwrap();
             test.events().wait_until_up(LONG).await.unwrap();
+            assert!(test.health().await.is_healthy());
             test.cleanup().await.unwrap();
         },
         async |fixture, _| no_test_is_up(fixture).await,
@@ -110,7 +112,7 @@ async fn a_test_namespace_is_cleaned_up_after_a_cancellation() {
 async fn a_query_of_a_foundation_may_be_cancelled() {
     works_again(async |fixture| Ok::<_, ()>(fixture.foundation.tree().await)).await;
     works_again(async |fixture| Ok::<_, ()>(fixture.foundation.registry().tree().await)).await;
-    works_again(async |fixture| Ok::<_, ()>(fixture.services().tree().await)).await;
+    works_again(async |fixture| Ok::<_, ()>(fixture.registry().tree().await)).await;
     works_again(async |fixture| Ok::<_, ()>(fixture.foundation.health().await)).await;
     works_again(async |fixture| Ok::<_, ()>(fixture.services().health().await)).await;
 }

@@ -127,11 +127,11 @@ async fn a_replacement_that_is_no_longer_awaited_continues_or_never_begins() {
             // The first successor may still be starting: it finds that its predecessor is gone, and is stopped.
             fixture.supervisor.replace_child(fixture.worker.spec()).await.unwrap();
             fixture.supervisor.terminate_child("worker").await.unwrap();
-            let nobody_is_left = comes_true(async || {
+            let all_are_gone = comes_true(async || {
                 tokio::time::advance(Duration::from_millis(100)).await;
                 fixture.worker.alive() == 0
             });
-            assert!(nobody_is_left.await, "a successor whose place is gone lives on");
+            assert!(all_are_gone.await, "a successor whose place is gone lives on");
         },
     )
     .await;

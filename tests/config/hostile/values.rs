@@ -47,7 +47,7 @@ async fn an_invalid_path_is_refused_by_every_method_in_one_short_line(namespace:
     let wanted = "wanted segments of [a-z0-9_-] that start with a letter, with dots between them";
     let expected = format!(r#"config path "../../etc/passwd" has an empty segment at character 1; {wanted}"#);
     assert_eq!(error_text(config.update("../../etc/passwd", 1).await), expected);
-    assert_untouched(&namespace).await;
+    assert_untouched(namespace.services()).await;
 }
 
 #[foundation::test(builder = configured())]
@@ -71,7 +71,7 @@ async fn values_that_are_too_large_or_of_another_type_change_nothing(namespace: 
     let error = config.transaction(many).await.unwrap_err();
     let expected = "the change was not recorded: event 0 of the batch (config_updated) has a payload of 13";
     assert!(readable(&error).starts_with(expected), "{error}");
-    assert_untouched(&namespace).await;
+    assert_untouched(namespace.services()).await;
 }
 
 #[foundation::test(builder = configured())]
@@ -126,7 +126,7 @@ async fn ten_thousand_refusals_leave_nothing_behind(namespace: TestNamespace) {
     let scrape = namespace.telemetry().scrape();
     assert_eq!(scrape.families.len(), families);
     assert_eq!(scrape.to_snapshot().counter("config.updates_refused"), Some(10_001));
-    assert_untouched(&namespace).await;
+    assert_untouched(namespace.services()).await;
 }
 
 // ---- the environment ----

@@ -124,7 +124,7 @@ async fn a_worker_is_no_supervisor_and_one_that_does_not_run_has_no_handle() {
         assert!(handle.child(id).await.unwrap().is_none(), "{id}");
         assert!(handle.supervisor(id).await.unwrap().is_none(), "{id}");
     }
-    assert_error!(handle.child("nobody").await, ChildError::NotFound { .. });
+    assert_error!(handle.child("missing").await, ChildError::NotFound { .. });
     office.close().await;
 }
 

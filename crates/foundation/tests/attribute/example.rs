@@ -43,14 +43,14 @@ impl Actor for Counter {
 
 #[foundation::test]
 async fn a_counter_starts_at_zero(namespace: TestNamespace) {
-    namespace.spawn(&COUNTER, Counter, ()).await.unwrap();
-    assert_eq!(namespace.via(&COUNTER).call(CounterMsg::Total, SECOND).await.unwrap(), 0);
+    namespace.services().spawn(&COUNTER, Counter, ()).await.unwrap();
+    assert_eq!(namespace.services().via(&COUNTER).call(CounterMsg::Total, SECOND).await.unwrap(), 0);
 }
 
 #[foundation::test]
 async fn a_counter_adds(namespace: TestNamespace) {
-    namespace.spawn(&COUNTER, Counter, ()).await.unwrap();
-    let counter = namespace.via(&COUNTER);
+    namespace.services().spawn(&COUNTER, Counter, ()).await.unwrap();
+    let counter = namespace.services().via(&COUNTER);
     counter.cast(CounterMsg::Add(2)).unwrap();
     counter.cast(CounterMsg::Add(3)).unwrap();
     assert_eq!(counter.call(CounterMsg::Total, SECOND).await.unwrap(), 5);
@@ -64,10 +64,10 @@ fn application() -> FoundationBuilder {
 
 #[foundation::test(builder = application())]
 async fn a_counter_that_is_killed_starts_again(namespace: TestNamespace) -> Result<(), RegistryError> {
-    let counter = namespace.via(&COUNTER);
+    let counter = namespace.services().via(&COUNTER);
     counter.cast(CounterMsg::Add(2)).unwrap();
     namespace.kill(COUNTER.name()).await?;
-    namespace.wait_for_service(&COUNTER, None).await?;
+    namespace.services().wait_for_service(&COUNTER, None).await?;
     assert_eq!(counter.call(CounterMsg::Total, SECOND).await.unwrap(), 0);
     Ok(())
 }
@@ -75,7 +75,7 @@ async fn a_counter_that_is_killed_starts_again(namespace: TestNamespace) -> Resu
 // With a paused clock an hour passes at once.
 
 #[foundation::test(start_paused = true)]
-async fn nobody_comes_within_an_hour(namespace: TestNamespace) {
-    let nobody = namespace.wait_for_service(&COUNTER, 3_600 * SECOND).await;
-    assert!(matches!(nobody, Err(RegistryError::WaitTimedOut { .. })));
+async fn no_counter_comes_within_an_hour(namespace: TestNamespace) {
+    let found = namespace.services().wait_for_service(&COUNTER, 3_600 * SECOND).await;
+    assert!(matches!(found, Err(RegistryError::WaitTimedOut { .. })));
 }

@@ -12,11 +12,11 @@ use super::shared::{AtomicShared, Guard, Shared, Tag};
 
 /// Two keys are enough for any scenario.
 pub(crate) struct HashIndex<K: 'static, V: 'static, H> {
-    slots: [Slot<K, V>; 2],
+    slots: [IndexSlot<K, V>; 2],
     hasher: PhantomData<H>,
 }
 
-struct Slot<K: 'static, V: 'static> {
+struct IndexSlot<K: 'static, V: 'static> {
     key: OnceLock<K>,
     // The value for writers. They do not read the cell of the readers: loom remembers the last access to a place only,
     // and a writer's own read before its write would hide that another thread has read there, and so the race.
@@ -24,7 +24,7 @@ struct Slot<K: 'static, V: 'static> {
     value: AtomicShared<V>,
 }
 
-impl<K, V> Default for Slot<K, V> {
+impl<K, V> Default for IndexSlot<K, V> {
     fn default() -> Self {
         Self { key: OnceLock::new(), lock: Mutex::default(), value: AtomicShared::null() }
     }
@@ -32,12 +32,12 @@ impl<K, V> Default for Slot<K, V> {
 
 impl<K, V, H> Default for HashIndex<K, V, H> {
     fn default() -> Self {
-        Self { slots: [Slot::default(), Slot::default()], hasher: PhantomData }
+        Self { slots: [IndexSlot::default(), IndexSlot::default()], hasher: PhantomData }
     }
 }
 
 impl<K: Eq, V: Clone, H> HashIndex<K, V, H> {
-    fn slot<Q: Eq + ?Sized>(&self, key: &Q) -> Option<&Slot<K, V>>
+    fn slot<Q: Eq + ?Sized>(&self, key: &Q) -> Option<&IndexSlot<K, V>>
     where
         K: Borrow<Q>,
     {
@@ -67,7 +67,7 @@ impl<K: Eq, V: Clone, H> HashIndex<K, V, H> {
     }
 
     pub(crate) fn iter<'g>(&'g self, guard: &'g Guard) -> impl Iterator<Item = (&'g K, &'g V)> {
-        let value = |slot: &'g Slot<K, V>| slot.value.load(Ordering::Acquire, guard).as_ref();
+        let value = |slot: &'g IndexSlot<K, V>| slot.value.load(Ordering::Acquire, guard).as_ref();
         self.slots.iter().filter_map(move |slot| Some((slot.key.get()?, value(slot)?)))
     }
 
@@ -122,7 +122,7 @@ pub(crate) enum Entry<'a, K: 'static, V: 'static> {
 }
 
 pub(crate) struct OccupiedEntry<'a, K: 'static, V: 'static> {
-    slot: &'a Slot<K, V>,
+    slot: &'a IndexSlot<K, V>,
     value: V,
     lock: MutexGuard<'a, Option<V>>,
 }
@@ -148,7 +148,7 @@ impl<K, V: Clone> OccupiedEntry<'_, K, V> {
 }
 
 pub(crate) struct VacantEntry<'a, K: 'static, V: 'static> {
-    slot: &'a Slot<K, V>,
+    slot: &'a IndexSlot<K, V>,
     lock: MutexGuard<'a, Option<V>>,
 }
 

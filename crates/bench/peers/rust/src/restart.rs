@@ -15,12 +15,12 @@ const NAME: &str = "phoenix";
 
 pub(crate) fn restart() -> Batch {
     let runtime = runtime();
-    let (tell, mut told) = unbounded_channel();
+    let (sender, mut starts) = unbounded_channel();
     let spawn = SpawnFn::new(move |supervisor, name| {
-        let tell = tell.clone();
+        let sender = sender.clone();
         async move {
             let (actor, _) = Supervisor::spawn_linked(name, Echo, (), supervisor).await?;
-            let _ = tell.send(());
+            let _ = sender.send(());
             Ok(actor.get_cell())
         }
     });
@@ -39,12 +39,12 @@ pub(crate) fn restart() -> Batch {
     };
     let arguments = SupervisorArguments { child_specs: vec![child], options };
     started(runtime.block_on(Supervisor::spawn("supervisor".to_owned(), arguments)));
-    let mut told = Some({
-        started(runtime.block_on(told.recv()).ok_or("the child did not start"));
-        told
+    let mut starts = Some({
+        started(runtime.block_on(starts.recv()).ok_or("the child did not start"));
+        starts
     });
     Box::new(move |operations| {
-        let receiver = told.take();
+        let receiver = starts.take();
         let killing = runtime.spawn(async move {
             let mut receiver = started(receiver.ok_or("the channel is lost"));
             let begun = Instant::now();
@@ -55,7 +55,7 @@ pub(crate) fn restart() -> Batch {
             (begun.elapsed(), receiver)
         });
         let (took, receiver) = started(runtime.block_on(killing));
-        told = Some(receiver);
+        starts = Some(receiver);
         Sample::Took(took)
     })
 }

@@ -45,7 +45,7 @@ async fn namespace(foundation: &Foundation, actors: usize) -> Duration {
     let (namespace, ends) = (started(foundation.test_namespace().await), Ends::default());
     for n in 0..actors {
         let key: ServiceKey<EchoMsg> = started(ServiceKey::new(format!("mortal-{n}")));
-        started(namespace.spawn(&key, Mortal(ends.clone()), ()).await);
+        started(namespace.services().spawn(&key, Mortal(ends.clone()), ()).await);
     }
     let begun = Instant::now();
     started(namespace.cleanup().await);

@@ -59,12 +59,12 @@ where
     Box::new(move |operations| {
         let mut took = Duration::ZERO;
         for _ in 0..operations {
-            let (tell, told) = mpsc::channel();
-            runtime.spawn(wait_and_tell(wait(), tell));
-            let waiting_since = started(told.recv());
+            let (sender, times) = mpsc::channel();
+            runtime.spawn(wait_and_report(wait(), sender));
+            let waiting_since = started(times.recv());
             let begun = Instant::now().max(waiting_since);
             wake();
-            took += started(told.recv()).saturating_duration_since(begun);
+            took += started(times.recv()).saturating_duration_since(begun);
             tidy();
         }
         Sample::Took(took)
@@ -72,10 +72,10 @@ where
 }
 
 /// Sends the time at which it starts to wait, and the time at which it was woken.
-async fn wait_and_tell(waiting: impl Future<Output = ()>, tell: mpsc::Sender<Instant>) {
+async fn wait_and_report(waiting: impl Future<Output = ()>, sender: mpsc::Sender<Instant>) {
     let mut waiting = pin!(waiting);
     assert!(futures::poll!(&mut waiting).is_pending(), "there is nothing to wait for");
-    let _ = tell.send(Instant::now());
+    let _ = sender.send(Instant::now());
     waiting.await;
-    let _ = tell.send(Instant::now());
+    let _ = sender.send(Instant::now());
 }

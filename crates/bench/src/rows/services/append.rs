@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::bare_log::BareLog;
 use crate::contest::Row;
 use crate::contest::{Contest, Peer};
-use crate::events::{Kept, Order, forget};
+use crate::events::{OrderPayload, RunningStore, forget};
 use crate::measured::Measured;
 use crate::sample::{Batch, Sample};
 use crate::stage::{Stage, as_task, started};
@@ -23,7 +23,7 @@ pub(super) fn rows() -> Vec<Row> {
 }
 
 fn durable(contest: &mut Contest<'_>, producers: u64) -> Vec<Measured> {
-    let kept = Kept::in_file();
+    let kept = RunningStore::in_file();
     let store = kept.store.clone();
     let ours = as_task(&kept.stage.runtime, move |operations| {
         let store = store.clone();
@@ -49,7 +49,7 @@ fn bare(group: u64) -> Batch<'static> {
 }
 
 fn in_memory(contest: &mut Contest<'_>, producers: u64) -> Vec<Measured> {
-    let kept = Kept::in_memory();
+    let kept = RunningStore::in_memory();
     let store = kept.store.clone();
     let ours = as_task(&kept.stage.runtime, move |operations| {
         let store = store.clone();
@@ -64,7 +64,7 @@ fn in_memory(contest: &mut Contest<'_>, producers: u64) -> Vec<Measured> {
 }
 
 async fn append(store: EventStore, order: u64) {
-    started(store.append(Order::new(order).event()).await);
+    started(store.append(OrderPayload::new(order).event()).await);
 }
 
 /// Runs this many operations, divided among this many tasks, each one after the other.
@@ -93,14 +93,14 @@ where
 
 // ---- hand-written: for events that are never looked up again ----
 
-struct Wish(Order, oneshot::Sender<usize>);
+struct Request(OrderPayload, oneshot::Sender<usize>);
 
 fn asked(stage: &Stage, producers: u64) -> Batch<'static> {
     as_task(&stage.runtime, move |operations| async move {
-        let (asker, mut wishes) = mpsc::unbounded_channel::<Wish>();
+        let (asker, mut requests) = mpsc::unbounded_channel::<Request>();
         tokio::spawn(async move {
             let mut orders = Vec::new();
-            while let Some(Wish(order, reply)) = wishes.recv().await {
+            while let Some(Request(order, reply)) = requests.recv().await {
                 orders.push(order);
                 let _ = reply.send(orders.len());
             }
@@ -109,8 +109,8 @@ fn asked(stage: &Stage, producers: u64) -> Batch<'static> {
     })
 }
 
-async fn ask(asker: mpsc::UnboundedSender<Wish>, order: u64) {
+async fn ask(asker: mpsc::UnboundedSender<Request>, order: u64) {
     let (reply, answer) = oneshot::channel();
-    started(asker.send(Wish(Order::new(order), reply)));
+    started(asker.send(Request(OrderPayload::new(order), reply)));
     started(answer.await);
 }

@@ -8,7 +8,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::contest::Row;
 use crate::contest::{Contest, Peer};
-use crate::events::{Kept, Order, forget};
+use crate::events::{OrderPayload, RunningStore, forget};
 use crate::measured::Measured;
 use crate::stage::{as_task, started};
 
@@ -17,7 +17,7 @@ pub(super) fn rows() -> Vec<Row> {
 }
 
 fn live(contest: &mut Contest<'_>) -> Vec<Measured> {
-    let kept = Kept::in_memory();
+    let kept = RunningStore::in_memory();
     let store = kept.store.clone();
     let ours = as_task(&kept.stage.runtime, move |operations| appended(operations, store.clone()));
     let peer = as_task(&kept.stage.runtime, sent);
@@ -31,7 +31,7 @@ async fn appended(operations: u64, store: EventStore) -> Duration {
     let following = tokio::spawn(follow(subscription, saw));
     let mut took = Duration::ZERO;
     for order in 0..operations {
-        let event = Order::new(order).event();
+        let event = OrderPayload::new(order).event();
         let begun = Instant::now();
         started(store.append(event).await);
         took += started(seen.recv().await.ok_or("the follower is gone")) - begun;
@@ -58,7 +58,7 @@ async fn sent(operations: u64) -> Duration {
     });
     let mut took = Duration::ZERO;
     for order in 0..operations {
-        let order = Order::new(order);
+        let order = OrderPayload::new(order);
         let begun = Instant::now();
         started(sender.send(order));
         took += started(seen.recv().await.ok_or("the receiver is gone")) - begun;

@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 use crate::bare_log::{self, read, reader};
 use crate::contest::Row;
 use crate::contest::{Contest, Peer};
-use crate::events::Kept;
+use crate::events::RunningStore;
 use crate::measured::Measured;
 use crate::sample::{Batch, repeated};
 use crate::stage::{as_task, started};
@@ -65,7 +65,7 @@ fn recent(contest: &mut Contest<'_>) -> Vec<Measured> {
 }
 
 /// A bare statement in a task, which must not block its worker and runs it where blocking is allowed.
-fn elsewhere<P>(kept: &Kept, sql: String, parameters: impl Fn() -> P + 'static) -> Batch<'static>
+fn elsewhere<P>(kept: &RunningStore, sql: String, parameters: impl Fn() -> P + 'static) -> Batch<'static>
 where
     P: FnMut() -> u64 + Send + 'static,
 {
@@ -88,8 +88,8 @@ where
     })
 }
 
-fn full() -> Kept {
-    let kept = Kept::in_file();
+fn full() -> RunningStore {
+    let kept = RunningStore::in_file();
     kept.fill(EVENTS);
     kept
 }

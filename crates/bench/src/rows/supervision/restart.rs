@@ -52,9 +52,9 @@ fn kills<'a>(
 }
 
 fn ours<'a>(stage: &Stage) -> Batch<'a> {
-    let (tell, mut told) = unbounded_channel();
+    let (sender, mut starts) = unbounded_channel();
     let registry = stage.runtime.block_on(async {
-        let builder = ProcessRegistry::builder().reporter(TellStarts(tell)).application(|_| {
+        let builder = ProcessRegistry::builder().reporter(StartReporter(sender)).application(|_| {
             let intensity = RestartIntensity::new(1_000_000, Duration::from_millis(1));
             SupervisorSpec::new(Strategy::OneForOne).intensity(intensity)
         });
@@ -62,14 +62,14 @@ fn ours<'a>(stage: &Stage) -> Batch<'a> {
         started(registry.supervise(registry.child_spec(&KEY, || (Echo, ()))).await);
         registry
     });
-    while told.try_recv().is_ok() {}
-    kills(stage, move || registry.lookup(&KEY).ok().map(|actor| actor.get_cell()), told)
+    while starts.try_recv().is_ok() {}
+    kills(stage, move || registry.lookup(&KEY).ok().map(|actor| actor.get_cell()), starts)
 }
 
 /// Reports each start of the one child, and of no other.
-struct TellStarts(UnboundedSender<()>);
+struct StartReporter(UnboundedSender<()>);
 
-impl Reporter for TellStarts {
+impl Reporter for StartReporter {
     fn report(&self, report: &Report) {
         if matches!(report.happened, ChildEvent::Started { .. }) && report.child.as_str() == KEY.name().as_str() {
             let _ = self.0.send(());
@@ -81,13 +81,13 @@ impl Reporter for TellStarts {
 
 struct ThirtyLines {
     name: String,
-    tell: UnboundedSender<()>,
+    sender: UnboundedSender<()>,
 }
 
 impl ThirtyLines {
     async fn start_child(&self, myself: &ActorRef<()>) -> Result<(), ActorProcessingErr> {
         Actor::spawn_linked(Some(self.name.clone()), Echo, (), myself.get_cell()).await?;
-        self.tell.send(())?;
+        self.sender.send(())?;
         Ok(())
     }
 }
@@ -118,10 +118,10 @@ impl Actor for ThirtyLines {
 }
 
 fn thirty_lines<'a>(stage: &Stage) -> Batch<'a> {
-    let (tell, mut told) = unbounded_channel();
+    let (sender, mut starts) = unbounded_channel();
     let name = format!("{}-phoenix", stage.prefix);
-    let supervisor = ThirtyLines { name: name.clone(), tell };
+    let supervisor = ThirtyLines { name: name.clone(), sender };
     started(stage.runtime.block_on(Actor::spawn(None, supervisor, ())));
-    while told.try_recv().is_ok() {}
-    kills(stage, move || where_is(name.as_str()), told)
+    while starts.try_recv().is_ok() {}
+    kills(stage, move || where_is(name.as_str()), starts)
 }

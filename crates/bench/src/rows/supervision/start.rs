@@ -42,7 +42,7 @@ fn bare(stage: &Stage) -> Batch<'static> {
 }
 
 /// A way to start a named actor and to stop it.
-trait Starter: Clone + Send + Sync + 'static {
+trait StartAndStop: Clone + Send + Sync + 'static {
     fn start(&self, key: &ServiceKey<EchoMsg>) -> impl Future<Output = ActorCell> + Send;
 
     /// Returns when the name is free again.
@@ -52,7 +52,7 @@ trait Starter: Clone + Send + Sync + 'static {
 #[derive(Clone)]
 struct Spawned(ServiceRegistry);
 
-impl Starter for Spawned {
+impl StartAndStop for Spawned {
     async fn start(&self, key: &ServiceKey<EchoMsg>) -> ActorCell {
         started(self.0.spawn(key, Echo, ()).await).get_cell()
     }
@@ -66,7 +66,7 @@ impl Starter for Spawned {
 #[derive(Clone)]
 struct Supervised(ServiceRegistry);
 
-impl Starter for Supervised {
+impl StartAndStop for Supervised {
     async fn start(&self, key: &ServiceKey<EchoMsg>) -> ActorCell {
         let spec = self.0.child_spec(key, || (Echo, ())).restart(Restart::Temporary);
         started(started(self.0.supervise(spec).await).ok_or("the child was ignored"))
@@ -83,7 +83,7 @@ struct Bare {
     prefix: String,
 }
 
-impl Starter for Bare {
+impl StartAndStop for Bare {
     async fn start(&self, key: &ServiceKey<EchoMsg>) -> ActorCell {
         let name = format!("{}-{}", self.prefix, key.name());
         started(Actor::spawn_linked(Some(name), Echo, (), self.supervisor.clone()).await).0.get_cell()
@@ -147,7 +147,7 @@ impl Asked {
     }
 }
 
-impl Starter for Asked {
+impl StartAndStop for Asked {
     async fn start(&self, key: &ServiceKey<EchoMsg>) -> ActorCell {
         let name = format!("{}-{}", self.prefix, key.name());
         let answer = call(&self.supervisor, |reply| ObligingMsg::Start(name, reply), None).await;
@@ -159,14 +159,14 @@ impl Starter for Asked {
     }
 }
 
-fn rounds(stage: &Stage, starter: impl Starter) -> Batch<'static> {
+fn rounds(stage: &Stage, starter: impl StartAndStop) -> Batch<'static> {
     let key = |n| started(ServiceKey::new(format!("bench-{n}")));
     let keys: Arc<[ServiceKey<EchoMsg>]> = (0..ROUND).map(key).collect();
     as_task(&stage.runtime, move |operations| timed(operations, Arc::clone(&keys), starter.clone()))
 }
 
 /// Starts this many actors, in rounds, and measures only the starts, until all run.
-async fn timed(operations: u64, keys: Arc<[ServiceKey<EchoMsg>]>, starter: impl Starter) -> Duration {
+async fn timed(operations: u64, keys: Arc<[ServiceKey<EchoMsg>]>, starter: impl StartAndStop) -> Duration {
     let (mut took, mut left) = (Duration::ZERO, operations);
     while left > 0 {
         let round = &keys[..left.min(ROUND) as usize];

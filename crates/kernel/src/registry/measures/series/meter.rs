@@ -192,8 +192,8 @@ mod tests {
         let mut left = waits;
         let handling = poll_fn(move |_| match (left, end) {
             (0, End::Returns) => Poll::Ready(Ok(())),
-            (0, End::Fails) => Poll::Ready(Err("told to fail".into())),
-            (0, End::Panics) => panic!("told to panic"),
+            (0, End::Fails) => Poll::Ready(Err("asked to fail".into())),
+            (0, End::Panics) => panic!("asked to panic"),
             (0, End::Dropped) => Poll::Pending,
             _ => {
                 left -= 1;

@@ -1,4 +1,4 @@
-//! Faults, one at a time, chosen by a seed.
+//! Disruptions, one at a time, chosen by a seed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ impl Clock {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Fault {
+enum Disruption {
     KillService,
     KillWorker,
     WorkerFails,
@@ -49,9 +49,9 @@ enum Fault {
     ClockBack,
 }
 
-use Fault::*;
+use Disruption::*;
 
-const ALL: [Fault; 11] = [
+const ALL: [Disruption; 11] = [
     KillService,
     KillWorker,
     WorkerFails,
@@ -65,11 +65,11 @@ const ALL: [Fault; 11] = [
     ClockBack,
 ];
 
-/// Causes one fault, and undoes it.
-pub(crate) async fn inject(world: &mut World, random: &mut Rng) {
-    let fault = ALL[random.usize(..ALL.len())];
-    println!("{:>8.3} s  {fault:?}", world.begun.elapsed().as_secs_f64());
-    match fault {
+/// Causes one disruption, and undoes it.
+pub(crate) async fn disrupt(world: &mut World, random: &mut Rng) {
+    let disruption = ALL[random.usize(..ALL.len())];
+    println!("{:>8.3} s  {disruption:?}", world.begun.elapsed().as_secs_f64());
+    match disruption {
         KillService => kill(world, &[EventStore::NAME, ConfigServer::NAME, Telemetry::NAME][random.usize(..3)]),
         KillWorker => kill(world, &world.workers[random.usize(..world.workers.len())].name().clone()),
         WorkerFails => order(world, random, Request::Fail),

@@ -8,16 +8,17 @@ use foundation_kernel::names::{Measurement, Namespace, ProcessRegistry, Service}
 use foundation_kernel::supervision::{Backoff, ChildSpec, ExponentialBackoff, RestartIntensity, StartError, Strategy};
 use tokio::runtime::Handle;
 
-use super::error::FoundationError;
-use super::foundation::Foundation;
-use super::layout::Layout;
-use super::limits::Limits;
-use super::recording::Recording;
-use super::services::Services;
-use super::unfinished::Unfinished;
 use foundation_config_server::{ConfigError, ConfigSources, ConfigTree};
 use foundation_events::EventStorage;
 use foundation_telemetry::{EarlyTelemetry, TelemetryOptions};
+
+use super::Layout;
+use crate::error::FoundationError;
+use crate::foundation::Foundation;
+use crate::limits::Limits;
+use crate::recording::Recording;
+use crate::services::Services;
+use crate::unfinished::Unfinished;
 
 /// How to put a [`Foundation`] together.
 ///
@@ -28,7 +29,7 @@ use foundation_telemetry::{EarlyTelemetry, TelemetryOptions};
 /// | [`child`](Self::child) | no children of the application's own |
 /// | [`strategy`](Self::strategy) | one-for-one |
 /// | [`intensity`](Self::intensity) | 3 restarts within 5 s |
-/// | [`events`](Self::events) | production's events in memory |
+/// | [`events`](Self::events) | events of production and of named namespaces in memory |
 /// | [`test_events`](Self::test_events) | tests' events in memory |
 /// | [`clock`](Self::clock) | the system's |
 /// | [`measurement`](Self::measurement) | each message is counted, one in 8 is timed |
@@ -159,9 +160,10 @@ impl FoundationBuilder {
         self
     }
 
-    /// How many restarts of one of the foundation's own services are too many: then its namespace is restarted as a
-    /// whole, production a few times. By default none are: a service that fails for hours, on a full disk, say, ends
-    /// nothing that does not need it. The [health](Services::health) shows it, and it is restarted until it works.
+    /// How many restarts of one of the services are too many: then its namespace ends as a whole. Production is started
+    /// again a few times, a [named](Namespace::Named) namespace as often as it ends, and a test's is not. By default none
+    /// are too many: a service that fails for hours, on a full disk, say, ends nothing that does not need it. The
+    /// [health](Services::health) shows it, and it is restarted until it works.
     ///
     /// The first start does not count as a restart: a service that does not start with the foundation, such as an event
     /// store that cannot be opened, is the error of [`start`](Self::start).
@@ -171,11 +173,12 @@ impl FoundationBuilder {
     }
 
     /// The delay before one of the foundation's own services is restarted. It grows from failure to failure, and begins
-    /// anew when the service has lived for a while; see [`Backoff`]. Production as a whole is restarted with the same
-    /// delays, after its application could not be kept running, say.
+    /// anew when the service has lived for a while; see [`Backoff`]. Production and [named](Namespace::Named) namespaces
+    /// are restarted as a whole with the same delays, after their application could not be kept running, say.
     ///
     /// Production is given up after more than 3 restarts within 5 s. A first delay of more than 1.6 s means that it never
-    /// is: the process then neither serves nor exits for as long as the application cannot run.
+    /// is: the process then neither serves nor exits for as long as the application cannot run. A named namespace is
+    /// never given up and affects no other; with [`Backoff::None`] it is restarted after 1 s each time.
     pub fn service_backoff(mut self, backoff: impl Into<Backoff>) -> Self {
         self.layout.service_backoff = backoff.into();
         self
@@ -201,23 +204,23 @@ impl FoundationBuilder {
     /// [`FoundationError`] with the cause: the file, line and column of a malformed setting, or the error of the child
     /// that did not start.
     pub async fn start(self) -> Result<Foundation, FoundationError> {
-        let (registry, layout, production) = self.open_with(Namespace::Production).await?;
-        Ok(Foundation::new(registry, layout, production))
+        let (registry, config, production) = self.open_with(Namespace::Production).await?;
+        Ok(Foundation::new(registry, config, production))
     }
 
     /// A registry with one namespace in it.
-    pub(super) async fn open_with(
+    async fn open_with(
         self,
         namespace: Namespace,
-    ) -> Result<(ProcessRegistry, Arc<Layout>, Services), FoundationError> {
-        let (registry, layout) = self.open().await?;
+    ) -> Result<(ProcessRegistry, Arc<ConfigTree>, Services), FoundationError> {
+        let (registry, config) = self.open().await?;
         let unfinished = Unfinished::registry(&registry);
-        let opened = Services::open(&registry, &layout.config, namespace).await;
+        let opened = Services::open(&registry, &config, namespace).await;
         if opened.is_err() {
             registry.shutdown().await;
         }
         unfinished.finish();
-        Ok((registry, layout, opened?))
+        Ok((registry, config, opened?))
     }
 
     /// A registry with a test's namespace in it, and no production.
@@ -227,17 +230,16 @@ impl FoundationBuilder {
     }
 
     /// The registry alone, no namespace started yet.
-    async fn open(mut self) -> Result<(ProcessRegistry, Arc<Layout>), FoundationError> {
+    async fn open(mut self) -> Result<(ProcessRegistry, Arc<ConfigTree>), FoundationError> {
         // Before anything is read, and not as a panic of the first component that needs a runtime.
         Handle::try_current().map_err(|_| StartError::NoRuntime)?;
-        let config = load(self.sources).await?;
+        let config = Arc::new(load(self.sources).await?);
         for variable in config.unknown_variables() {
             tracing::warn!("{variable}");
         }
-        self.layout.config = Arc::new(config);
-        let layout = Arc::new(self.layout);
-        let registry = Arc::clone(&layout).registry().start().await?;
-        Ok((registry, layout))
+        self.layout.config = Arc::clone(&config);
+        let registry = Arc::new(self.layout).registry().start().await?;
+        Ok((registry, config))
     }
 }
 
