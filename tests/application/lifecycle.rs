@@ -88,7 +88,7 @@ async fn fnd_7_shutdown_stops_everything_supervisors_included() {
         .into_iter()
         .flat_map(|services| {
             let named = foundation.registry().get_all_services(services.namespace()).into_values();
-            named.chain([services.application().unwrap().actor().clone()]).collect::<Vec<_>>()
+            named.chain([services.application().unwrap().actor().unwrap()]).collect::<Vec<_>>()
         })
         .collect();
     assert_eq!(actors.len(), 8);

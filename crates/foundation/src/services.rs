@@ -4,7 +4,10 @@ use std::ops::Deref;
 use std::sync::{Arc, Weak};
 
 use foundation_kernel::names::{ProcessRegistry, RegistryError, ServiceName, ServiceRegistry};
-use foundation_kernel::supervision::{Health, HealthLimits, Verdict};
+use foundation_kernel::supervision::{
+    ChildSpec, DynamicSupervisor, Health, HealthLimits, Partition, PartitionSupervisor, Supervisor, SupervisorKey,
+    SupervisorKind, TaskSupervisor, Verdict,
+};
 
 use super::checks::Checks;
 use super::health::{NamespaceHealth, ServiceHealth};
@@ -53,6 +56,31 @@ impl Services {
     /// The names of this namespace.
     pub fn registry(&self) -> &ServiceRegistry {
         &self.registry
+    }
+
+    /// Describes a supervisor under a name; see [`ServiceRegistry::supervisor_spec`].
+    pub fn supervisor_spec<S: SupervisorKind>(&self, key: &SupervisorKey<S>, spec: S::Spec) -> ChildSpec {
+        self.registry.supervisor_spec(key, spec)
+    }
+
+    /// A handle on the supervisor of this name; see [`ServiceRegistry::supervisor`].
+    pub fn supervisor(&self, key: &SupervisorKey<Supervisor>) -> Supervisor {
+        self.registry.supervisor(key)
+    }
+
+    /// A handle on the dynamic supervisor of this name; see [`ServiceRegistry::supervisor`].
+    pub fn dynamic(&self, key: &SupervisorKey<DynamicSupervisor>) -> DynamicSupervisor {
+        self.registry.dynamic(key)
+    }
+
+    /// A handle on the supervisor of tasks of this name; see [`ServiceRegistry::supervisor`].
+    pub fn tasks(&self, key: &SupervisorKey<TaskSupervisor>) -> TaskSupervisor {
+        self.registry.tasks(key)
+    }
+
+    /// A handle on the partitions of this name; see [`ServiceRegistry::supervisor`].
+    pub fn partitions<P: Partition>(&self, key: &SupervisorKey<PartitionSupervisor<P>>) -> PartitionSupervisor<P> {
+        self.registry.partitions(key)
     }
 
     /// Its configuration.

@@ -89,8 +89,10 @@ pub mod supervision {
         PartitionSupervisorSpec, Report, Reporter, Restart, RestartCause, RestartIntensity, RestartLimitExceeded,
         Shutdown, SpecError, Start, StartContext, StartError, Started, StartedChild, Stopped, Strategy, StreamOptions,
         StreamOrder, Supervision, Supervisor, SupervisorSpec, Task, TaskError, TaskOptions, TaskOutput, TaskStop,
-        TaskStream, TaskSupervisor, TracingReporter, Tree, TreePathError, TreeStatus,
+        SupervisorKind, TaskStream, TaskSupervisor, TracingReporter, Tree, TreePathError, TreeStatus,
     };
+    #[doc(inline)]
+    pub use crate::registry::SupervisorKey;
 }
 
 /// Instruments that count and measure without an actor or a lock, and snapshots of them.

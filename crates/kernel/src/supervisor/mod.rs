@@ -9,6 +9,7 @@ mod client;
 mod dynamic;
 mod error;
 mod info;
+mod named;
 mod one_line;
 mod partition;
 mod report;
@@ -25,6 +26,7 @@ pub use client::Supervisor;
 pub use dynamic::{DynamicSupervisor, DynamicSupervisorSpec};
 pub use error::{BoxError, ChildError, NameFree, SpecError, StartError};
 pub use info::{ChildCount, ChildInfo, ChildState};
+pub use named::SupervisorKind;
 pub use partition::supervisor::{PartitionSupervisor, PartitionSupervisorSpec};
 pub use partition::{Partition, PartitionError};
 pub use report::{ChildEvent, Report, Reporter, TracingReporter};
@@ -40,6 +42,7 @@ pub use tree::{Supervision, Tree, TreePathError, TreeStatus};
 
 pub(crate) use {
     actor::{DirectSpawner, Handled, Life, Metering, unmanaged::stop_unmanaged},
+    named::Find,
     one_line::OneLine,
     spec::UnmanagedExits,
 };

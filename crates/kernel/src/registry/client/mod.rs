@@ -6,6 +6,7 @@ mod extensions;
 mod health;
 mod info;
 mod service_registry;
+mod supervisor_key;
 mod via;
 
 pub use cleanup::{CleanupReport, StoppedService};
@@ -16,6 +17,7 @@ pub use info::{NamespaceInfo, ServiceInfo};
 pub use service_registry::NamespaceRemains;
 pub use service_registry::ServiceRegistry;
 pub use service_registry::registration::RegistrationBuilder;
+pub use supervisor_key::SupervisorKey;
 pub use via::{CallError, CastError, Via};
 
 pub(super) use service_registry::{APPLICATION, Root};

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use ractor::{ActorCell, ActorId, ActorRef, ActorStatus, Message};
+use ractor::{ActorCell, ActorId, ActorRef, Message};
 use scc::Guard;
 use tokio::time::Instant;
 
@@ -495,7 +495,7 @@ impl NamespaceState {
     /// `None` if it does not run.
     fn application(&self) -> Option<Arc<Application>> {
         let application = self.application.lock().clone();
-        application.filter(|it| it.supervisor.actor().get_status() < ActorStatus::Draining)
+        application.filter(|it| it.supervisor.is_live())
     }
 
     /// Postpones the end of the namespace until the returned share is dropped.

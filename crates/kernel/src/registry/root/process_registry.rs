@@ -147,7 +147,7 @@ impl ProcessRegistryBuilder {
             .unmanaged_exits(strays)
             .all_at_once();
         let root = Supervisor::start("registry", spec).await?;
-        shared.monitor.begin(root.actor().clone());
+        shared.monitor.begin(root.actor().map_err(StartError::failed)?);
         let _ = shared.root.set(root);
         Ok(ProcessRegistry { shared })
     }
@@ -419,7 +419,7 @@ impl ProcessRegistry {
     }
 
     fn has_root_ended(&self) -> bool {
-        self.root().is_ok_and(|root| root.actor().get_status() >= ActorStatus::Stopping)
+        self.root().and_then(Supervisor::actor).is_ok_and(|root| root.get_status() >= ActorStatus::Stopping)
     }
 
     /// Whether the root has ended, or is about to, without having been [asked](Self::shutdown): its restarts were too
