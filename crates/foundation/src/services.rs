@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use foundation_kernel::names::{ProcessRegistry, RegistryError, ServiceName, ServiceRegistry};
 use foundation_kernel::supervision::{
     ChildSpec, DynamicSupervisor, Health, HealthLimits, Partition, PartitionSupervisor, Supervisor, SupervisorKey,
-    SupervisorKind, TaskSupervisor, Verdict,
+    SupervisorKind, TaskSupervisor, TreeWatch, Verdict,
 };
 
 use super::checks::Checks;
@@ -81,6 +81,11 @@ impl Services {
     /// A handle on the partitions of this name; see [`ServiceRegistry::supervisor`].
     pub fn partitions<P: Partition>(&self, key: &SupervisorKey<PartitionSupervisor<P>>) -> PartitionSupervisor<P> {
         self.registry.partitions(key)
+    }
+
+    /// Follows the tree of this namespace; see [`ServiceRegistry::watch_tree`].
+    pub fn watch_tree(&self) -> TreeWatch {
+        self.registry.watch_tree()
     }
 
     /// Its configuration.

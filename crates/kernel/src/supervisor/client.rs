@@ -7,19 +7,23 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::FutureExt;
 use ractor::{ActorCell, ActorId, ActorRef, ActorStatus, RpcReplyPort};
 use tokio::sync::oneshot;
 
 use super::actor::Gone;
+use super::child_id::ChildId;
 use super::children::plan::Key;
 use super::error::ChildError;
 use super::info::{ChildCount, ChildInfo};
 use super::named::{Find, sealed::Kind};
+use super::report::TreePlace;
 use super::spec::{ChildSpec, SupervisorSpec};
 use super::started::StartedChild;
 use super::tree::{Tree, TreeStatus};
 use super::tree::checkup::{ChildHealth, Examinee, checkup};
 use super::tree::snapshot::{SupervisorSnapshot, snapshot};
+use super::tree::watch::TreeWatch;
 use crate::ask::{ask, reply, send};
 use crate::containment::waking_contained;
 use crate::exit::SHUTDOWN;
@@ -66,13 +70,17 @@ enum Address {
 /// What is known of a supervisor before it has started.
 #[derive(Clone)]
 pub(crate) struct SupervisorPlace {
-    path: Arc<str>,
+    tree: TreePlace,
     gone: Gone,
 }
 
 impl SupervisorPlace {
-    pub(super) fn new(path: Arc<str>, gone: Gone) -> Self {
-        Self { path, gone }
+    pub(super) fn new(tree: TreePlace, gone: Gone) -> Self {
+        Self { tree, gone }
+    }
+
+    fn path(&self) -> &Arc<str> {
+        self.tree.path()
     }
 }
 
@@ -94,13 +102,13 @@ impl SupervisorRef {
     }
 
     fn not_running(&self) -> ChildError {
-        ChildError::NotRunning { supervisor: self.place.path.to_string() }
+        ChildError::NotRunning { supervisor: self.place.path().to_string() }
     }
 }
 
 impl fmt::Debug for SupervisorRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Supervisor({}, {})", self.place.path, self.actor.get_id())
+        write!(f, "Supervisor({}, {})", self.place.path(), self.actor.get_id())
     }
 }
 
@@ -323,7 +331,7 @@ impl Supervisor {
         let Some((actor, subtree)) = running? else { return Ok(None) };
         let is_supervisor = actor.is_message_type_of::<ServerMsg>() == Some(true);
         let gone = subtree.filter(|_| is_supervisor);
-        let place = |gone| SupervisorPlace::new(format!("{}/{id}", at.place.path).into(), gone);
+        let place = |gone| SupervisorPlace::new(at.place.tree.below(&ChildId::from(&id)), gone);
         Ok(gone.map(|gone| Self::new(actor.into(), place(gone))))
     }
 
@@ -343,7 +351,7 @@ impl Supervisor {
     /// Its path in its tree: `registry/production/application`. Of a handle by name, the name.
     pub fn path(&self) -> &str {
         match &self.0 {
-            Address::Incarnation(incarnation) => &incarnation.place.path,
+            Address::Incarnation(incarnation) => incarnation.place.path(),
             Address::Name(name) => name.name(),
         }
     }
@@ -363,9 +371,29 @@ impl Supervisor {
             ask(&supervisor.into(), |reply| ServerMsg::SupervisorSnapshot(after, reply)).await.ok()
         };
         match self.now() {
-            Ok(at) => snapshot(&at.place.path, at.actor.get_cell(), at.place.gone.limits().tree, ask).await,
+            Ok(at) => snapshot(at.place.path(), at.actor.get_cell(), at.place.gone.limits().tree, ask).await,
             Err(_) => Tree::unknown(self.path().to_owned(), TreeStatus::Stopped),
         }
+    }
+
+    /// Follows the tree below this supervisor: a snapshot, and then each change. Of a handle by name, the current
+    /// incarnation.
+    ///
+    /// # Errors
+    /// [`ChildError::Lookup`] if the handle has a name, and no supervisor has that name now.
+    pub fn watch_tree(&self) -> Result<TreeWatch, ChildError> {
+        let (this, at) = (self.clone(), self.now()?.into_owned());
+        let take = move || {
+            let this = this.clone();
+            async move { this.tree().await }.boxed()
+        };
+        let gone = at.place.gone.clone();
+        Ok(TreeWatch::new(&at.place.tree, take, async move { gone.wait().await }.boxed()))
+    }
+
+    /// Where it is in its tree, if it runs.
+    pub(crate) fn place(&self) -> Option<TreePlace> {
+        Some(self.now().ok()?.place.tree.clone())
     }
 
     /// The health of the children that [count](ChildSpec::in_health), here and below, level by level; `None` if the
@@ -377,7 +405,7 @@ impl Supervisor {
             ask(&supervisor.into(), |reply| ServerMsg::Checkup(grace, reply)).await.ok()
         };
         let at = self.now().ok()?;
-        checkup(&at.place.path, at.actor.get_cell(), limits, ask).await
+        checkup(at.place.path(), at.actor.get_cell(), limits, ask).await
     }
 
     /// Stops the children in reverse start order, each by its rule, then the supervisor; returns when all are gone.
@@ -472,6 +500,8 @@ pub(super) enum ServerMsg {
     WhichChildren(RpcReplyPort<Vec<ChildInfo>>),
     CountChildren(RpcReplyPort<ChildCount>),
     SupervisorSnapshot(Option<Key>, RpcReplyPort<SupervisorSnapshot>),
+    /// To be shown to those who follow the tree, with all below it.
+    Show,
     /// The health of its children, each with this grace.
     Checkup(Duration, RpcReplyPort<Vec<Examinee>>),
     Work,

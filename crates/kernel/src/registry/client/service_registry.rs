@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, FutureExt};
 use parking_lot::Mutex;
 use ractor::{ActorCell, ActorId, ActorRef, Message};
 use scc::Guard;
@@ -32,7 +32,7 @@ use crate::registry::names::{
 };
 use crate::supervisor::{
     ChildEvent, ChildHealth, ChildKind, ChildSpec, DirectSpawner, Report, Reporter, RestartIntensity, StartError,
-    Stopped, Strategy, Supervisor, SupervisorSpec, Tree, TreeStatus, stop_unmanaged,
+    Stopped, Strategy, Supervisor, SupervisorSpec, Tree, TreePlace, TreeStatus, TreeWatch, stop_unmanaged,
 };
 use crate::telemetry::Snapshot;
 
@@ -90,6 +90,9 @@ struct Application {
 pub(crate) trait Root: Send + Sync + 'static {
     /// What a namespace consists of.
     fn tree(self: Arc<Self>, namespace: Namespace) -> BoxFuture<'static, Tree>;
+
+    /// The place of a namespace in the tree; `None` without a root.
+    fn place(&self, namespace: Namespace) -> Option<TreePlace>;
 
     /// The health of the children in a namespace that count.
     fn health(self: Arc<Self>, namespace: Namespace, limits: HealthLimits) -> BoxFuture<'static, Vec<ChildHealth>>;
@@ -346,6 +349,18 @@ impl ServiceRegistry {
             Some(root) => root.tree(self.namespace()).await,
             None => Tree::unknown(format!("registry/{}", self.namespace()), TreeStatus::Stopped),
         }
+    }
+
+    /// Follows this namespace's tree: a snapshot, and then each change. It ends with the namespace.
+    pub fn watch_tree(&self) -> TreeWatch {
+        let place = self.state.root.upgrade().and_then(|root| root.place(self.namespace()));
+        let place = place.unwrap_or_else(|| TreePlace::top("registry"));
+        let (this, ended) = (self.clone(), self.clone());
+        let take = move || {
+            let this = this.clone();
+            async move { this.tree().await }.boxed()
+        };
+        TreeWatch::new(&place, take, async move { ended.ended().await }.boxed())
     }
 
     /// The health of the children in this namespace that [count](crate::supervision::ChildSpec::in_health): its services, its

@@ -22,8 +22,8 @@ use crate::registry::client::{CleanupReport, RegistryError, Root, ServiceRegistr
 use crate::registry::measures::Measurement;
 use crate::registry::names::Monitor;
 use crate::supervisor::{
-    Backoff, ChildError, ChildHealth, ChildSpec, Reporter, Restart, RestartIntensity, StartError, Strategy, Supervisor,
-    SupervisorSpec, TracingReporter, Tree, TreeStatus, UnmanagedExits,
+    Backoff, ChildError, ChildHealth, ChildId, ChildSpec, Reporter, Restart, RestartIntensity, StartError, Strategy, Supervisor,
+    SupervisorSpec, TracingReporter, Tree, TreePlace, TreeStatus, TreeWatch, UnmanagedExits,
 };
 
 /// The delay before a named namespace is started again, in a registry without a backoff.
@@ -513,6 +513,17 @@ impl ProcessRegistry {
         }
     }
 
+    /// Follows the whole tree: a snapshot, and then each change. It ends with the root.
+    pub fn watch_tree(&self) -> TreeWatch {
+        let place = self.root().ok().and_then(Supervisor::place).unwrap_or_else(|| TreePlace::top("registry"));
+        let (this, gone) = (self.clone(), self.clone());
+        let take = move || {
+            let this = this.clone();
+            async move { this.tree().await }.boxed()
+        };
+        TreeWatch::new(&place, take, async move { gone.wait_until_gone().await }.boxed())
+    }
+
     async fn namespace_tree(&self, namespace: Namespace) -> Tree {
         let unknown = |status| Tree::unknown(format!("registry/{namespace}"), status);
         let Ok(root) = self.root() else { return unknown(TreeStatus::Starting) };
@@ -635,6 +646,10 @@ impl ProcessRegistry {
 impl Root for Shared {
     fn tree(self: Arc<Self>, namespace: Namespace) -> BoxFuture<'static, Tree> {
         async move { ProcessRegistry { shared: self }.namespace_tree(namespace).await }.boxed()
+    }
+
+    fn place(&self, namespace: Namespace) -> Option<TreePlace> {
+        Some(self.root.get()?.place()?.below(&ChildId::from(namespace.to_string())))
     }
 
     fn health(self: Arc<Self>, namespace: Namespace, limits: HealthLimits) -> BoxFuture<'static, Vec<ChildHealth>> {

@@ -3,7 +3,6 @@
 //! These parts of [`Supervisor`], [`ChildSpec`] and [`StartContext`] are here and not with the types, since they need
 //! the actor, which the types know nothing of.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::FutureExt;
@@ -34,8 +33,7 @@ impl Supervisor {
         check_runtime()?;
         let group = Group::outermost(spec.limits.as_ref());
         let reporting = Reporting::at_top(name.as_ref(), spec.reporter.as_ref());
-        let path = Arc::clone(reporting.path());
-        let place = SupervisorPlace::new(path, group.gone());
+        let place = SupervisorPlace::new(reporting.place().clone(), group.gone());
         let server = Server::new(&group, reporting, GiveUpCell::default(), false, spec);
         drop(group);
         let (actor, _task) = Actor::spawn(None, server, ()).await?;
@@ -78,8 +76,7 @@ impl Starter for SupervisorStart {
 impl StartContext {
     /// The place of a supervisor that is started here.
     pub(crate) fn place(&self) -> SupervisorPlace {
-        let path = self.reporting.below(self.id(), None).path().clone();
-        SupervisorPlace::new(path, self.group.gone())
+        SupervisorPlace::new(self.reporting.place().below(self.id()), self.group.gone())
     }
 
     /// Spawns a supervisor with its children as this child, which must be of the kind
@@ -97,7 +94,7 @@ impl StartContext {
         spec: SupervisorSpec,
     ) -> Result<(Started, Supervisor, DirectSpawner), StartError> {
         let reporting = self.reporting.below(self.id(), spec.reporter.as_ref());
-        let place = SupervisorPlace::new(Arc::clone(reporting.path()), self.group.gone());
+        let place = SupervisorPlace::new(reporting.place().clone(), self.group.gone());
         let give_up_cell = GiveUpCell::default();
         let server = Server::new(&self.group, reporting, give_up_cell.clone(), self.restart, spec);
         let group = server.group().downgrade();
