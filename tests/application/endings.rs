@@ -82,7 +82,7 @@ async fn subscriptions_end_when_the_whole_tree_collapses_and_the_report_shows_th
 #[tokio::test]
 async fn the_report_shows_that_the_root_was_killed() {
     let foundation = configured().start().await.unwrap();
-    let application = foundation.production().application().unwrap().actor().clone();
+    let application = foundation.production().application().unwrap().actor().unwrap();
     let root = application.try_get_supervisor().unwrap().try_get_supervisor().unwrap();
     root.kill();
     foundation.registry().wait_until_gone().await;

@@ -90,7 +90,7 @@ async fn fnd_7_shutdown_stops_everything_supervisors_included() {
             let named = foundation.registry().get_all_services(services.namespace()).into_values();
             named
                 .map(|actor| actor.cell().clone())
-                .chain([services.application().unwrap().actor().clone()])
+                .chain([services.application().unwrap().actor().unwrap()])
                 .collect::<Vec<_>>()
         })
         .collect();

@@ -192,7 +192,7 @@ async fn peer_9_d_the_end_of_a_linked_unmanaged_actor_does_no_harm() {
     let (log, [child, stray]) = puppets(["child", "stray"]);
     for (number, end) in [Command::Stop(None), Command::Fail("broken"), Command::Panic("oh")].into_iter().enumerate() {
         let agency = Agency::of(0, &[&child]).await;
-        Actor::spawn_linked(None, stray.actor(), (), agency.agency.actor().clone()).await.unwrap();
+        Actor::spawn_linked(None, stray.actor(), (), agency.agency.actor().unwrap()).await.unwrap();
         stray.order(end);
         log.reached("stray", Moment::Dropped, number + 1).await;
         assert_eq!(states(&agency.agency.which_children().await.unwrap()), ["child running"]);

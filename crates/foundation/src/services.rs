@@ -4,10 +4,13 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use foundation_kernel::names::{
-    Group, GroupKey, Namespace, ProcessRegistry, RegistryError, ServiceKey, ServiceRegistry, Via,
+    Group, GroupKey, Namespace, ProcessRegistry, RegistryError, ServiceKey, ServiceName, ServiceRegistry, Via,
 };
 use foundation_kernel::ractor::{Actor, ActorCell, ActorRef, Message};
-use foundation_kernel::supervision::{ChildSpec, HealthLimits, Supervisor, Verdict};
+use foundation_kernel::supervision::{
+    ChildSpec, DynamicSupervisor, HealthLimits, Partition, PartitionSupervisor, Supervisor, SupervisorKey,
+    SupervisorKind, TaskSupervisor, TreeWatch, Verdict,
+};
 
 use super::checks::Checks;
 use super::health::{NamespaceHealth, ServiceHealth};
@@ -147,6 +150,36 @@ impl Services {
     /// Those of [`ServiceRegistry::lock`].
     pub async fn lock<T>(&self, name: &ServiceName, future: impl Future<Output = T>) -> Result<T, RegistryError> {
         self.registry.lock(name, future).await
+    }
+
+    /// Describes a supervisor under a name; see [`ServiceRegistry::supervisor_spec`].
+    pub fn supervisor_spec<S: SupervisorKind>(&self, key: &SupervisorKey<S>, spec: S::Spec) -> ChildSpec {
+        self.registry.supervisor_spec(key, spec)
+    }
+
+    /// A handle on the supervisor of this name; see [`ServiceRegistry::supervisor`].
+    pub fn supervisor(&self, key: &SupervisorKey<Supervisor>) -> Supervisor {
+        self.registry.supervisor(key)
+    }
+
+    /// A handle on the dynamic supervisor of this name; see [`ServiceRegistry::supervisor`].
+    pub fn dynamic(&self, key: &SupervisorKey<DynamicSupervisor>) -> DynamicSupervisor {
+        self.registry.dynamic(key)
+    }
+
+    /// A handle on the supervisor of tasks of this name; see [`ServiceRegistry::supervisor`].
+    pub fn tasks(&self, key: &SupervisorKey<TaskSupervisor>) -> TaskSupervisor {
+        self.registry.tasks(key)
+    }
+
+    /// A handle on the partitions of this name; see [`ServiceRegistry::supervisor`].
+    pub fn partitions<P: Partition>(&self, key: &SupervisorKey<PartitionSupervisor<P>>) -> PartitionSupervisor<P> {
+        self.registry.partitions(key)
+    }
+
+    /// Follows the tree of this namespace; see [`ServiceRegistry::watch_tree`].
+    pub fn watch_tree(&self) -> TreeWatch {
+        self.registry.watch_tree()
     }
 
     // ---- services ----

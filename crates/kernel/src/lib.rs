@@ -88,12 +88,15 @@ pub mod supervision {
     pub use crate::supervisor::{
         AutoShutdown, Backoff, BackoffError, BoxError, ChildCount, ChildError, ChildEvent, ChildHealth, ChildId,
         ChildInfo, ChildKind, ChildSpec, ChildState, DynamicSupervisor, DynamicSupervisorSpec, ExponentialBackoff,
-        Failure, Fault, NameFree, NameTaken, OnTimeout, Partition, PartitionError, PartitionSupervisor,
+        Failure, Fault, Lagged, NameFree, NameTaken, OnTimeout, Partition, PartitionError, PartitionSupervisor,
         PartitionSupervisorSpec, Report, Reporter, Restart, RestartCause, RestartIntensity, RestartLimitExceeded,
         Shutdown, SpecError, Start, StartContext, StartError, Started, StartedChild, Stopped, Strategy, StreamOptions,
         StreamOrder, Supervision, Supervisor, SupervisorSpec, Task, TaskError, TaskOptions, TaskOutput, TaskStop,
-        TaskStream, TaskSupervisor, TracingReporter, Tree, TreePathError, TreeStatus,
+        SupervisorKind, TaskStream, TaskSupervisor, TracingReporter, Tree, TreeChange, TreePath, TreePathError, TreeStatus,
+        TreeWatch,
     };
+    #[doc(inline)]
+    pub use crate::registry::SupervisorKey;
 }
 
 /// Instruments that count and measure without an actor or a lock, and snapshots of them.

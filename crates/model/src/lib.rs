@@ -27,7 +27,7 @@ extern crate self as ractor;
 extern crate self as scc;
 extern crate self as tokio;
 
-pub(crate) use stand_ins::actor::{ActorCell, ActorId, ActorStatus, Message};
+pub(crate) use stand_ins::actor::{ActorCell, ActorId, ActorStatus};
 pub(crate) use stand_ins::index::{self as hash_index, HashIndex};
 pub(crate) use stand_ins::lock::{Mutex, MutexGuard};
 pub(crate) use stand_ins::shared::{AtomicShared, Guard, Shared, Tag};

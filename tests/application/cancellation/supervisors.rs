@@ -213,11 +213,11 @@ async fn a_shutdown_of_a_supervisor_continues_when_it_is_no_longer_awaited() {
     dropped_at_each_poll(
         async |fixture| {
             let _ = fixture.supervisor.wait_until_gone().now_or_never();
-            fixture.supervisor.actor().stop(None);
+            fixture.supervisor.actor().unwrap().stop(None);
             fixture.supervisor.wait_until_gone().await;
         },
         async |fixture, _| {
-            fixture.supervisor.actor().stop(None);
+            fixture.supervisor.actor().unwrap().stop(None);
             fixture.supervisor.wait_until_gone().await;
         },
     )

@@ -7,4 +7,5 @@ mod metadata;
 mod name_taken;
 mod replacing;
 mod service_registry;
+mod supervisors;
 mod unique;

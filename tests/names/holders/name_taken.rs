@@ -137,7 +137,7 @@ async fn a_supervisor_is_restarted_although_a_child_of_it_has_to_wait_for_its_na
         let first = office(&names, spec).await;
         let heir = foreign(Probe::default()).await;
         names.hand_over(&PROBE, &heir).unwrap();
-        first.actor().kill();
+        first.actor().unwrap().kill();
         first.wait_until_gone().await;
         let second = eventually("the next office", async || {
             names.application().unwrap().supervisor("office").await.ok().flatten()

@@ -72,7 +72,7 @@ impl Way {
 
 /// The namespace's own supervisor, and the root.
 fn supervisors(names: &ServiceRegistry) -> [ActorCell; 2] {
-    let namespace = names.application().unwrap().actor().try_get_supervisor().unwrap();
+    let namespace = names.application().unwrap().actor().unwrap().try_get_supervisor().unwrap();
     let root = namespace.try_get_supervisor().unwrap();
     [namespace, root]
 }

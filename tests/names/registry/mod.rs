@@ -12,3 +12,4 @@ mod named;
 mod process_registry;
 mod select;
 mod stress;
+mod tree_watch;

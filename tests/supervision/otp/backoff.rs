@@ -279,7 +279,7 @@ async fn a_supervisor_shuts_down_at_once_during_a_backoff_and_its_timers_end_wit
         match end {
             0 => office.office.shutdown().await,
             // A killed supervisor does nothing more itself.
-            _ => office.office.actor().kill_and_wait(None).await.unwrap(),
+            _ => office.office.actor().unwrap().kill_and_wait(None).await.unwrap(),
         }
         office.close().await;
         assert_eq!(begun.elapsed(), Duration::ZERO);

@@ -217,7 +217,7 @@ async fn a_supervisor_that_is_killed_or_stopped_carries_no_chain() {
     let (_, [a, b]) = puppets(["a", "b"]);
     let (company, mut reports) = company(&a, &b).await;
     kill_and_see(&a, "a", &mut reports).await;
-    company.supervisor("office").await.unwrap().unwrap().actor().kill();
+    company.supervisor("office").await.unwrap().unwrap().actor().unwrap().kill();
     let escalation = reports.find("the exit of the office", |report| match &report.happened {
         ChildEvent::Exited { escalation, .. } if report.child.as_str() == "office" => Some(escalation.clone()),
         _ => None,

@@ -63,11 +63,11 @@ async fn meddle(dice: &mut Rng, top: &Supervisor) -> Result<(), ChildError> {
     let id = MIDDLES[dice.usize(..MIDDLES.len())];
     let Some(middle) = top.supervisor(id).await? else { return Ok(()) };
     match dice.usize(..6) {
-        0 => middle.actor().kill(),
-        1 => middle.actor().stop(Some("maintenance".into())),
+        0 => middle.actor().unwrap().kill(),
+        1 => middle.actor().unwrap().stop(Some("maintenance".into())),
         2 => {
             if let Some(inner) = middle.supervisor("inner").await? {
-                inner.actor().kill();
+                inner.actor().unwrap().kill();
             }
         }
         3 => {

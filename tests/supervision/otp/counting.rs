@@ -35,7 +35,7 @@ async fn many(kind: ChildKind, two_thousand: [usize; 4]) {
     let children = agency.agency.which_children().await.unwrap();
     assert_eq!(children.len(), 2000);
     assert_eq!(agency.agency.which_children().await.unwrap(), children);
-    for cell in agency.agency.actor().get_children() {
+    for cell in agency.agency.actor().unwrap().get_children() {
         cell.kill();
     }
     empty(&agency).await;

@@ -160,7 +160,7 @@ fn an_actor_that_outlives_its_supervisor_and_a_caught_panic_are_logged_as_warnin
         let (release, released) = std::sync::mpsc::channel();
         deaf.order(foundation_testkit::Command::Block(released));
         ends.reached("deaf", foundation_testkit::Moment::Blocked, 1).await;
-        office.supervisor("inner").await.unwrap().unwrap().actor().kill();
+        office.supervisor("inner").await.unwrap().unwrap().actor().unwrap().kill();
         ends.reached("deaf", foundation_testkit::Moment::Up, 2).await;
         drop(release);
         office.shutdown().await;

@@ -45,7 +45,7 @@ impl Named {
     }
 
     async fn close(self) {
-        self.office.top.actor().kill();
+        self.office.top.actor().unwrap().kill();
         soon("the end of the tree", self.office.top.wait_until_gone()).await;
         assert!(!self.space.is_registered(&SERVER));
         assert_eq!(self.server.alive(), 0);
@@ -57,7 +57,7 @@ impl Named {
 async fn otp_84_a_name_is_taken_again_when_the_supervisor_was_killed() {
     let mut tree = named().await;
     for _ in 0..50 {
-        tree.middle().await.actor().kill();
+        tree.middle().await.actor().unwrap().kill();
         tree.office.reports.restarted("middle").await;
         tree.is_registered_anew();
     }

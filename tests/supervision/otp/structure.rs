@@ -12,11 +12,11 @@ async fn otp_56_a_child_that_unlinks_itself_can_be_terminated() {
     let log = Log::new();
     let (naughty, sibling) = (Puppet::new("naughty", &log), Puppet::new("sibling", &log));
     let office = Office::of(Strategy::OneForOne, 2, &[&naughty, &sibling]).await;
-    naughty.latest().unlink(office.office.actor().clone());
+    naughty.latest().unlink(office.office.actor().unwrap());
     soon("the termination", office.office.terminate_child("naughty")).await.unwrap();
     assert_eq!((naughty.alive(), log.count("naughty", Moment::Down)), (0, 1));
     assert!(office.office.restart_child("naughty").await.unwrap().is_some());
-    naughty.latest().unlink(office.office.actor().clone());
+    naughty.latest().unlink(office.office.actor().unwrap());
     office.close().await;
     assert_eq!([naughty.alive(), sibling.alive()], [0, 0]);
 }

@@ -39,7 +39,7 @@ async fn a_tree_shows_ids_kinds_rules_and_actors_of_all_levels_in_start_order() 
 
     let tree = top.tree().await;
     assert_eq!((tree.id.as_str(), tree.kind, tree.restart), ("top", ChildKind::Supervisor, None));
-    assert_eq!(tree.actor, Some(top.actor().get_id()));
+    assert_eq!(tree.actor, Some(top.actor().unwrap().get_id()));
     assert_eq!(tree.supervision.unwrap().strategy, Strategy::OneForAll);
     assert_eq!(ids(&tree), ["a", "desk", "pool"]);
     assert_eq!(ids(part(&tree, &["desk"])), ["b", "c"]);
@@ -102,7 +102,7 @@ async fn supervisors_that_are_starting_restarting_or_stopped_are_shown_as_that_w
     let top = Supervisor::start("top", spec).await.unwrap();
 
     a.always(Moment::Called, Behavior::Wait(gate.clone()));
-    top.supervisor("inner").await.unwrap().unwrap().actor().kill();
+    top.supervisor("inner").await.unwrap().unwrap().actor().unwrap().kill();
     reports.exited("inner").await;
     let other = top.clone();
     let spec = inner("late");
@@ -282,7 +282,7 @@ async fn no_actor_is_in_a_tree_twice_while_children_start_end_and_restart() {
 async fn an_actor_that_was_linked_by_hand_is_in_the_tree_under_the_name_of_its_actor() {
     let (_, [a, guest]) = puppets(["a", "guest"]);
     let top = Supervisor::start("top", SupervisorSpec::new(Strategy::OneForOne).child(a.spec())).await.unwrap();
-    let linked = foundation::ractor::Actor::spawn_linked(None, guest.actor(), (), top.actor().clone());
+    let linked = foundation::ractor::Actor::spawn_linked(None, guest.actor(), (), top.actor().unwrap());
     let (guest, _) = linked.await.unwrap();
     let tree = top.tree().await;
     let id = format!("actor {}", guest.get_id());

@@ -153,8 +153,8 @@ async fn part_8_tasks_are_spread_over_task_supervisors() {
     assert_eq!(task.await.unwrap(), 3);
     // Its supervisor is killed and replaced; the handle stays valid.
     let before = tasks.at(1).unwrap();
-    before.actor().kill();
-    until("the replacement", async || tasks.at(1).is_ok_and(|now| now.actor().get_id() != before.actor().get_id()))
+    before.actor().unwrap().kill();
+    until("the replacement", async || tasks.at(1).is_ok_and(|now| now.actor().unwrap().get_id() != before.actor().unwrap().get_id()))
         .await;
     assert_eq!(tasks.lookup(&3).unwrap().spawn(async { 4 }).await.unwrap().await.unwrap(), 4);
     tasks.shutdown().await;
@@ -168,7 +168,7 @@ async fn part_8_the_handle_survives_a_restart_of_the_whole_supervisor() {
     assert_eq!(running(&shards), hall.ids());
     let before = hall.ids();
     shards.resize(1).await.unwrap();
-    shards.supervisor().unwrap().actor().kill();
+    shards.supervisor().unwrap().actor().unwrap().kill();
     seen.restarted("shards").await;
     // The report comes when it is up, with all the partitions of its specification.
     assert_eq!(shards.partitions(), 3);

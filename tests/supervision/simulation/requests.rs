@@ -19,11 +19,12 @@ pub(super) enum Found {
 }
 
 impl Found {
-    pub(super) fn actor(&self) -> &ActorCell {
-        match self {
+    pub(super) fn actor(&self) -> ActorCell {
+        let actor = match self {
             Self::Static(supervisor) => supervisor.actor(),
             Self::Dynamic(supervisor) => supervisor.actor(),
-        }
+        };
+        actor.expect("a handle on an incarnation has its actor")
     }
 
     /// Its children, with the state of each.

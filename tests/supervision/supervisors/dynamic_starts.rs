@@ -23,7 +23,7 @@ async fn dyn_4_it_is_supervised_like_any_child_and_is_restarted_empty() {
         Agency { top, agency, reports }
     };
     agency.agency.start_child(puppet.spec()).await.unwrap();
-    agency.agency.actor().kill();
+    agency.agency.actor().unwrap().kill();
     agency.reports.restarted("agency").await;
     assert_eq!(puppet.alive(), 0);
     let again = agency.top.dynamic_supervisor("agency").await.unwrap().unwrap();

@@ -259,7 +259,7 @@ async fn the_end_of_a_subtree_is_awaited_for_the_configured_time() {
     deaf.order(Command::Block(released));
     log.reached("deaf", Moment::Blocked, 1).await;
     let inner = office.office.supervisor("inner").await.unwrap().unwrap();
-    inner.actor().kill();
+    inner.actor().unwrap().kill();
     office.reports.restarted("inner").await;
     assert_eq!((deaf.overlaps(), deaf.alive()), (1, 2), "one is left behind");
     drop(release);

@@ -166,11 +166,11 @@ async fn task_8_a_task_supervisor_is_a_child_like_any_other() {
     let other = other.await.unwrap();
 
     // Only the killed one is replaced, empty.
-    mail.actor().kill();
+    mail.actor().unwrap().kill();
     crew.is(1).await;
     let mail = eventually("the replacement", async || {
         let again = top.task_supervisor("mail").await.unwrap();
-        again.filter(|again| again.actor().get_id() != mail.actor().get_id())
+        again.filter(|again| again.actor().unwrap().get_id() != mail.actor().unwrap().get_id())
     });
     assert_eq!(mail.await.count_children().await.unwrap().specs, 0);
     assert_eq!(print.children().await.unwrap(), [other.id()]);

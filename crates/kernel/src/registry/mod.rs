@@ -10,7 +10,7 @@ mod root;
 pub use client::NamespaceRemains;
 pub use client::{
     CallError, CastError, CleanupReport, HealthCheck, NamespaceInfo, RegisteredActor, RegistrationBuilder,
-    RegistryError, ServiceInfo, ServiceRegistry, StoppedService, Via,
+    RegistryError, ServiceInfo, ServiceRegistry, StoppedService, SupervisorKey, Via,
 };
 pub use groups::{Group, GroupCastError, GroupError, GroupKey, Replies};
 pub use measures::{Measurement, ServiceMeasures};

@@ -18,6 +18,7 @@ mod start;
 mod step;
 pub(super) mod unmanaged;
 
+use std::any::Any;
 use std::sync::{Arc, Weak};
 
 use futures::lock::Mutex;
@@ -43,18 +44,29 @@ pub(super) struct Group {
 
 /// One actor's membership.
 struct Ticket {
+    /// Dropped before the ticket is returned: the name of a subtree.
+    held: Option<Box<dyn Any + Send + Sync>>,
     /// `None` once it has been returned.
     member: Option<TaskTrackerToken>,
     around: Option<Arc<Ticket>>,
 }
 
+impl Ticket {
+    fn give_back(&mut self) {
+        if let Some(held) = self.held.take() {
+            drop_contained("what a subtree held", held);
+        }
+        drop(self.member.take());
+    }
+}
+
 /// Drops one after the other, from within: nested drops of a deep tree's groups would overflow the stack.
 impl Drop for Ticket {
     fn drop(&mut self) {
-        drop(self.member.take());
+        self.give_back();
         let mut around = self.around.take().and_then(Arc::into_inner);
         while let Some(mut ticket) = around {
-            drop(ticket.member.take());
+            ticket.give_back();
             around = ticket.around.take().and_then(Arc::into_inner);
         }
     }
@@ -85,6 +97,13 @@ impl Group {
         Self::within(Some(Arc::new(self.ticket())), Arc::clone(&self.limits))
     }
 
+    /// The same, holding a value until the last of its subtree is gone: dropped just before this group counts it as gone.
+    pub(super) fn nested_holding(&self, held: Box<dyn Any + Send + Sync>) -> Self {
+        let mut ticket = self.ticket();
+        ticket.held = Some(held);
+        Self::within(Some(Arc::new(ticket)), Arc::clone(&self.limits))
+    }
+
     /// The same group, with limits of its own if there are any.
     fn limited_to(self, limits: Option<&Arc<SupervisorLimits>>) -> Self {
         match limits {
@@ -105,7 +124,7 @@ impl Group {
     }
 
     fn ticket(&self) -> Ticket {
-        Ticket { member: Some(self.members.token()), around: self.around.clone() }
+        Ticket { held: None, member: Some(self.members.token()), around: self.around.clone() }
     }
 
     pub(super) fn gone(&self) -> Gone {
@@ -123,7 +142,7 @@ impl WeakGroup {
     /// A ticket, as long as the group is there.
     fn ticket(&self) -> Option<Ticket> {
         let around = self.around.upgrade()?;
-        Some(Ticket { member: Some(self.members.token()), around: Some(around) })
+        Some(Ticket { held: None, member: Some(self.members.token()), around: Some(around) })
     }
 }
 

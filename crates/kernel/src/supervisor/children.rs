@@ -7,7 +7,8 @@ mod trouble;
 mod window;
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::collections::btree_map::RangeMut;
+use std::ops::{Bound, Deref, RangeBounds};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -255,6 +256,51 @@ impl<T: Incarnation> Child<T> {
     }
 }
 
+/// The rows of a table; notes the keys of those that may have changed.
+struct Rows<T> {
+    /// Boxed: keys come in ascending order, which leaves the nodes of the tree half empty.
+    by_key: BTreeMap<Key, Box<Child<T>>>,
+    /// With the ids of those that were removed.
+    touched: Vec<(Key, Option<ChildId>)>,
+}
+
+impl<T> Default for Rows<T> {
+    fn default() -> Self {
+        Self { by_key: BTreeMap::new(), touched: Vec::new() }
+    }
+}
+
+impl<T> Deref for Rows<T> {
+    type Target = BTreeMap<Key, Box<Child<T>>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.by_key
+    }
+}
+
+impl<T> Rows<T> {
+    fn get_mut(&mut self, key: &Key) -> Option<&mut Box<Child<T>>> {
+        self.touched.push((*key, None));
+        self.by_key.get_mut(key)
+    }
+
+    fn range_mut<R: RangeBounds<Key> + Clone>(&mut self, range: R) -> RangeMut<'_, Key, Box<Child<T>>> {
+        self.touched.extend(self.by_key.range(range.clone()).map(|(key, _)| (*key, None)));
+        self.by_key.range_mut(range)
+    }
+
+    fn insert(&mut self, key: Key, child: Child<T>) {
+        self.touched.push((key, None));
+        self.by_key.insert(key, Box::new(child));
+    }
+
+    fn remove(&mut self, key: &Key) -> Option<Box<Child<T>>> {
+        let removed = self.by_key.remove(key)?;
+        self.touched.push((*key, Some(removed.spec.id().clone())));
+        Some(removed)
+    }
+}
+
 /// The children of a supervisor.
 ///
 /// 1. A key is given once and never again. Start indices are given in start order; their order is the start order, and
@@ -263,8 +309,7 @@ impl<T: Incarnation> Child<T> {
 /// 3. `by_actor` holds exactly the incarnations of the slots that are `Running`, and of those that are `Stopping` until
 ///    their end has been reported: that end is not one of an unknown actor.
 pub(super) struct Table<T> {
-    /// Boxed: keys come in ascending order, which leaves the nodes of the tree half empty.
-    children: BTreeMap<Key, Box<Child<T>>>,
+    children: Rows<T>,
     by_id: HashMap<ChildId, Key>,
     by_actor: HashMap<ActorId, Key>,
     next_key: Key,
@@ -275,7 +320,7 @@ pub(super) struct Table<T> {
 impl<T: Incarnation> Table<T> {
     fn new() -> Self {
         Self {
-            children: BTreeMap::new(),
+            children: Rows::default(),
             by_id: HashMap::new(),
             by_actor: HashMap::new(),
             next_key: 1,
@@ -303,7 +348,7 @@ impl<T: Incarnation> Table<T> {
             self.by_id.insert(spec.id().clone(), key);
         }
         let start_index = self.next_start_index();
-        self.children.insert(key, Box::new(Child::new(spec, start_index, slot)));
+        self.children.insert(key, Child::new(spec, start_index, slot));
         key
     }
 
@@ -350,6 +395,24 @@ impl<T: Incarnation> Table<T> {
     /// The children that have stopped since the last call: down, or removed.
     fn take_finished(&mut self) -> Vec<Key> {
         std::mem::take(&mut self.finished)
+    }
+
+    /// The children that may have changed since the last call, each once; with its id if it was removed.
+    fn take_touched(&mut self) -> Vec<(Key, Option<ChildId>)> {
+        let mut touched = std::mem::take(&mut self.children.touched);
+        touched.sort_by_key(|(key, _)| *key);
+        touched.dedup_by(|(later, removed), (key, id)| {
+            let is_same = later == key;
+            if is_same {
+                *id = removed.take().or(id.take());
+            }
+            is_same
+        });
+        touched
+    }
+
+    fn forget_touched(&mut self) {
+        self.children.touched.clear();
     }
 
     // ---- the start order ----
@@ -442,6 +505,11 @@ impl<T: Incarnation> Table<T> {
         }
         count.workers = count.specs - count.supervisors;
         count
+    }
+
+    /// One child as it is in a snapshot.
+    pub(super) fn child_snapshot(&self, key: Key, now: Instant) -> Option<ChildSnapshot> {
+        self.children.get(&key).map(|child| child.snapshot(key, now))
     }
 
     /// The children after this one, in the order of their keys.

@@ -1,22 +1,30 @@
 //! The client of a supervisor, and the requests that it sends.
 
+use std::any::Any;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ractor::{ActorCell, ActorId, ActorRef, RpcReplyPort};
+use futures::future::FutureExt;
+use ractor::{ActorCell, ActorId, ActorRef, ActorStatus, RpcReplyPort};
+use tokio::sync::oneshot;
 
 use super::actor::Gone;
+use super::child_id::ChildId;
 use super::children::plan::Key;
 use super::error::ChildError;
 use super::info::{ChildCount, ChildInfo};
+use super::named::{Find, sealed::Kind};
+use super::report::TreePlace;
 use super::spec::{ChildSpec, SupervisorSpec};
 use super::started::StartedChild;
-use super::tree::Tree;
+use super::tree::{Tree, TreeStatus};
 use super::tree::checkup::{ChildHealth, Examinee, checkup};
 use super::tree::snapshot::{SupervisorSnapshot, snapshot};
-use crate::ask::ask;
+use super::tree::watch::TreeWatch;
+use crate::ask::{ask, reply, send};
 use crate::containment::waking_contained;
 use crate::exit::SHUTDOWN;
 use crate::limits::HealthLimits;
@@ -45,16 +53,98 @@ use crate::limits::HealthLimits;
 /// A call to a supervisor that has stopped fails with [`ChildError::NotRunning`], OTP's `noproc`. A child that calls
 /// its own supervisor in `pre_start` is answered when it is *re*started, but never at the supervisor's own start: the
 /// supervisor is then in its own `pre_start`, and only the child's start time-out ends the wait.
+///
+/// A handle is for one incarnation, or finds the current one by its
+/// [name](crate::names::ServiceRegistry::supervisor) at each use. Without a current incarnation a request through such a
+/// handle waits for the next one within [a limit](crate::names::RegistryLimits::wait), and fails with
+/// [`ChildError::Lookup`]. A request that an incarnation has taken is not sent again.
 #[derive(Clone)]
-pub struct Supervisor {
-    actor: ActorRef<ServerMsg>,
-    path: Arc<str>,
+pub struct Supervisor(Address);
+
+#[derive(Clone)]
+enum Address {
+    Incarnation(SupervisorRef),
+    Name(Arc<dyn Find<SupervisorRef>>),
+}
+
+/// What is known of a supervisor before it has started.
+#[derive(Clone)]
+pub(crate) struct SupervisorPlace {
+    tree: TreePlace,
     gone: Gone,
 }
 
+impl SupervisorPlace {
+    pub(super) fn new(tree: TreePlace, gone: Gone) -> Self {
+        Self { tree, gone }
+    }
+
+    fn path(&self) -> &Arc<str> {
+        self.tree.path()
+    }
+}
+
+/// One incarnation of a supervisor.
+#[derive(Clone)]
+pub struct SupervisorRef {
+    actor: ActorRef<ServerMsg>,
+    place: SupervisorPlace,
+}
+
+impl SupervisorRef {
+    /// The answer to a message that it has taken.
+    async fn answer<T>(&self, answer: oneshot::Receiver<T>) -> Result<T, ChildError> {
+        waking_contained(reply(&self.actor, answer)).await.ok_or_else(|| self.not_running())
+    }
+
+    fn is_live(&self) -> bool {
+        self.actor.get_status() < ActorStatus::Draining
+    }
+
+    fn not_running(&self) -> ChildError {
+        ChildError::NotRunning { supervisor: self.place.path().to_string() }
+    }
+}
+
+impl fmt::Debug for SupervisorRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Supervisor({}, {})", self.place.path(), self.actor.get_id())
+    }
+}
+
+/// Sends a message to the current holder of a name.
+async fn send_by_name(name: &dyn Find<SupervisorRef>, mut message: ServerMsg) -> Result<SupervisorRef, ChildError> {
+    let mut before = None;
+    loop {
+        let found = name.found().await?;
+        let actor = found.actor.get_id();
+        message = match send(&found.actor, message) {
+            Ok(()) => return Ok(found),
+            Err(message) => message,
+        };
+        // It has ended since it was found. It is found no more, so each turn waits for another incarnation.
+        if before.replace(actor) == Some(actor) {
+            return Err(found.not_running());
+        }
+    }
+}
+
 impl Supervisor {
-    pub(super) fn new(actor: ActorRef<ServerMsg>, path: Arc<str>, gone: Gone) -> Self {
-        Self { actor, path, gone }
+    pub(super) fn new(actor: ActorRef<ServerMsg>, place: SupervisorPlace) -> Self {
+        Self(Address::Incarnation(SupervisorRef { actor, place }))
+    }
+
+    /// The incarnation that a request would be sent to now.
+    fn now(&self) -> Result<Cow<'_, SupervisorRef>, ChildError> {
+        match &self.0 {
+            Address::Incarnation(incarnation) => Ok(Cow::Borrowed(incarnation)),
+            Address::Name(name) => name.now().map(Cow::Owned),
+        }
+    }
+
+    /// Whether it takes requests now.
+    pub(crate) fn is_live(&self) -> bool {
+        self.now().is_ok_and(|incarnation| incarnation.is_live())
     }
 
     /// Adds a child at the end of the start order and starts it; `None` if its start returned
@@ -73,6 +163,13 @@ impl Supervisor {
     /// As [`start_child`](Self::start_child).
     pub async fn start_child_with_extra(&self, spec: ChildSpec) -> Result<Option<StartedChild>, ChildError> {
         self.ask(|reply| ServerMsg::StartChild(spec, reply)).await?
+    }
+
+    /// Starts a child, and returns it with the incarnation whose child it is.
+    pub(super) async fn start_child_at(&self, spec: ChildSpec) -> Result<(Option<ActorCell>, Self), ChildError> {
+        let (started, at) = self.ask_at(|reply| ServerMsg::StartChild(spec, reply)).await?;
+        let started = started?.map(StartedChild::into_actor);
+        Ok((started, Self(Address::Incarnation(at.into_owned()))))
     }
 
     /// Starts a child that is stopped.
@@ -229,11 +326,13 @@ impl Supervisor {
     /// # Errors
     /// [`ChildError::NotFound`], [`ChildError::NotRunning`].
     pub async fn supervisor(&self, id: impl AsRef<str>) -> Result<Option<Supervisor>, ChildError> {
-        let path = format!("{}/{}", self.path, id.as_ref()).into();
-        let Some((actor, subtree)) = self.running(id.as_ref()).await? else { return Ok(None) };
+        let id = id.as_ref().to_owned();
+        let (running, at) = self.ask_at(|reply| ServerMsg::Child(id.clone(), reply)).await?;
+        let Some((actor, subtree)) = running? else { return Ok(None) };
         let is_supervisor = actor.is_message_type_of::<ServerMsg>() == Some(true);
         let gone = subtree.filter(|_| is_supervisor);
-        Ok(gone.map(|gone| Self { actor: actor.into(), path, gone }))
+        let place = |gone| SupervisorPlace::new(at.place.tree.below(&ChildId::from(&id)), gone);
+        Ok(gone.map(|gone| Self::new(actor.into(), place(gone))))
     }
 
     async fn running(&self, id: &str) -> Result<Option<(ActorCell, Option<Gone>)>, ChildError> {
@@ -241,14 +340,20 @@ impl Supervisor {
         self.ask(|reply| ServerMsg::Child(id, reply)).await?
     }
 
-    /// The supervisor's own actor.
-    pub fn actor(&self) -> &ActorCell {
-        &self.actor
+    /// The supervisor's own actor: of a handle by name the current one.
+    ///
+    /// # Errors
+    /// [`ChildError::Lookup`] if the handle has a name, and no supervisor has that name now.
+    pub fn actor(&self) -> Result<ActorCell, ChildError> {
+        Ok(self.now()?.actor.get_cell())
     }
 
-    /// Its path in its tree: `registry/production/application`.
+    /// Its path in its tree: `registry/production/application`. Of a handle by name, the name.
     pub fn path(&self) -> &str {
-        &self.path
+        match &self.0 {
+            Address::Incarnation(incarnation) => incarnation.place.path(),
+            Address::Name(name) => name.name(),
+        }
     }
 
     /// A snapshot of the whole tree below this supervisor; see [`Tree`] for what it costs.
@@ -265,7 +370,30 @@ impl Supervisor {
         let ask = |supervisor: ActorCell, after| async move {
             ask(&supervisor.into(), |reply| ServerMsg::SupervisorSnapshot(after, reply)).await.ok()
         };
-        snapshot(&self.path, self.actor.get_cell(), self.gone.limits().tree, ask).await
+        match self.now() {
+            Ok(at) => snapshot(at.place.path(), at.actor.get_cell(), at.place.gone.limits().tree, ask).await,
+            Err(_) => Tree::unknown(self.path().to_owned(), TreeStatus::Stopped),
+        }
+    }
+
+    /// Follows the tree below this supervisor: a snapshot, and then each change. Of a handle by name, the current
+    /// incarnation.
+    ///
+    /// # Errors
+    /// [`ChildError::Lookup`] if the handle has a name, and no supervisor has that name now.
+    pub fn watch_tree(&self) -> Result<TreeWatch, ChildError> {
+        let (this, at) = (self.clone(), self.now()?.into_owned());
+        let take = move || {
+            let this = this.clone();
+            async move { this.tree().await }.boxed()
+        };
+        let gone = at.place.gone.clone();
+        Ok(TreeWatch::new(&at.place.tree, take, async move { gone.wait().await }.boxed()))
+    }
+
+    /// Where it is in its tree, if it runs.
+    pub(crate) fn place(&self) -> Option<TreePlace> {
+        Some(self.now().ok()?.place.tree.clone())
     }
 
     /// The health of the children that [count](ChildSpec::in_health), here and below, level by level; `None` if the
@@ -276,38 +404,81 @@ impl Supervisor {
         let ask = |supervisor: ActorCell, grace| async move {
             ask(&supervisor.into(), |reply| ServerMsg::Checkup(grace, reply)).await.ok()
         };
-        checkup(&self.path, self.actor.get_cell(), limits, ask).await
+        let at = self.now().ok()?;
+        checkup(at.place.path(), at.actor.get_cell(), limits, ask).await
     }
 
     /// Stops the children in reverse start order, each by its rule, then the supervisor; returns when all are gone.
     ///
     /// A supervisor above sees a child that ended with the reason `shutdown`, and restarts it if it is permanent.
+    /// Does nothing through a name that no supervisor has now.
     pub async fn shutdown(&self) {
-        self.actor.stop(Some(SHUTDOWN.to_owned()));
+        let Ok(at) = self.now() else { return };
+        at.actor.stop(Some(SHUTDOWN.to_owned()));
         waking_contained(async {
-            let _ = self.actor.wait(None).await;
-            self.gone.wait_within_limit().await;
+            let _ = at.actor.wait(None).await;
+            at.place.gone.wait_within_limit().await;
         })
         .await;
     }
 
-    /// Returns when the supervisor and its whole subtree are gone, for whatever reason.
+    /// Returns when the supervisor and its whole subtree are gone, for whatever reason; of a handle by name, the
+    /// current incarnation.
     pub async fn wait_until_gone(&self) {
-        waking_contained(self.gone.wait()).await;
+        if let Ok(at) = self.now() {
+            waking_contained(at.place.gone.wait()).await;
+        }
     }
 
     pub(super) async fn ask<T: Send + 'static>(
         &self,
         message: impl FnOnce(RpcReplyPort<T>) -> ServerMsg,
     ) -> Result<T, ChildError> {
-        let answer = ask(&self.actor, message).await;
-        answer.map_err(|_| ChildError::NotRunning { supervisor: self.path.to_string() })
+        Ok(self.ask_at(message).await?.0)
+    }
+
+    /// The answer to a request, and the incarnation that gave it.
+    async fn ask_at<T: Send + 'static>(
+        &self,
+        message: impl FnOnce(RpcReplyPort<T>) -> ServerMsg,
+    ) -> Result<(T, Cow<'_, SupervisorRef>), ChildError> {
+        let (sender, answer) = oneshot::channel();
+        let message = message(sender.into());
+        let at = match &self.0 {
+            Address::Incarnation(at) => {
+                send(&at.actor, message).map_err(|_| at.not_running())?;
+                Cow::Borrowed(at)
+            }
+            Address::Name(name) => Cow::Owned(send_by_name(&**name, message).await?),
+        };
+        Ok((at.answer(answer).await?, at))
     }
 }
 
 impl fmt::Debug for Supervisor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Supervisor({}, {})", self.path, self.actor.get_id())
+        match &self.0 {
+            Address::Incarnation(at) => at.fmt(f),
+            Address::Name(name) => write!(f, "Supervisor({})", name.name()),
+        }
+    }
+}
+
+impl Kind for Supervisor {
+    type Spec = SupervisorSpec;
+    type Found = SupervisorRef;
+
+    fn child(id: &str, spec: SupervisorSpec) -> (ChildSpec, Option<Arc<dyn Any + Send + Sync>>) {
+        (ChildSpec::supervisor(id, spec), None)
+    }
+
+    fn found(actor: &ActorCell, value: &(dyn Any + Send + Sync)) -> Option<SupervisorRef> {
+        let place = value.downcast_ref::<SupervisorPlace>()?.clone();
+        Some(SupervisorRef { actor: actor.clone().into(), place })
+    }
+
+    fn by_name(name: Arc<dyn Find<SupervisorRef>>) -> Self {
+        Self(Address::Name(name))
     }
 }
 
@@ -329,6 +500,8 @@ pub(super) enum ServerMsg {
     WhichChildren(RpcReplyPort<Vec<ChildInfo>>),
     CountChildren(RpcReplyPort<ChildCount>),
     SupervisorSnapshot(Option<Key>, RpcReplyPort<SupervisorSnapshot>),
+    /// To be shown to those who follow the tree, with all below it.
+    Show,
     /// The health of its children, each with this grace.
     Checkup(Duration, RpcReplyPort<Vec<Examinee>>),
     Work,

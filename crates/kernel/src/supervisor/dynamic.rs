@@ -1,13 +1,17 @@
 //! Supervisors whose children come and go on demand.
 
+use std::any::Any;
+use std::sync::Arc;
+
 use ractor::{ActorCell, ActorId};
 
 use super::backoff::Backoff;
 use super::child_id::ChildId;
 use super::child_rules::ChildKind;
-use super::client::{ServerMsg, Supervisor, Which};
+use super::client::{ServerMsg, Supervisor, SupervisorRef, Which};
 use super::error::{ChildError, StartError};
 use super::info::{ChildCount, ChildInfo};
+use super::named::{Find, sealed::Kind};
 use super::report::Reporter;
 use super::restart::{RestartIntensity, Strategy};
 use super::spec::{ChildSpec, SupervisorSpec};
@@ -168,14 +172,34 @@ impl DynamicSupervisor {
         self.0.tree().await
     }
 
-    /// The supervisor's own actor.
-    pub fn actor(&self) -> &ActorCell {
+    /// The supervisor's own actor; as [`Supervisor::actor`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn actor(&self) -> Result<ActorCell, ChildError> {
         self.0.actor()
     }
 
     /// Stops all children together, then the supervisor; returns when all are gone.
     pub async fn shutdown(&self) {
         self.0.shutdown().await;
+    }
+}
+
+impl Kind for DynamicSupervisor {
+    type Spec = DynamicSupervisorSpec;
+    type Found = SupervisorRef;
+
+    fn child(id: &str, spec: DynamicSupervisorSpec) -> (ChildSpec, Option<Arc<dyn Any + Send + Sync>>) {
+        (ChildSpec::dynamic_supervisor(id, spec), None)
+    }
+
+    fn found(actor: &ActorCell, value: &(dyn Any + Send + Sync)) -> Option<SupervisorRef> {
+        Supervisor::found(actor, value)
+    }
+
+    fn by_name(name: Arc<dyn Find<SupervisorRef>>) -> Self {
+        Self(Supervisor::by_name(name))
     }
 }
 

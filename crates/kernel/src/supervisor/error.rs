@@ -252,6 +252,10 @@ pub enum ChildError {
     /// The specification was refused.
     #[error(transparent)]
     Spec(#[from] SpecError),
+    /// The handle finds its supervisor by a name, and that led to none. The registry's own error, a
+    /// [`RegistryError`](crate::names::RegistryError).
+    #[error(transparent)]
+    Lookup(BoxError),
     /// The supervisor has stopped, is stopping, or has not finished starting.
     #[error("supervisor {supervisor} is not running")]
     NotRunning {

@@ -8,7 +8,9 @@ mod children;
 mod client;
 mod dynamic;
 mod error;
+mod feed;
 mod info;
+mod named;
 mod one_line;
 mod partition;
 mod report;
@@ -25,9 +27,10 @@ pub use client::Supervisor;
 pub use dynamic::{DynamicSupervisor, DynamicSupervisorSpec};
 pub use error::{BoxError, ChildError, NameFree, SpecError, StartError};
 pub use info::{ChildCount, ChildInfo, ChildState};
+pub use named::SupervisorKind;
 pub use partition::supervisor::{PartitionSupervisor, PartitionSupervisorSpec};
 pub use partition::{Partition, PartitionError};
-pub use report::{ChildEvent, Report, Reporter, TracingReporter};
+pub use report::{ChildEvent, Report, Reporter, TracingReporter, TreeChange};
 pub use restart::{Failure, Fault, RestartCause, RestartIntensity, RestartLimitExceeded, Strategy};
 pub use spec::{ChildSpec, StartContext, SupervisorSpec};
 pub use started::{Start, Started, StartedChild};
@@ -36,10 +39,13 @@ pub use task::{
     TaskSupervisor,
 };
 pub use tree::checkup::ChildHealth;
-pub use tree::{Supervision, Tree, TreePathError, TreeStatus};
+pub use tree::watch::{Lagged, TreeWatch};
+pub use tree::{Supervision, Tree, TreePath, TreePathError, TreeStatus};
 
 pub(crate) use {
     actor::{DirectSpawner, Handled, Life, Metering, unmanaged::stop_unmanaged},
+    named::Find,
     one_line::OneLine,
+    report::TreePlace,
     spec::UnmanagedExits,
 };

@@ -9,8 +9,10 @@ use serde::Serialize;
 
 use super::child_id::ChildId;
 use super::child_rules::{AutoShutdown, NameTaken, Restart, Stopped};
+use super::feed::Feed;
 use super::one_line::OneLine;
 use super::restart::{RestartCause, RestartLimitExceeded};
+use super::tree::{Supervision, Tree};
 use crate::containment::{Contained, catch_panic, report as report_panic};
 use crate::exit::ExitReason;
 use crate::written;
@@ -291,10 +293,147 @@ fn log(Report { supervisor, child, happened }: &Report, on_demand: bool) {
     }
 }
 
-/// A reporter with the path of the supervisor that reports.
+/// A change of a tree that is followed by a [`TreeWatch`](crate::supervision::TreeWatch).
+///
+/// A path is the ids from below the top of the followed tree down to a child; that of the top itself is empty.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum TreeChange {
+    /// Something happened to a child: what, and why. How the child is then is said by the next `Updated` or `Removed`.
+    #[non_exhaustive]
+    Event {
+        /// The path of the child.
+        path: Vec<ChildId>,
+        /// The event.
+        event: ChildEvent,
+    },
+    /// A child was added, or its state has changed.
+    #[non_exhaustive]
+    Updated {
+        /// The path of the child.
+        path: Vec<ChildId>,
+        /// The child as it is now, without its own children.
+        child: Tree,
+        /// The incarnation of its supervisor.
+        supervisor: ActorId,
+    },
+    /// A child is no longer there.
+    #[non_exhaustive]
+    Removed {
+        /// The path that it had.
+        path: Vec<ChildId>,
+        /// Its number among the children of its supervisor, of which several may have one id.
+        key: u64,
+        /// The incarnation of its supervisor.
+        supervisor: ActorId,
+    },
+    /// A supervisor runs, with these children.
+    #[non_exhaustive]
+    Children {
+        /// The path of the supervisor.
+        path: Vec<ChildId>,
+        /// Its children in start order, without those below them.
+        children: Vec<Tree>,
+        /// Its rules.
+        supervision: Supervision,
+        /// Its incarnation.
+        supervisor: ActorId,
+    },
+}
+
+impl TreeChange {
+    /// The path of what has changed.
+    pub fn path(&self) -> &[ChildId] {
+        match self {
+            Self::Event { path, .. } | Self::Updated { path, .. } => path,
+            Self::Removed { path, .. } | Self::Children { path, .. } => path,
+        }
+    }
+
+    fn path_mut(&mut self) -> &mut Vec<ChildId> {
+        match self {
+            Self::Event { path, .. } | Self::Updated { path, .. } => path,
+            Self::Removed { path, .. } | Self::Children { path, .. } => path,
+        }
+    }
+
+    /// The same in the tree at this path, if it is in that.
+    pub(super) fn below(&self, top: &[ChildId]) -> Option<Self> {
+        if !self.path().starts_with(top) {
+            return None;
+        }
+        let mut change = self.clone();
+        change.path_mut().drain(..top.len());
+        Some(change)
+    }
+}
+
+/// Where a supervisor is in its tree, with those who follow the tree.
+#[derive(Clone)]
+pub(crate) struct TreePlace {
+    path: Arc<str>,
+    /// `None` at the top.
+    level: Option<Arc<Level>>,
+    feed: Arc<Feed<TreeChange>>,
+}
+
+/// One level of a path.
+struct Level {
+    id: ChildId,
+    above: Option<Arc<Level>>,
+}
+
+/// Drops one after the other: a tree may be deeper than a stack is.
+impl Drop for Level {
+    fn drop(&mut self) {
+        let mut above = self.above.take().and_then(Arc::into_inner);
+        while let Some(mut level) = above {
+            above = level.above.take().and_then(Arc::into_inner);
+        }
+    }
+}
+
+impl TreePlace {
+    /// The top of a tree.
+    pub(crate) fn top(path: &str) -> Self {
+        Self { path: path.into(), level: None, feed: Arc::default() }
+    }
+
+    /// The place of a child.
+    pub(crate) fn below(&self, child: &ChildId) -> Self {
+        let level = Level { id: child.clone(), above: self.level.clone() };
+        let path = format!("{}/{child}", self.path).into();
+        Self { path, level: Some(Arc::new(level)), feed: Arc::clone(&self.feed) }
+    }
+
+    pub(crate) fn path(&self) -> &Arc<str> {
+        &self.path
+    }
+
+    pub(super) fn feed(&self) -> &Arc<Feed<TreeChange>> {
+        &self.feed
+    }
+
+    /// The ids from below the top to here.
+    pub(super) fn segments(&self) -> Vec<ChildId> {
+        let levels = std::iter::successors(self.level.as_ref(), |level| level.above.as_ref());
+        let mut segments: Vec<_> = levels.map(|level| level.id.clone()).collect();
+        segments.reverse();
+        segments
+    }
+
+    /// The path of a child here.
+    fn to(&self, child: &ChildId) -> Vec<ChildId> {
+        let mut path = self.segments();
+        path.push(child.clone());
+        path
+    }
+}
+
+/// A reporter with the place of the supervisor that reports.
 #[derive(Clone)]
 pub(crate) struct Reporting {
-    path: Arc<str>,
+    place: TreePlace,
     /// How many supervisors are above.
     depth: usize,
     reporter: Arc<dyn Reporter>,
@@ -306,14 +445,13 @@ impl Reporting {
     /// The reporter of a specification, if it has one, at the top of a tree.
     pub(super) fn at_top(path: &str, reporter: Option<&Arc<dyn Reporter>>) -> Self {
         let reporter = reporter.map_or_else(|| Arc::new(TracingReporter) as Arc<dyn Reporter>, Arc::clone);
-        Self { path: path.into(), depth: 0, reporter, on_demand: false }
+        Self { place: TreePlace::top(path), depth: 0, reporter, on_demand: false }
     }
 
     /// The same reporter, one level down, or that of a specification there.
     pub(super) fn below(&self, child: &ChildId, reporter: Option<&Arc<dyn Reporter>>) -> Self {
-        let path = format!("{}/{child}", self.path).into();
         let reporter = Arc::clone(reporter.unwrap_or(&self.reporter));
-        Self { path, depth: self.depth + 1, reporter, on_demand: self.on_demand }
+        Self { place: self.place.below(child), depth: self.depth + 1, reporter, on_demand: self.on_demand }
     }
 
     /// The same reporter for a supervisor with such children.
@@ -325,8 +463,31 @@ impl Reporting {
         self.depth
     }
 
-    pub(crate) fn path(&self) -> &Arc<str> {
-        &self.path
+    pub(crate) fn place(&self) -> &TreePlace {
+        &self.place
+    }
+
+    /// Whether the tree is followed.
+    pub(crate) fn is_followed(&self) -> bool {
+        self.place.feed.is_read()
+    }
+
+    /// Shows the followers a child of this incarnation of the supervisor as it is now.
+    pub(crate) fn show_child(&self, supervisor: ActorId, child: Tree) {
+        let path = self.place.to(&ChildId::from(&child.id));
+        self.place.feed.push(&TreeChange::Updated { path, child, supervisor });
+    }
+
+    /// Shows them that a child is no longer there.
+    pub(crate) fn show_removed(&self, supervisor: ActorId, key: u64, child: &ChildId) {
+        let path = self.place.to(child);
+        self.place.feed.push(&TreeChange::Removed { path, key, supervisor });
+    }
+
+    /// Shows them all children.
+    pub(crate) fn show_children(&self, supervisor: ActorId, supervision: Supervision, children: Vec<Tree>) {
+        let path = self.place.segments();
+        self.place.feed.push(&TreeChange::Children { path, children, supervision, supervisor });
     }
 
     fn pass_on(&self, report: &Report) {
@@ -334,11 +495,15 @@ impl Reporting {
     }
 
     pub(crate) fn send(&self, child: &ChildId, happened: ChildEvent) {
-        let report = Report { supervisor: Arc::clone(&self.path), child: child.clone(), happened };
+        let report = Report { supervisor: Arc::clone(&self.place.path), child: child.clone(), happened };
         // Telemetry that fails must not break supervision.
         if let Err(panic) = catch_panic(|| self.pass_on(&report)) {
             let Report { supervisor, child, .. } = &report;
             report_panic(|| tracing::warn!(%supervisor, %child, %panic, "a reporter panicked; its report is lost"));
+        }
+        if self.is_followed() {
+            let Report { happened: event, .. } = report;
+            self.place.feed.push(&TreeChange::Event { path: self.place.to(child), event });
         }
     }
 }

@@ -58,6 +58,11 @@ impl StartContext {
         Self { replaces, ..self }
     }
 
+    /// The same; the value is dropped when the last of the supervisor's subtree that is started here is gone.
+    pub(crate) fn holding(self, held: impl Any + Send + Sync) -> Self {
+        Self { group: self.group.nested_holding(Box::new(held)), ..self }
+    }
+
     /// The running incarnation that this start is to replace, if it is a start of
     /// [`Supervisor::replace_child`](crate::supervision::Supervisor::replace_child).
     pub fn replaces(&self) -> Option<&ActorCell> {
@@ -103,7 +108,7 @@ impl StartContext {
 }
 
 /// The future of a start and its outcome.
-pub(super) type Starting = BoxFuture<'static, Result<Start, StartError>>;
+pub(crate) type Starting = BoxFuture<'static, Result<Start, StartError>>;
 
 /// The starter of a child. Its destructor is contained: mostly it is a supervisor that drops it last.
 pub(super) trait Starter: Send + Sync {
@@ -142,6 +147,23 @@ impl Drop for StartFn {
 impl<F: Fn(StartContext) -> Starting + Send + Sync> Starter for Contained<F> {
     fn start(&self, context: StartContext) -> Option<Starting> {
         Some(self.get()?(context))
+    }
+}
+
+/// The start of a child within a start of its own.
+struct Around<F> {
+    /// `None` once its nested specifications have been taken out.
+    child: Option<ChildSpec>,
+    start: F,
+}
+
+impl<F: Fn(StartContext, ChildSpec) -> Starting + Send + Sync> Starter for Around<F> {
+    fn start(&self, context: StartContext) -> Option<Starting> {
+        Some((self.start)(context, self.child.clone()?))
+    }
+
+    fn take_children(&mut self) -> Vec<ChildSpec> {
+        self.child.take().into_iter().collect()
     }
 }
 
@@ -238,6 +260,17 @@ impl ChildSpec {
             intensity: None,
             health: None,
         }
+    }
+
+    /// The same child, started by this function, which receives it.
+    pub(crate) fn around<F, Fut>(self, start: F) -> Self
+    where
+        F: Fn(StartContext, ChildSpec) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Start, StartError>> + Send + 'static,
+    {
+        let start = move |context, child| start(context, child).boxed();
+        let around = Around { child: Some(self.clone()), start };
+        Self { start: StartFn(Some(Arc::new(around))), ..self }
     }
 
     /// When it is started again after it ended.
@@ -429,7 +462,7 @@ impl ChildSpec {
         }
     }
 
-    pub(super) fn start(&self, context: StartContext) -> Starting {
+    pub(crate) fn start(&self, context: StartContext) -> Starting {
         let spent = || ready(Err(SpecError::Spent { id: self.id.clone() }.into())).boxed();
         self.start.0.as_ref().and_then(|start| start.start(context)).unwrap_or_else(spent)
     }

@@ -1,9 +1,13 @@
 //! A supervision tree as a value, to look at and to send away.
 
 pub(super) mod checkup;
+mod path;
 mod render;
 pub(super) mod snapshot;
+pub(super) mod watch;
 mod written;
+
+pub use path::TreePath;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -13,6 +17,7 @@ use ractor::ActorId;
 use serde::Serialize;
 
 use super::child_rules::{AutoShutdown, ChildKind, Restart};
+use super::children::plan::OrderKey;
 use super::restart::{RestartIntensity, Strategy};
 use crate::exit::ExitReason;
 use crate::near::NearMisses;
@@ -101,6 +106,8 @@ pub struct Tree {
     pub supervision: Option<Supervision>,
     /// Its children in start order.
     pub children: Vec<Tree>,
+    /// Where it is among the children of its supervisor, which knows it by the key in it.
+    order_key: Option<OrderKey>,
 }
 
 /// The rules of one supervisor, as a [`Tree`] shows them.
@@ -165,7 +172,7 @@ impl TreeStatus {
 
 /// A path that leads to no part of a [`Tree`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no child {missing:?} {}{near}", place(.within))]
+#[error("there is no child {} {}{near}{}", id(.missing), place(.within), hint(.missing))]
 #[non_exhaustive]
 pub struct TreePathError {
     /// The part of the path that leads somewhere; empty if not even its first child is there.
@@ -174,6 +181,14 @@ pub struct TreePathError {
     pub missing: String,
     /// The ids there that are similar.
     pub near: NearMisses,
+}
+
+fn id(missing: &str) -> String {
+    if missing.is_empty() { "with an empty id".to_owned() } else { format!("{missing:?}") }
+}
+
+fn hint(missing: &str) -> &'static str {
+    if missing.is_empty() { "; a path has a slash only between two ids" } else { "" }
 }
 
 fn place(within: &str) -> String {
@@ -210,16 +225,15 @@ impl Tree {
     /// # Errors
     /// [`TreePathError`] says how far the path leads, and which children there have a similar id.
     pub fn find(&self, path: &str) -> Result<&Tree, TreePathError> {
+        if path.is_empty() {
+            return Ok(self);
+        }
         let (mut open, mut farthest) = (vec![(self, 0)], (self, 0));
         while let Some((tree, read)) = open.pop() {
-            let left = &path[read..];
-            if left.is_empty() {
-                return Ok(tree);
-            }
             farthest = if read > farthest.1 { (tree, read) } else { farthest };
             for child in tree.children.iter().rev() {
-                match left.strip_prefix(child.id.as_str()) {
-                    Some("") => open.push((child, path.len())),
+                match path[read..].strip_prefix(child.id.as_str()) {
+                    Some("") => return Ok(child),
                     Some(after) if after.starts_with('/') => open.push((child, path.len() - after.len() + 1)),
                     _ => {}
                 }
@@ -229,13 +243,12 @@ impl Tree {
     }
 
     /// Every part with its path, itself first with an empty one: parents before their children, and children in start
-    /// order.
-    pub fn iter(&self) -> impl Iterator<Item = (String, &Tree)> {
-        let mut open = vec![(String::new(), self)];
+    /// order. Constant cost for each.
+    pub fn iter(&self) -> impl Iterator<Item = (TreePath<'_>, &Tree)> {
+        let mut open = vec![(TreePath::default(), self)];
         std::iter::from_fn(move || {
             let (path, tree) = open.pop()?;
-            let below = |child: &Tree| if path.is_empty() { child.id.clone() } else { format!("{path}/{}", child.id) };
-            open.extend(tree.children.iter().rev().map(|child| (below(child), child)));
+            open.extend(tree.children.iter().rev().map(|child| (path.child(&child.id), child)));
             Some((path, tree))
         })
     }
@@ -277,6 +290,7 @@ impl Tree {
             direct,
             supervision,
             children,
+            order_key: self.order_key,
         }
     }
 
@@ -295,6 +309,7 @@ impl Tree {
             direct: false,
             supervision: None,
             children: Vec::new(),
+            order_key: None,
         }
     }
 
@@ -305,8 +320,9 @@ impl Tree {
 
     /// An actor that is linked to a supervisor without being one of its children.
     fn direct(actor: ActorId) -> Self {
-        let leaf = Self::leaf(format!("actor {actor}"), ChildKind::Worker, TreeStatus::Running, Some(actor));
-        Self { restart: Some(Restart::Temporary), direct: true, ..leaf }
+        let mut leaf = Self::leaf(format!("actor {actor}"), ChildKind::Worker, TreeStatus::Running, Some(actor));
+        (leaf.restart, leaf.direct) = (Some(Restart::Temporary), true);
+        leaf
     }
 
     /// Fills in the names, and removes actors that are in it twice.
@@ -350,6 +366,15 @@ impl Tree {
 }
 
 // ---- as deep as the tree, and therefore not recursive ----
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        let mut further = std::mem::take(&mut self.children);
+        while let Some(mut tree) = further.pop() {
+            further.append(&mut tree.children);
+        }
+    }
+}
 
 impl PartialEq for Tree {
     fn eq(&self, other: &Self) -> bool {
@@ -436,17 +461,22 @@ mod tests {
         Tree::leaf(id.to_owned(), ChildKind::Worker, status, None)
     }
 
+    fn with(children: Vec<Tree>, mut tree: Tree) -> Tree {
+        tree.children = children;
+        tree
+    }
+
     /// The tree with two actors that are linked to its top, the first of which has this name.
     fn seen(name: &str, known: Tree) -> Vec<String> {
         let [named, unnamed] = [1, 2].map(ActorId::Local);
         let top = Tree::leaf("top".to_owned(), ChildKind::Supervisor, TreeStatus::Running, None);
-        let top = Tree { children: vec![known, Tree::direct(named), Tree::direct(unnamed)], ..top };
+        let top = with(vec![known, Tree::direct(named), Tree::direct(unnamed)], top);
         let tree = top.named(&HashMap::from([(named, name.to_owned())]));
-        tree.children.into_iter().map(|child| child.id).collect()
+        tree.children.iter().map(|child| child.id.clone()).collect()
     }
 
     fn office() -> Tree {
-        let parent = |id: &str, children: Vec<Tree>| Tree { children, ..child(id, TreeStatus::Running) };
+        let parent = |id: &str, children: Vec<Tree>| with(children, child(id, TreeStatus::Running));
         let desk = parent("desk", vec![child("ann", TreeStatus::Running), child("a/b", TreeStatus::Running)]);
         let nested = parent("desk/a", vec![child("b", TreeStatus::Running), child("c", TreeStatus::Running)]);
         parent("office", vec![desk, nested, child("porter", TreeStatus::Running)])
@@ -471,9 +501,20 @@ mod tests {
     }
 
     #[test]
+    fn a_slash_at_the_end_of_a_path_leads_nowhere_unless_it_is_part_of_an_id() {
+        let text = |path: &str| office().find(path).map(|tree| tree.id.clone()).unwrap_err().to_string();
+        let hint = "; a path has a slash only between two ids";
+        assert_eq!(text("desk/"), format!("there is no child with an empty id in desk{hint}"));
+        assert_eq!(text("/"), format!("there is no child with an empty id at the top{hint}"));
+        assert_eq!(text("desk//ann"), format!("there is no child with an empty id in desk{hint}"));
+        let top = with(vec![child("desk/", TreeStatus::Running)], child("top", TreeStatus::Running));
+        assert_eq!(top.find("desk/").map(|tree| tree.id.as_str()), Ok("desk/"));
+    }
+
+    #[test]
     fn each_part_is_walked_with_a_path_that_finds_it() {
         let office = office();
-        let walked: Vec<_> = office.iter().map(|(path, tree)| (path, tree.id.clone())).collect();
+        let walked: Vec<_> = office.iter().map(|(path, tree)| (path.to_string(), tree.id.clone())).collect();
         let paths: Vec<_> = walked.iter().map(|(path, _)| path.as_str()).collect();
         assert_eq!(paths, ["", "desk", "desk/ann", "desk/a/b", "desk/a", "desk/a/b", "desk/a/c", "porter"]);
         for (path, id) in &walked {
@@ -483,11 +524,12 @@ mod tests {
 
     #[test]
     fn an_actor_in_its_start_that_is_linked_already_is_not_taken_for_a_stranger() {
-        let unnamed = Tree::direct(ActorId::Local(2)).id;
+        let unnamed = Tree::direct(ActorId::Local(2)).id.clone();
         assert_eq!(seen("clerk", child("porter", TreeStatus::Running)), ["porter", "clerk", &unnamed]);
         assert_eq!(seen("clerk", child("clerk", TreeStatus::Starting)), ["clerk"]);
         assert_eq!(seen("clerk", child("porter", TreeStatus::Restarting)), ["porter", "clerk"]);
-        let waiting = Tree { backoff: Some(Duration::from_secs(1)), ..child("porter", TreeStatus::Restarting) };
+        let mut waiting = child("porter", TreeStatus::Restarting);
+        waiting.backoff = Some(Duration::from_secs(1));
         assert_eq!(seen("clerk", waiting), ["porter", "clerk", &unnamed]);
     }
 
@@ -496,7 +538,7 @@ mod tests {
         let many: Vec<ActorId> = (0..100_000).map(ActorId::Local).collect();
         let names = many.iter().map(|actor| (*actor, format!("service {actor}"))).collect();
         let top = Tree::leaf("top".to_owned(), ChildKind::Supervisor, TreeStatus::Running, None);
-        let wide = Tree { children: many.iter().copied().map(Tree::direct).collect(), ..top.clone() }.named(&names);
+        let wide = with(many.iter().copied().map(Tree::direct).collect(), top).named(&names);
         assert_eq!(wide.children.len(), many.len());
         assert!(wide.children.iter().all(|child| child.name.as_ref() == Some(&child.id)));
         assert_eq!(deep(1_000).named(&names).running(), 1_000);
@@ -504,7 +546,7 @@ mod tests {
 
     fn deep(levels: usize) -> Tree {
         let top = || Tree::leaf("top".to_owned(), ChildKind::Supervisor, TreeStatus::Running, None);
-        (1..levels).fold(top(), |below, _| Tree { children: vec![below], ..top() })
+        (1..levels).fold(top(), |below, _| with(vec![below], top()))
     }
 
     fn on_a_small_stack(work: impl FnOnce() + Send + 'static) {
@@ -538,12 +580,15 @@ mod tests {
             let deeper = deep(5_000);
             assert_eq!(deeper.clone().levels(), 5_000);
             assert!(format!("{deeper:?}").contains("[4936 more levels]"));
+            // Dropped on a stack that has room for some thousand calls.
+            drop(deep(200_000));
+            assert_eq!(deep(200_000).iter().count(), 200_000);
         });
     }
 
     #[test]
     fn a_copy_has_all_children_in_their_order() {
-        let named = |id: &str, children| Tree { children, ..child(id, TreeStatus::Running) };
+        let named = |id: &str, children| with(children, child(id, TreeStatus::Running));
         let inner = named("b", vec![named("c", Vec::new()), named("d", vec![named("e", Vec::new())])]);
         let tree = named("a", vec![named("x", Vec::new()), inner, named("y", Vec::new())]);
         assert_eq!(tree.clone(), tree);

@@ -81,7 +81,7 @@ async fn protocol_5_a_shutdown_lets_a_stop_under_way_finish() {
 async fn protocol_4_a_stop_from_outside_is_an_ordered_shutdown() {
     let (log, [a, b, c]) = puppets(["a", "b", "c"]);
     let mut office = Office::of(Strategy::OneForOne, 3, &[&a, &b, &c]).await;
-    office.office.actor().stop(Some("maintenance".into()));
+    office.office.actor().unwrap().stop(Some("maintenance".into()));
     assert_eq!(office.ended().await, ExitReason::Shutdown("maintenance".into()));
     assert_eq!(log.of(&[Moment::Down]), ["c down", "b down", "a down"]);
     assert_eq!([a.alive(), b.alive(), c.alive()], [0, 0, 0]);

@@ -148,7 +148,7 @@ async fn protocol_1_a_killed_supervisor_is_replaced_when_all_its_descendants_are
     let (_, children) = puppets(["a", "b", "c"]);
     let mut office = Office::open(family(&children.each_ref()).1).await;
     for _ in 0..200 {
-        office.office.supervisor("inner").await.unwrap().unwrap().actor().kill();
+        office.office.supervisor("inner").await.unwrap().unwrap().actor().unwrap().kill();
         assert_eq!(office.reports.exited("inner").await, ExitReason::Killed);
         office.reports.restarted("inner").await;
     }
@@ -166,9 +166,9 @@ async fn protocol_1_a_descendant_that_does_not_yield_to_the_kill_delays_the_repl
     deaf.order(Command::Block(released));
     log.reached("deaf", Moment::Blocked, 1).await;
     let inner = office.office.supervisor("inner").await.unwrap().unwrap();
-    inner.actor().kill();
+    inner.actor().unwrap().kill();
     office.reports.exited("inner").await;
-    soon("the killed supervisor's own end", inner.actor().wait(None)).await.unwrap();
+    soon("the killed supervisor's own end", inner.actor().unwrap().wait(None)).await.unwrap();
     for _ in 0..100 {
         assert_eq!(states(&office.office.which_children().await.unwrap()), ["inner stopping"]);
     }

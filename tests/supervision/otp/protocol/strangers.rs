@@ -45,7 +45,7 @@ async fn protocol_6_the_failure_of_an_unmanaged_actor_does_not_affect_the_superv
     let mut office = Office::of(Strategy::OneForAll, 0, &[&child]).await;
     let mut witness = ExitMonitor::new().await;
     for (end, text) in [(Command::Fail("broken"), "broken"), (Command::Stop(Some("shutdown")), "shutdown")] {
-        let actor = Actor::spawn_linked(None, stray.actor(), (), office.office.actor().clone()).await.unwrap().0;
+        let actor = Actor::spawn_linked(None, stray.actor(), (), office.office.actor().unwrap()).await.unwrap().0;
         witness.watch(&actor);
         stray.order(end);
         assert_eq!(witness.end_of(actor.get_id()).await, text);
@@ -62,7 +62,7 @@ async fn protocol_6_the_failure_of_an_unmanaged_actor_does_not_affect_the_superv
 async fn protocol_6_unmanaged_actors_are_stopped_at_the_shutdown_before_the_children() {
     let (log, [child, stray]) = puppets(["child", "stray"]);
     let office = Office::of(Strategy::OneForOne, 0, &[&child]).await;
-    Actor::spawn_linked(None, stray.actor(), (), office.office.actor().clone()).await.unwrap();
+    Actor::spawn_linked(None, stray.actor(), (), office.office.actor().unwrap()).await.unwrap();
     office.close().await;
     assert_eq!(log.of(&[Moment::Down]), ["stray down", "child down"]);
     log.reached("stray", Moment::Dropped, 1).await;
@@ -72,7 +72,7 @@ async fn protocol_6_unmanaged_actors_are_stopped_at_the_shutdown_before_the_chil
 async fn protocol_6_an_unmanaged_actor_that_does_not_stop_is_killed() {
     let (log, [stray]) = puppets(["stray"]);
     let mut office = Office::of(Strategy::OneForOne, 0, &[]).await;
-    Actor::spawn_linked(None, stray.actor(), (), office.office.actor().clone()).await.unwrap();
+    Actor::spawn_linked(None, stray.actor(), (), office.office.actor().unwrap()).await.unwrap();
     stray.order(Command::Hang);
     soon("shutdown", office.top.shutdown()).await;
     log.reached("stray", Moment::Dropped, 1).await;
@@ -87,7 +87,7 @@ async fn protocol_11_no_actor_can_be_linked_to_a_supervisor_that_is_stopping() {
     let gate = Gate::new();
     child.always(Moment::Stopping, Behavior::Wait(gate.clone()));
     let office = Office::of(Strategy::OneForOne, 0, &[&child]).await;
-    let (actor, top) = (office.office.actor().clone(), office.top.clone());
+    let (actor, top) = (office.office.actor().unwrap(), office.top.clone());
     let closing = tokio::spawn(async move { top.shutdown().await });
     log.reached("child", Moment::Stopping, 1).await;
     let spawned = Actor::spawn_linked(None, late.actor(), (), actor).await;

@@ -27,7 +27,7 @@ pub enum RegistryError {
         /// The closest names, among 256 of them at most.
         near: NearMisses,
     },
-    /// The actor of this name answers to another message type.
+    /// The actor of this name answers to another message type, or is a supervisor of another kind.
     #[error("service {name} in namespace {namespace} answers to {found}, not to {wanted}")]
     WrongType {
         /// The namespace of the lookup.
@@ -92,6 +92,17 @@ pub enum RegistryError {
         waited: Duration,
         /// The closest names, among 256 of them at most.
         near: NearMisses,
+    },
+    /// The supervisor of this name was still starting when the time to wait for it was over. A child that uses its own
+    /// supervisor in its start waits for itself.
+    #[error("supervisor {name} in namespace {namespace} was still starting after {waited:?}; a child that is part of that start cannot wait for it")]
+    StillStarting {
+        /// Where.
+        namespace: Namespace,
+        /// Which name.
+        name: ServiceName,
+        /// How long was waited.
+        waited: Duration,
     },
     /// The actor did not start.
     #[error("service {name} in namespace {namespace} did not start: {error}")]

@@ -7,6 +7,7 @@ mod health;
 mod info;
 mod registered;
 mod service_registry;
+mod supervisor_key;
 mod via;
 
 pub use cleanup::{CleanupReport, StoppedService};
@@ -18,6 +19,7 @@ pub use registered::RegisteredActor;
 pub use service_registry::NamespaceRemains;
 pub use service_registry::ServiceRegistry;
 pub use service_registry::registration::RegistrationBuilder;
+pub use supervisor_key::SupervisorKey;
 pub use via::{CallError, CastError, Via};
 
 pub(super) use service_registry::{APPLICATION, Root};

@@ -8,9 +8,9 @@ use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, FutureExt};
 use parking_lot::Mutex;
-use ractor::{ActorCell, ActorId, ActorRef, ActorStatus, Message};
+use ractor::{ActorCell, ActorId, ActorRef, Message};
 use scc::Guard;
 use tokio::time::Instant;
 
@@ -33,7 +33,7 @@ use crate::registry::names::{
 };
 use crate::supervisor::{
     ChildEvent, ChildHealth, ChildKind, ChildSpec, DirectSpawner, Report, Reporter, RestartIntensity, StartError,
-    Stopped, Strategy, Supervisor, SupervisorSpec, Tree, TreeStatus, stop_unmanaged,
+    Stopped, Strategy, Supervisor, SupervisorSpec, Tree, TreePlace, TreeStatus, TreeWatch, stop_unmanaged,
 };
 use crate::telemetry::Snapshot;
 
@@ -93,6 +93,9 @@ struct Application {
 pub(crate) trait Root: Send + Sync + 'static {
     /// What a namespace consists of.
     fn tree(self: Arc<Self>, namespace: Namespace) -> BoxFuture<'static, Tree>;
+
+    /// The place of a namespace in the tree; `None` without a root.
+    fn place(&self, namespace: Namespace) -> Option<TreePlace>;
 
     /// The health of the children in a namespace that count, or why it is not known.
     fn health(
@@ -368,6 +371,18 @@ impl ServiceRegistry {
         }
     }
 
+    /// Follows this namespace's tree: a snapshot, and then each change. It ends with the namespace.
+    pub fn watch_tree(&self) -> TreeWatch {
+        let place = self.state.root.upgrade().and_then(|root| root.place(self.namespace()));
+        let place = place.unwrap_or_else(|| TreePlace::top("registry"));
+        let (this, ended) = (self.clone(), self.clone());
+        let take = move || {
+            let this = this.clone();
+            async move { this.tree().await }.boxed()
+        };
+        TreeWatch::new(&place, take, async move { ended.ended().await }.boxed())
+    }
+
     /// The health of the children in this namespace that [count](crate::supervision::ChildSpec::in_health): its services, its
     /// application, and then its descendants, named by their paths from there.
     ///
@@ -544,7 +559,7 @@ impl NamespaceState {
     /// `None` if it does not run.
     fn application(&self) -> Option<Arc<Application>> {
         let application = self.application.lock().clone();
-        application.filter(|it| it.supervisor.actor().get_status() < ActorStatus::Draining)
+        application.filter(|it| it.supervisor.is_live())
     }
 
     /// Postpones the end of the namespace until the returned share is dropped.

@@ -1,6 +1,6 @@
 //! One incarnation of a name: its holder, since when, and whether it still holds the name.
 
-use std::any::TypeId;
+use std::any::{Any, TypeId};
 use std::fmt;
 use std::sync::Arc;
 
@@ -61,8 +61,17 @@ pub(crate) struct Holder {
     description: AtomicShared<Description>,
     /// Why the actor ended, once it has been reported: for watches that begin between that and the end of the holding.
     reason: OnceLock<ExitReason>,
-    /// Boxed, since few holders have one.
-    previous: Option<Box<ActorId>>,
+    /// Boxed, since few holders have any of it.
+    rare: Option<Box<Rare>>,
+}
+
+/// What few holders have.
+#[derive(Default)]
+struct Rare {
+    /// The previous incarnation of a child.
+    previous: Option<ActorId>,
+    /// What the name of a supervisor leads to.
+    value: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Holder {
@@ -81,15 +90,28 @@ impl Holder {
             name,
             description: description.map_or_else(AtomicShared::null, AtomicShared::new),
             reason: OnceLock::new(),
-            previous: None,
+            rare: None,
         }
     }
 
     /// With the number of restarts of a child so far, and its previous incarnation.
     pub(crate) fn restarted(mut self, restarts: u32, previous: Option<ActorId>) -> Self {
         self.restarts = restarts;
-        self.previous = previous.map(Box::new);
+        if let Some(previous) = previous {
+            self.rare.get_or_insert_default().previous = Some(previous);
+        }
         self
+    }
+
+    /// Of a supervisor of kind `S`, with what its name leads to.
+    pub(crate) fn leading_to<S>(mut self, value: Arc<dyn Any + Send + Sync>) -> Self {
+        self.message = std::any::type_name::<S>();
+        self.rare.get_or_insert_default().value = Some(value);
+        self
+    }
+
+    pub(crate) fn value(&self) -> Option<&(dyn Any + Send + Sync)> {
+        self.rare.as_ref()?.value.as_deref()
     }
 
     pub(crate) fn name(&self) -> &ServiceName {
@@ -269,7 +291,7 @@ impl NameIncarnation for Arc<Holder> {
     }
 
     fn previous(&self) -> Option<ActorId> {
-        self.previous.as_deref().copied()
+        self.rare.as_ref()?.previous
     }
 
     fn versioned_metadata(&self) -> Option<(u64, Metadata)> {

@@ -16,7 +16,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use futures::future::{Either, select};
-use ractor::{ActorCell, ActorId, Message};
+use ractor::{ActorCell, ActorId};
 use scc::{Guard, HashIndex, hash_index::Entry};
 use tokio::time::{self, timeout_at};
 
@@ -93,7 +93,7 @@ impl Table {
 
     /// Borrows the live actor of this name that answers to `M`, with its holder.
     #[inline]
-    pub(crate) fn with<M: Message, R>(
+    pub(crate) fn with<M: 'static, R>(
         &self,
         name: &str,
         read: impl FnOnce(&Arc<Holder>, &ActorCell) -> R,
@@ -103,7 +103,7 @@ impl Table {
 
     /// The time of `read` is not part of the lookup.
     #[cold]
-    fn find_timed<M: Message, R>(
+    fn find_timed<M: 'static, R>(
         &self,
         name: &str,
         read: impl FnOnce(&Arc<Holder>, &ActorCell) -> R,
@@ -116,7 +116,7 @@ impl Table {
     }
 
     #[inline]
-    fn find<M: Message, R>(
+    fn find<M: 'static, R>(
         &self,
         name: &str,
         read: impl FnOnce(&Arc<Holder>, &ActorCell) -> R,
@@ -218,7 +218,7 @@ impl Table {
     // ---- waiting ----
 
     /// Waits for a live actor of this name that answers to `M`.
-    pub(crate) async fn appearance<M: Message>(&self, name: &ServiceName) -> Result<ActorCell, LookupError> {
+    pub(crate) async fn appearance<M: 'static>(&self, name: &ServiceName) -> Result<ActorCell, LookupError> {
         let listening = self.waiters.listen(name);
         loop {
             // Subscribe before checking: a registration between the two is noticed.
@@ -321,7 +321,7 @@ impl Table {
 
     /// Hands a name over from its live holder, whose actor must be `from` if that is given, to another; returns the
     /// previous holder. A lookup during a hand-over always finds one of the two holders.
-    fn hand_over<M: Message>(
+    fn hand_over<M: 'static>(
         &self,
         from: Option<ActorId>,
         new: &Arc<Holder>,
@@ -417,7 +417,7 @@ impl NameGuard {
 
     /// Takes the name straight from its live holder for `actor`, which must be `from` if that is given; returns the
     /// previous holder.
-    pub(crate) fn take_over<M: Message>(
+    pub(crate) fn take_over<M: 'static>(
         &self,
         from: Option<ActorId>,
         actor: ActorCell,

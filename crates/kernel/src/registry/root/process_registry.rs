@@ -23,8 +23,8 @@ use crate::registry::client::{CleanupReport, RegisteredActor, RegistryError, Roo
 use crate::registry::measures::Measurement;
 use crate::registry::names::Monitor;
 use crate::supervisor::{
-    Backoff, ChildError, ChildHealth, ChildSpec, Reporter, Restart, RestartIntensity, StartError, Strategy, Supervisor,
-    SupervisorSpec, TracingReporter, Tree, TreeStatus, UnmanagedExits,
+    Backoff, ChildError, ChildHealth, ChildId, ChildSpec, Reporter, Restart, RestartIntensity, StartError, Strategy, Supervisor,
+    SupervisorSpec, TracingReporter, Tree, TreePlace, TreeStatus, TreeWatch, UnmanagedExits,
 };
 
 /// The delay before a named namespace is started again, in a registry without a backoff.
@@ -160,7 +160,7 @@ impl ProcessRegistryBuilder {
             .unmanaged_exits(strays)
             .all_at_once();
         let root = Supervisor::start("registry", spec).await?;
-        shared.monitor.begin(root.actor().clone());
+        shared.monitor.begin(root.actor().map_err(StartError::failed)?);
         let _ = shared.root.set(root);
         Ok(ProcessRegistry { shared })
     }
@@ -466,7 +466,7 @@ impl ProcessRegistry {
     }
 
     fn has_root_ended(&self) -> bool {
-        self.root().is_ok_and(|root| root.actor().get_status() >= ActorStatus::Stopping)
+        self.root().and_then(Supervisor::actor).is_ok_and(|root| root.get_status() >= ActorStatus::Stopping)
     }
 
     /// Whether the root has ended, or is about to, without having been [asked](Self::shutdown): its restarts were too
@@ -558,6 +558,17 @@ impl ProcessRegistry {
             Ok(root) => root.snapshot().await.named(&self.names()),
             Err(_) => Tree::unknown("registry".to_owned(), TreeStatus::Starting),
         }
+    }
+
+    /// Follows the whole tree: a snapshot, and then each change. It ends with the root.
+    pub fn watch_tree(&self) -> TreeWatch {
+        let place = self.root().ok().and_then(Supervisor::place).unwrap_or_else(|| TreePlace::top("registry"));
+        let (this, gone) = (self.clone(), self.clone());
+        let take = move || {
+            let this = this.clone();
+            async move { this.tree().await }.boxed()
+        };
+        TreeWatch::new(&place, take, async move { gone.wait_until_gone().await }.boxed())
     }
 
     async fn namespace_tree(&self, namespace: Namespace) -> Tree {
@@ -694,6 +705,10 @@ impl ProcessRegistry {
 impl Root for Shared {
     fn tree(self: Arc<Self>, namespace: Namespace) -> BoxFuture<'static, Tree> {
         async move { ProcessRegistry { shared: self }.namespace_tree(namespace).await }.boxed()
+    }
+
+    fn place(&self, namespace: Namespace) -> Option<TreePlace> {
+        Some(self.root.get()?.place()?.below(&ChildId::from(namespace.to_string())))
     }
 
     fn health(

@@ -37,7 +37,7 @@ use crate::supervisor::report::{ChildEvent, Reporting};
 use crate::supervisor::restart::{GiveUpCell, Strategy};
 use crate::supervisor::spec::{ChildSpec, StartContext, SupervisorSpec};
 use crate::supervisor::started::{Incarnation, Started, StartedChild};
-use crate::supervisor::tree::snapshot::SupervisorSnapshot;
+use crate::supervisor::tree::snapshot::{ChildSnapshot, SupervisorSnapshot};
 
 /// After this many levels the first start of a supervisor goes on in a task of its own: each is polled within the one
 /// above, for some 50 KB of the stack. No limit on the depth: a tree of any depth starts, in more tasks.
@@ -452,6 +452,38 @@ impl Server {
         }
     }
 
+    // ---- those who follow the tree ----
+
+    /// Shows them the children that may have changed. At the end of each message, so that a snapshot and the changes
+    /// after it fit together.
+    fn show_changes(&self, myself: &ActorCell, state: &mut State) {
+        if !self.reporting.is_followed() {
+            return state.children.forget_touched();
+        }
+        let now = Instant::now();
+        for (key, removed) in state.children.take_touched() {
+            if let Some(id) = removed {
+                self.reporting.show_removed(myself.get_id(), key, &id);
+            }
+            let Some(child) = state.children.table().child_snapshot(key, now) else { continue };
+            let supervisor = child.supervisor().cloned();
+            self.reporting.show_child(myself.get_id(), child.into_tree());
+            // Its own children only now: before this they would be of an incarnation that is not known yet.
+            supervisor.iter().for_each(ask_to_show);
+        }
+    }
+
+    /// Shows them all children, and has those below shown.
+    fn show(&self, myself: &ActorCell, state: &State) {
+        let now = Instant::now();
+        let mut children: Vec<_> = state.children.table().snapshots(None, now).collect();
+        children.sort_by_key(ChildSnapshot::order_key);
+        let supervisors: Vec<_> = children.iter().filter_map(|child| child.supervisor().cloned()).collect();
+        let children = children.into_iter().map(ChildSnapshot::into_tree).collect();
+        self.reporting.show_children(myself.get_id(), state.children.supervision(now), children);
+        supervisors.iter().for_each(ask_to_show);
+    }
+
     // ---- requests ----
 
     fn start_child(&self, state: &mut State, spec: ChildSpec, reply: Answer<Option<StartedChild>>) {
@@ -503,6 +535,11 @@ impl Server {
     }
 }
 
+fn ask_to_show(supervisor: &ActorCell) {
+    // A stopping supervisor takes no message; its own end is shown next.
+    let _ = supervisor.send_message(ServerMsg::Show);
+}
+
 /// The end of a child that is stopped by its rule.
 fn stop(child: Started, rule: Shutdown) -> BoxFuture<'static, Outcome> {
     let actor = child.actor_id();
@@ -550,6 +587,8 @@ impl Actor for Server {
     async fn post_start(&self, myself: ActorRef<ServerMsg>, (): &mut ()) -> Result<(), ActorProcessingErr> {
         if let Some(mut state) = self.state() {
             self.work(&myself, &mut state);
+            // The supervisor above asks for all children when it knows of this incarnation.
+            state.children.forget_touched();
         }
         Ok(())
     }
@@ -576,6 +615,7 @@ impl Actor for Server {
             ServerMsg::SupervisorSnapshot(after, reply) => answer(reply, state.snapshot(after, &myself)),
             ServerMsg::Checkup(grace, reply) => answer(reply, state.children.table().examinees(grace, Instant::now())),
             ServerMsg::Work => state.work_is_due = false,
+            ServerMsg::Show => self.show(&myself, state),
             ServerMsg::DelayOver(key, number) => state.delay_over(key, number),
             ServerMsg::StartChild(spec, reply) => self.start_child(state, spec, reply),
             ServerMsg::RestartChild(id, reply) => self.restart_child(state, &id, reply),
@@ -590,6 +630,7 @@ impl Actor for Server {
             ServerMsg::CountChildren(reply) => answer(reply, state.children.table().count()),
         }
         self.work(&myself, state);
+        self.show_changes(&myself, state);
         Ok(())
     }
 
@@ -618,6 +659,7 @@ impl Actor for Server {
             }
             None => state.spec.report_unmanaged_exit(actor, &reason),
         }
+        self.show_changes(&myself, state);
         Ok(())
     }
 

@@ -3,7 +3,6 @@
 //! These parts of [`Supervisor`], [`ChildSpec`] and [`StartContext`] are here and not with the types, since they need
 //! the actor, which the types know nothing of.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::FutureExt;
@@ -15,7 +14,7 @@ use super::server::Server;
 use crate::containment::catch_panic;
 use crate::supervisor::child_id::ChildId;
 use crate::supervisor::child_rules::ChildKind;
-use crate::supervisor::client::Supervisor;
+use crate::supervisor::client::{Supervisor, SupervisorPlace};
 use crate::supervisor::error::StartError;
 use crate::supervisor::report::Reporting;
 use crate::supervisor::restart::GiveUpCell;
@@ -34,12 +33,11 @@ impl Supervisor {
         check_runtime()?;
         let group = Group::outermost(spec.limits.as_ref());
         let reporting = Reporting::at_top(name.as_ref(), spec.reporter.as_ref());
-        let path = Arc::clone(reporting.path());
-        let gone = group.gone();
+        let place = SupervisorPlace::new(reporting.place().clone(), group.gone());
         let server = Server::new(&group, reporting, GiveUpCell::default(), false, spec);
         drop(group);
         let (actor, _task) = Actor::spawn(None, server, ()).await?;
-        Ok(Self::new(actor, path, gone))
+        Ok(Self::new(actor, place))
     }
 }
 
@@ -76,6 +74,11 @@ impl Starter for SupervisorStart {
 }
 
 impl StartContext {
+    /// The place of a supervisor that is started here.
+    pub(crate) fn place(&self) -> SupervisorPlace {
+        SupervisorPlace::new(self.reporting.place().below(self.id()), self.group.gone())
+    }
+
     /// Spawns a supervisor with its children as this child, which must be of the kind
     /// [`Supervisor`](ChildKind::Supervisor).
     ///
@@ -91,12 +94,12 @@ impl StartContext {
         spec: SupervisorSpec,
     ) -> Result<(Started, Supervisor, DirectSpawner), StartError> {
         let reporting = self.reporting.below(self.id(), spec.reporter.as_ref());
-        let (path, gone) = (Arc::clone(reporting.path()), self.group.gone());
+        let place = SupervisorPlace::new(reporting.place().clone(), self.group.gone());
         let give_up_cell = GiveUpCell::default();
         let server = Server::new(&self.group, reporting, give_up_cell.clone(), self.restart, spec);
         let group = server.group().downgrade();
         let (actor, handle) = Actor::spawn_linked(None, server, (), self.supervisor().clone()).await?;
-        let supervisor = Supervisor::new(actor.clone(), path, gone);
+        let supervisor = Supervisor::new(actor.clone(), place);
         let direct_spawner = DirectSpawner::new(actor.get_cell(), group);
         Ok((Started::new(actor, handle).giving_up_in(give_up_cell), supervisor, direct_spawner))
     }

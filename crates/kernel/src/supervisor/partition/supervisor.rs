@@ -2,6 +2,8 @@
 //!
 //! Both are here since they are two views of one set of partitions, which exists before its supervisor does.
 
+use std::any::Any;
+use std::borrow::Cow;
 use std::fmt;
 use std::hash::Hash;
 use std::num::NonZeroUsize;
@@ -9,7 +11,7 @@ use std::sync::Arc;
 
 use futures::future::{BoxFuture, FutureExt, ready};
 use parking_lot::RwLock;
-use ractor::{Actor, ActorRef, Message};
+use ractor::{Actor, ActorCell, ActorRef, Message};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -25,6 +27,7 @@ use crate::supervisor::client::Supervisor;
 use crate::supervisor::dynamic::{DynamicSupervisor, DynamicSupervisorSpec};
 use crate::supervisor::error::{ChildError, SpecError, StartError};
 use crate::supervisor::info::{ChildCount, ChildInfo};
+use crate::supervisor::named::{Find, sealed::Kind};
 use crate::supervisor::report::Reporter;
 use crate::supervisor::restart::{RestartIntensity, Strategy};
 use crate::supervisor::spec::{ChildSpec, StartContext, SupervisorSpec};
@@ -177,7 +180,7 @@ impl<P: Partition> PartitionSupervisorSpec<P> {
 
     /// A handle on the partitions of this specification, to be had before they are started.
     pub fn handle(&self) -> PartitionSupervisor<P> {
-        PartitionSupervisor { partitions: Arc::clone(&self.partitions) }
+        PartitionSupervisor(Source::Specification(Arc::clone(&self.partitions)))
     }
 
     fn supervisor_spec(&self) -> SupervisorSpec {
@@ -210,7 +213,7 @@ impl<P: Partition> PartitionSupervisorSpec<P> {
 }
 
 /// The state shared by the handles on one set of partitions.
-struct Partitions<P> {
+pub struct Partitions<P> {
     slots: Arc<PartitionSlots<P>>,
     /// The supervisor that runs them now, or did last.
     supervisor: RwLock<Option<Supervisor>>,
@@ -227,12 +230,29 @@ impl<P: Partition> Partitions<P> {
         }
     }
 
+    fn of_key(&self, key: &(impl Hash + ?Sized)) -> Result<usize, PartitionError> {
+        let started = self.slots.len();
+        let open = NonZeroUsize::new(self.slots.open()).ok_or(PartitionError::NoPartitions { started })?;
+        Ok(partition_of(key, open))
+    }
+
+    fn supervisor(&self) -> Result<Supervisor, ChildError> {
+        let supervisor = self.supervisor.read().clone();
+        supervisor.ok_or_else(|| ChildError::NotRunning { supervisor: "of partitions that were never started".into() })
+    }
+
     /// Notes a supervisor that has started all of them.
     fn supervised_by(&self, supervisor: Supervisor) {
         self.slots.set_open(self.slots.len());
         let before = self.supervisor.write().replace(supervisor);
         // Not under the lock: the last reference to a supervisor drops its unread requests.
         drop_contained("a former supervisor of partitions", before);
+    }
+}
+
+impl<P: Partition> fmt::Debug for Partitions<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PartitionSupervisor({} of {})", self.slots.open(), self.slots.len())
     }
 }
 
@@ -244,13 +264,13 @@ impl<M: Message> SlotHolder for ActorRef<M> {
 
 impl SlotHolder for DynamicSupervisor {
     fn is_live(&self) -> bool {
-        is_live(self.actor())
+        self.as_supervisor().is_live()
     }
 }
 
 impl SlotHolder for TaskSupervisor {
     fn is_live(&self) -> bool {
-        is_live(self.actor())
+        self.as_supervisor().is_live()
     }
 }
 
@@ -279,12 +299,16 @@ impl SlotHolder for TaskSupervisor {
 ///
 /// The handle is for the specification, not for one life of its supervisor: it survives every restart. Within a tree,
 /// take it from [`PartitionSupervisorSpec::handle`] before the specification goes into
-/// [`ChildSpec::partition_supervisor`](crate::supervision::ChildSpec::partition_supervisor).
+/// [`ChildSpec::partition_supervisor`](crate::supervision::ChildSpec::partition_supervisor). Of one that has a
+/// [name](crate::names::ServiceRegistry::partitions) a handle can be had without the specification.
 ///
 /// Cost: a lookup asks no actor. It hashes the key, locks the slot of its one partition for reading and clones the
 /// reference.
-pub struct PartitionSupervisor<P> {
-    partitions: Arc<Partitions<P>>,
+pub struct PartitionSupervisor<P>(Source<P>);
+
+enum Source<P> {
+    Specification(Arc<Partitions<P>>),
+    Name(Arc<dyn Find<Arc<Partitions<P>>>>),
 }
 
 impl<P: Partition> PartitionSupervisor<P> {
@@ -298,9 +322,24 @@ impl<P: Partition> PartitionSupervisor<P> {
         Ok(spec.handle())
     }
 
-    /// How many partitions keys are routed to.
+    fn now(&self) -> Result<Cow<'_, Arc<Partitions<P>>>, ChildError> {
+        match &self.0 {
+            Source::Specification(partitions) => Ok(Cow::Borrowed(partitions)),
+            Source::Name(name) => name.now().map(Cow::Owned),
+        }
+    }
+
+    /// The same; waits within a limit until there is one of its name.
+    async fn found(&self) -> Result<Arc<Partitions<P>>, ChildError> {
+        match &self.0 {
+            Source::Specification(partitions) => Ok(Arc::clone(partitions)),
+            Source::Name(name) => name.found().await,
+        }
+    }
+
+    /// How many partitions keys are routed to: none while no partition supervisor has the name of the handle.
     pub fn partitions(&self) -> usize {
-        self.partitions.slots.open()
+        self.now().map_or(0, |partitions| partitions.slots.open())
     }
 
     /// The partition of a key: an integer's absolute value modulo the number of partitions, as in Elixir, and of
@@ -309,9 +348,7 @@ impl<P: Partition> PartitionSupervisor<P> {
     /// # Errors
     /// [`PartitionError::NoPartitions`] after a resize to zero.
     pub fn partition_of(&self, key: &(impl Hash + ?Sized)) -> Result<usize, PartitionError> {
-        let started = self.partitions.slots.len();
-        let open = NonZeroUsize::new(self.partitions()).ok_or(PartitionError::NoPartitions { started })?;
-        Ok(partition_of(key, open))
+        self.now()?.of_key(key)
     }
 
     /// The current holder of the partition of this key.
@@ -319,7 +356,8 @@ impl<P: Partition> PartitionSupervisor<P> {
     /// # Errors
     /// [`PartitionError::Down`] while it restarts or its supervisor does not run, [`PartitionError::NoPartitions`].
     pub fn lookup(&self, key: &(impl Hash + ?Sized)) -> Result<P, PartitionError> {
-        self.partitions.slots.at(self.partition_of(key)?)
+        let partitions = self.now()?;
+        partitions.slots.at(partitions.of_key(key)?)
     }
 
     /// The current holder of the partition of this number.
@@ -327,11 +365,12 @@ impl<P: Partition> PartitionSupervisor<P> {
     /// # Errors
     /// [`PartitionError::NotFound`], [`PartitionError::Down`].
     pub fn at(&self, partition: usize) -> Result<P, PartitionError> {
-        let partitions = self.partitions();
+        let slots = &self.now()?.slots;
+        let partitions = slots.open();
         if partition >= partitions {
             return Err(PartitionError::NotFound { asked: partition, partitions });
         }
-        self.partitions.slots.at(partition)
+        slots.at(partition)
     }
 
     /// The current holders of all partitions, in order; partitions that are down are left out.
@@ -349,12 +388,13 @@ impl<P: Partition> PartitionSupervisor<P> {
     /// [`PartitionError::TooMany`] before anything is changed; [`PartitionError::Child`] if the supervisor does not run,
     /// or a partition does not start: then there are as many as before.
     pub async fn resize(&self, partitions: usize) -> Result<(), PartitionError> {
-        let slots = &self.partitions.slots;
+        let found = self.found().await?;
+        let slots = &found.slots;
         if partitions > slots.len() {
             return Err(PartitionError::TooMany { asked: partitions, started: slots.len() });
         }
-        let _turn = waking_contained(self.partitions.resizing.lock()).await;
-        let supervisor = self.supervisor()?;
+        let _turn = waking_contained(found.resizing.lock()).await;
+        let supervisor = found.supervisor()?;
         // Routing to the partitions that are removed ends first.
         let before = slots.open();
         slots.set_open(before.min(partitions));
@@ -372,7 +412,7 @@ impl<P: Partition> PartitionSupervisor<P> {
     /// # Errors
     /// [`ChildError::NotRunning`].
     pub async fn which_children(&self) -> Result<Vec<ChildInfo>, ChildError> {
-        self.supervisor()?.which_children().await
+        self.found().await?.supervisor()?.which_children().await
     }
 
     /// How many children there are, and how many of them run.
@@ -380,7 +420,7 @@ impl<P: Partition> PartitionSupervisor<P> {
     /// # Errors
     /// [`ChildError::NotRunning`].
     pub async fn count_children(&self) -> Result<ChildCount, ChildError> {
-        self.supervisor()?.count_children().await
+        self.found().await?.supervisor()?.count_children().await
     }
 
     /// Stops all partitions, the last one first, then their supervisor; returns when all are gone.
@@ -395,8 +435,7 @@ impl<P: Partition> PartitionSupervisor<P> {
     /// # Errors
     /// [`ChildError::NotRunning`] if it has never been started.
     pub fn supervisor(&self) -> Result<Supervisor, ChildError> {
-        let supervisor = self.partitions.supervisor.read().clone();
-        supervisor.ok_or_else(|| ChildError::NotRunning { supervisor: "of partitions that were never started".into() })
+        self.now()?.supervisor()
     }
 }
 
@@ -437,13 +476,37 @@ async fn start_again(supervisor: &Supervisor, partition: &str) -> Result<(), Chi
 
 impl<P> Clone for PartitionSupervisor<P> {
     fn clone(&self) -> Self {
-        Self { partitions: Arc::clone(&self.partitions) }
+        Self(match &self.0 {
+            Source::Specification(partitions) => Source::Specification(Arc::clone(partitions)),
+            Source::Name(name) => Source::Name(Arc::clone(name)),
+        })
     }
 }
 
 impl<P: Partition> fmt::Debug for PartitionSupervisor<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PartitionSupervisor({} of {})", self.partitions(), self.partitions.slots.len())
+        match &self.0 {
+            Source::Specification(it) => it.fmt(f),
+            Source::Name(name) => write!(f, "PartitionSupervisor({})", name.name()),
+        }
+    }
+}
+
+impl<P: Partition> Kind for PartitionSupervisor<P> {
+    type Spec = PartitionSupervisorSpec<P>;
+    type Found = Arc<Partitions<P>>;
+
+    fn child(id: &str, spec: PartitionSupervisorSpec<P>) -> (ChildSpec, Option<Arc<dyn Any + Send + Sync>>) {
+        let partitions = Arc::clone(&spec.partitions);
+        (ChildSpec::partition_supervisor(id, spec), Some(Arc::new(partitions)))
+    }
+
+    fn found(_: &ActorCell, value: &(dyn Any + Send + Sync)) -> Option<Arc<Partitions<P>>> {
+        value.downcast_ref().cloned()
+    }
+
+    fn by_name(name: Arc<dyn Find<Arc<Partitions<P>>>>) -> Self {
+        Self(Source::Name(name))
     }
 }
 

@@ -1,5 +1,8 @@
 //! The supervisor of tasks.
 
+use std::any::Any;
+use std::sync::Arc;
+
 use ractor::{ActorCell, ActorId};
 use tokio::sync::oneshot;
 
@@ -7,10 +10,11 @@ use super::error::TaskError;
 use super::handle::Task;
 use super::life::{TaskOptions, TaskStop, owned};
 use crate::supervisor::child_id::ChildId;
-use crate::supervisor::client::Supervisor;
+use crate::supervisor::client::{Supervisor, SupervisorRef};
 use crate::supervisor::dynamic::{DynamicSupervisor, DynamicSupervisorSpec};
 use crate::supervisor::error::{ChildError, StartError};
 use crate::supervisor::info::{ChildCount, ChildInfo, ChildState};
+use crate::supervisor::named::{Find, sealed::Kind};
 use crate::supervisor::spec::ChildSpec;
 
 /// A supervisor of futures: Elixir's `Task.Supervisor`.
@@ -50,6 +54,10 @@ impl TaskSupervisor {
     /// [`StartError::Spec`] for an invalid restart intensity.
     pub async fn start(name: impl AsRef<str>, spec: DynamicSupervisorSpec) -> Result<Self, StartError> {
         DynamicSupervisor::start(name, spec).await.map(Self)
+    }
+
+    pub(in crate::supervisor) fn as_supervisor(&self) -> &Supervisor {
+        self.0.as_supervisor()
     }
 
     /// Starts a task that is linked to its owner: it stops when the [`Task`], or this call before it returns, is
@@ -101,9 +109,9 @@ impl TaskSupervisor {
         F: Future<Output: Send + 'static> + Send + 'static,
     {
         let (owner, outcome) = oneshot::channel::<Result<F::Output, TaskError>>();
-        let actor = self.0.start_child(owned(options, work, owner)).await?;
+        let (actor, supervisor) = self.0.as_supervisor().start_child_at(owned(options, work, owner)).await?;
         let actor = actor.ok_or(ChildError::Terminated)?.get_id();
-        Ok(Task::new(actor, self.0.as_supervisor().clone(), outcome))
+        Ok(Task::new(actor, supervisor, outcome))
     }
 
     /// Starts a child that is not awaited, as a rule a [`ChildSpec::task`].
@@ -153,14 +161,34 @@ impl TaskSupervisor {
         self.0.count_children().await
     }
 
-    /// The supervisor's own actor.
-    pub fn actor(&self) -> &ActorCell {
+    /// The supervisor's own actor; as [`Supervisor::actor`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn actor(&self) -> Result<ActorCell, ChildError> {
         self.0.actor()
     }
 
     /// Stops all tasks together, each within its own time, then the supervisor; returns when all are gone.
     pub async fn shutdown(&self) {
         self.0.shutdown().await;
+    }
+}
+
+impl Kind for TaskSupervisor {
+    type Spec = DynamicSupervisorSpec;
+    type Found = SupervisorRef;
+
+    fn child(id: &str, spec: DynamicSupervisorSpec) -> (ChildSpec, Option<Arc<dyn Any + Send + Sync>>) {
+        (ChildSpec::task_supervisor(id, spec), None)
+    }
+
+    fn found(actor: &ActorCell, value: &(dyn Any + Send + Sync)) -> Option<SupervisorRef> {
+        Supervisor::found(actor, value)
+    }
+
+    fn by_name(name: Arc<dyn Find<SupervisorRef>>) -> Self {
+        Self(DynamicSupervisor::by_name(name))
     }
 }
 

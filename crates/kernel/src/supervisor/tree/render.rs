@@ -150,7 +150,9 @@ mod tests {
     use crate::supervisor::tree::Supervision;
 
     fn child(id: &str, kind: ChildKind, status: TreeStatus) -> Tree {
-        Tree { restart: Some(Restart::Permanent), ..Tree::leaf(id.to_owned(), kind, status, None) }
+        let mut child = Tree::leaf(id.to_owned(), kind, status, None);
+        child.restart = Some(Restart::Permanent);
+        child
     }
 
     fn sample() -> Tree {
@@ -158,20 +160,15 @@ mod tests {
         let auto_shutdown = AutoShutdown::AnySignificant;
         let supervision = Some(Supervision { strategy: Strategy::OneForAll, auto_shutdown, intensity, used: 2 });
         let failed = ExitReason::Failed("said \"no\"\nand \\ went".into());
-        let waiting = Tree {
-            backoff: Some(Duration::from_millis(1500)),
-            restarts: 2,
-            last_exit: Some(failed),
-            ..child("b", ChildKind::Worker, TreeStatus::Restarting)
-        };
-        let named = Tree {
-            name: Some("clerk".into()),
-            significant: true,
-            ..child("a", ChildKind::Worker, TreeStatus::Running)
-        };
+        let mut waiting = child("b", ChildKind::Worker, TreeStatus::Restarting);
+        (waiting.backoff, waiting.restarts) = (Some(Duration::from_millis(1500)), 2);
+        waiting.last_exit = Some(failed);
+        let mut named = child("a", ChildKind::Worker, TreeStatus::Running);
+        (named.name, named.significant) = (Some("clerk".into()), true);
         let inner = child("inner", ChildKind::Supervisor, TreeStatus::Silent);
-        let top = child("top", ChildKind::Supervisor, TreeStatus::Running);
-        Tree { supervision, children: vec![named, inner, waiting], restart: None, ..top }
+        let mut top = child("top", ChildKind::Supervisor, TreeStatus::Running);
+        (top.supervision, top.children, top.restart) = (supervision, vec![named, inner, waiting], None);
+        top
     }
 
     #[test]

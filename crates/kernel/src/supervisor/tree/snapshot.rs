@@ -70,7 +70,16 @@ impl ChildSnapshot {
         Self { order_key, info, latest, last_exit, supervisor }
     }
 
-    fn into_tree(self) -> Tree {
+    pub(crate) fn order_key(&self) -> OrderKey {
+        self.order_key
+    }
+
+    /// The actor, if it is one of our supervisors and runs.
+    pub(crate) fn supervisor(&self) -> Option<&ActorCell> {
+        self.supervisor.as_ref()
+    }
+
+    pub(crate) fn into_tree(self) -> Tree {
         let (status, actor) = match self.info.state {
             ChildState::Running(actor) => (TreeStatus::Running, Some(actor)),
             ChildState::Starting => (TreeStatus::Starting, None),
@@ -79,8 +88,10 @@ impl ChildSnapshot {
             ChildState::Stopped => (TreeStatus::Stopped, None),
         };
         let ChildInfo { id, kind, restart, significant, restarts, backoff, .. } = self.info;
-        let leaf = Tree::leaf(id.to_string(), kind, status, actor);
-        Tree { restart: Some(restart), significant, restarts, backoff, last_exit: self.last_exit, ..leaf }
+        let mut tree = Tree::leaf(id.to_string(), kind, status, actor);
+        (tree.restart, tree.significant, tree.restarts) = (Some(restart), significant, restarts);
+        (tree.backoff, tree.last_exit, tree.order_key) = (backoff, self.last_exit, Some(self.order_key));
+        tree
     }
 }
 

@@ -12,12 +12,16 @@ use super::ServiceRegistry;
 use crate::containment::waking_contained;
 use crate::namespace::{ServiceKey, ServiceName};
 use crate::registry::client::error::RegistryError;
+use crate::registry::client::supervisor_key::{ByName, Named, SupervisorKey};
 use crate::registry::measures::{Measurement, Meter};
 use crate::registry::names::{
     ClaimError, HandOverError, Holder, KeepError, LookupError, Metadata, NameGuard, NameIncarnation, Origin,
     ServiceEntry,
 };
-use crate::supervisor::{ChildKind, ChildSpec, StartContext, StartError, Started, Supervisor};
+use crate::supervisor::{
+    ChildKind, ChildSpec, DynamicSupervisor, Partition, PartitionSupervisor, Start, StartContext, StartError,
+    Started, Supervisor, SupervisorKind, TaskSupervisor,
+};
 
 impl ServiceRegistry {
     /// Spawns an actor under this name, as a temporary child of the namespace: it is stopped with it and never
@@ -95,6 +99,114 @@ impl ServiceRegistry {
         })
     }
 
+    // ---- supervisors ----
+
+    /// Describes a supervisor that registers itself under this name at each start; its id is the name. Give it to
+    /// [`supervise`](Self::supervise) or to a [`SupervisorSpec`](crate::supervision::SupervisorSpec). OTP's
+    /// `start_link({local, Name}, …)`.
+    ///
+    /// The name is taken before the first child starts and visible when all have; it is free when the last of the
+    /// whole subtree is gone. Handles by this name ([`dynamic`](Self::dynamic) and the others) find the supervisor at
+    /// each use, and so survive its restarts.
+    ///
+    /// ```
+    /// use foundation_kernel::names::{Namespace, ProcessRegistry};
+    /// use foundation_kernel::supervision::{ChildSpec, DynamicSupervisor, DynamicSupervisorSpec, SupervisorKey};
+    /// # use foundation_kernel::ractor::{self, Actor, ActorProcessingErr, ActorRef};
+    /// # struct Auction;
+    /// # #[cfg_attr(feature = "async-trait", ractor::async_trait)]
+    /// # impl Actor for Auction {
+    /// #     type Msg = u64; type State = (); type Arguments = ();
+    /// #     async fn pre_start(&self, _: ActorRef<u64>, _: ()) -> Result<(), ActorProcessingErr> { Ok(()) }
+    /// # }
+    /// const AUCTIONS: SupervisorKey<DynamicSupervisor> = SupervisorKey::from_static("auctions");
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// let registry = ProcessRegistry::start().await?;
+    /// let names = registry.namespace(Namespace::test()).await?;
+    /// let auctions = names.dynamic(&AUCTIONS);
+    ///
+    /// names.supervise(names.supervisor_spec(&AUCTIONS, DynamicSupervisorSpec::default())).await?;
+    /// let auction = auctions.start_child(ChildSpec::worker("auction", || (Auction, ()))).await?;
+    /// assert!(auction.is_some());
+    /// # registry.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn supervisor_spec<S: SupervisorKind>(&self, key: &SupervisorKey<S>, spec: S::Spec) -> ChildSpec {
+        let (registry, name, lives) = (self.clone(), key.name().clone(), Arc::new(Mutex::new(Incarnations::default())));
+        let (child, value) = S::child(name.as_str(), spec);
+        child.around(move |context, child| {
+            let Incarnations { restarts, latest } = *lives.lock();
+            let latest = context.replaces().map(ActorCell::get_id).or(latest);
+            let value = value.clone().unwrap_or_else(|| Arc::new(context.place()));
+            let holder = Holder::new::<Named<S>>(name.clone(), Origin::Managed, None).leading_to::<S>(value);
+            let holder = Arc::new(holder.restarted(restarts, latest));
+            let (registry, lives) = (registry.clone(), Arc::clone(&lives));
+            async move {
+                let start = registry.start_supervisor::<S>(context, holder, &child).await?;
+                if let Start::Running(started) = &start {
+                    *lives.lock() = Incarnations { restarts: restarts + 1, latest: Some(started.actor().get_id()) };
+                }
+                Ok(start)
+            }
+        })
+    }
+
+    async fn start_supervisor<S: SupervisorKind>(
+        &self,
+        context: StartContext,
+        holder: Arc<Holder>,
+        child: &ChildSpec,
+    ) -> Result<Start, StartError> {
+        let predecessor = context.replaces().filter(|it| self.has_name(it, holder.name())).cloned();
+        let name_guard = match predecessor {
+            Some(_) => NameGuard::unclaimed(&self.state.table, holder),
+            None => self.claim(holder).await.map_err(|error| self.not_claimed(error))?,
+        };
+        let start = child.start(context.holding(Arc::clone(&name_guard))).await?;
+        if let Start::Running(started) = &start {
+            match &predecessor {
+                Some(predecessor) => self.succeed::<Named<S>>(&name_guard, predecessor, started.actor())?,
+                None => drop(name_guard.publish(started.actor().clone())),
+            }
+        }
+        Ok(start)
+    }
+
+    /// A handle on the supervisor of this name, which finds it at each use, and so survives its restarts. The
+    /// supervisor need not be there when the handle is made.
+    ///
+    /// A request that finds none waits for the next incarnation for at most [5 s](crate::names::RegistryLimits::wait),
+    /// and is then a [`ChildError::Lookup`](crate::supervision::ChildError::Lookup). A handle may be used in the
+    /// `pre_start` of any actor, with one exception: while a supervisor itself starts, its own children cannot use it.
+    /// Such a child waits for that time, and gets [`RegistryError::StillStarting`].
+    pub fn supervisor(&self, key: &SupervisorKey<Supervisor>) -> Supervisor {
+        self.by_name(key)
+    }
+
+    /// The same for a dynamic supervisor; see [`supervisor`](Self::supervisor).
+    pub fn dynamic(&self, key: &SupervisorKey<DynamicSupervisor>) -> DynamicSupervisor {
+        self.by_name(key)
+    }
+
+    /// The same for a supervisor of tasks; see [`supervisor`](Self::supervisor).
+    pub fn tasks(&self, key: &SupervisorKey<TaskSupervisor>) -> TaskSupervisor {
+        self.by_name(key)
+    }
+
+    /// The same for a supervisor of partitions; see [`supervisor`](Self::supervisor). A lookup of a partition never
+    /// waits.
+    pub fn partitions<P: Partition>(&self, key: &SupervisorKey<PartitionSupervisor<P>>) -> PartitionSupervisor<P> {
+        self.by_name(key)
+    }
+
+    fn by_name<S: SupervisorKind>(&self, key: &SupervisorKey<S>) -> S {
+        let table = Arc::clone(&self.state.table);
+        S::by_name(Arc::new(ByName::new(table, key.clone(), self.state.limits.wait)))
+    }
+
     async fn start_child<A: Actor>(
         &self,
         context: &StartContext,
@@ -111,7 +223,7 @@ impl ServiceRegistry {
         let meter = Meter::new(&self.state.measures, name_guard.holder(), measurement);
         let started = context.spawn_holding(actor, args, Arc::clone(&name_guard), meter).await?;
         match predecessor {
-            Some(predecessor) => self.succeed::<A::Msg>(&name_guard, predecessor, &started.actor().clone().into())?,
+            Some(predecessor) => self.succeed::<A::Msg>(&name_guard, predecessor, started.actor())?,
             None => drop(name_guard.publish(started.actor().clone())),
         }
         Ok(started)
@@ -325,7 +437,7 @@ impl ServiceRegistry {
             let handed = handed.insert(name_guard.take_over::<M>(None, actor));
             handed.is_ok() && !table.is_closed()
         });
-        let old = handed.transpose().map_err(|error| self.explain_hand_over(key, to, error))?;
+        let old = handed.transpose().map_err(|error| self.explain_hand_over::<M>(name, to.get_id(), error))?;
         if let Some(old) = old
             && let Some(actor) = old.actor()
         {
@@ -335,36 +447,25 @@ impl ServiceRegistry {
     }
 
     /// Gives a child's name straight to its successor, which holds this name guard.
-    fn succeed<M: Message>(
-        &self,
-        name_guard: &NameGuard,
-        from: &ActorCell,
-        to: &ActorRef<M>,
-    ) -> Result<(), StartError> {
-        let key = ServiceKey::<M>::from(name_guard.holder().name().clone());
-        let handed = name_guard.take_over::<M>(Some(from.get_id()), to.get_cell());
+    fn succeed<M: 'static>(&self, name_guard: &NameGuard, from: &ActorCell, to: &ActorCell) -> Result<(), StartError> {
+        let name = name_guard.holder().name();
+        let handed = name_guard.take_over::<M>(Some(from.get_id()), to.clone());
         handed.map(drop).map_err(|error| match error {
             HandOverError::Lookup(LookupError::Absent) => StartError::failed(format!(
-                "actor {} does not have the name {} any more, which its successor was to get",
+                "actor {} does not have the name {name} any more, which its successor was to get",
                 from.get_id(),
-                key.name()
             )),
-            error => StartError::failed(self.explain_hand_over(&key, to, error)),
+            error => StartError::failed(self.explain_hand_over::<M>(name, to.get_id(), error)),
         })
     }
 
-    fn explain_hand_over<M: Message>(
-        &self,
-        key: &ServiceKey<M>,
-        to: &ActorRef<M>,
-        error: HandOverError,
-    ) -> RegistryError {
+    fn explain_hand_over<M>(&self, name: &ServiceName, to: ActorId, error: HandOverError) -> RegistryError {
         match error {
-            HandOverError::Lookup(miss) => self.lookup_failed(key, miss),
+            HandOverError::Lookup(miss) => RegistryError::lookup_failed::<M>(&self.state.table, name, miss),
             HandOverError::HasIt => RegistryError::AlreadyRegistered {
                 namespace: self.namespace(),
-                name: key.name().clone(),
-                holder: Some(to.get_id()),
+                name: name.clone(),
+                holder: Some(to),
             },
         }
     }

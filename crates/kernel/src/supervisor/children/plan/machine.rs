@@ -141,6 +141,15 @@ impl<T: Incarnation> Children<T> {
         &self.table
     }
 
+    /// The children that may have changed since the last call, each once; with its id if it was removed.
+    pub(crate) fn take_touched(&mut self) -> Vec<(Key, Option<ChildId>)> {
+        self.table.take_touched()
+    }
+
+    pub(crate) fn forget_touched(&mut self) {
+        self.table.forget_touched();
+    }
+
     /// The rules by which it supervises, and how much of its restart intensity is used.
     pub(crate) fn supervision(&self, now: Instant) -> Supervision {
         let Rules { strategy, auto_shutdown, .. } = self.rules;
@@ -471,7 +480,7 @@ impl<T: Incarnation> Children<T> {
         if !self.queues.is_retry(key) {
             return;
         }
-        for (later, child) in self.table.children.iter_mut().filter(|(_, child)| child.start_index > start_index) {
+        for (later, child) in self.table.children.range_mut(..).filter(|(_, child)| child.start_index > start_index) {
             // A queued child waits for a retry of its own, from when it had its own plan queue.
             let down = matches!(child.slot, Slot::Down | Slot::Queued);
             if down && child.spec.restart_rule() != Restart::Temporary {

@@ -349,7 +349,7 @@ impl World {
             let here = self.children.table.running(*key).copied();
             assert!(here.is_none() || here == known.alive, "{key} runs as {here:?}, known is {:?}", known.alive);
         }
-        for (key, child) in &self.children.table.children {
+        for (key, child) in self.children.table.children.iter() {
             let under_way = self.under_way.contains_key(key);
             let moving = matches!(child.slot, Slot::Starting | Slot::Aborting | Slot::Stopping);
             assert_eq!(under_way, moving, "{key} is {:?}", child.slot);
@@ -366,7 +366,7 @@ impl World {
 
     /// Nothing waits when nothing is under way or to be done.
     fn check_idle(&self) {
-        for (key, child) in &self.children.table.children {
+        for (key, child) in self.children.table.children.iter() {
             let resting = match self.rules.child_set {
                 ChildSet::Static => matches!(child.slot, Slot::Running(_) | Slot::Waiting { .. } | Slot::Down),
                 ChildSet::Dynamic { .. } => matches!(child.slot, Slot::Running(_) | Slot::Waiting { .. }),

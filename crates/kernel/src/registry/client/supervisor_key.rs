@@ -1,0 +1,192 @@
+//! Names of supervisors, and finding a supervisor by its name.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::{BoxFuture, FutureExt};
+use tokio::time::timeout;
+
+use super::error::RegistryError;
+use crate::containment::waking_contained;
+use crate::namespace::{NameError, ServiceName};
+use crate::registry::names::{LookupError, Table};
+use crate::supervisor::{ChildError, Find, SupervisorKind};
+
+/// The name of a supervisor together with its kind `S`.
+///
+/// It is a name as any other of its namespace. Declare one `const` for each supervisor, and use it for the
+/// [specification](crate::names::ServiceRegistry::supervisor_spec) and for each handle.
+///
+/// ```
+/// use foundation_kernel::supervision::{DynamicSupervisor, SupervisorKey};
+///
+/// const AUCTIONS: SupervisorKey<DynamicSupervisor> = SupervisorKey::from_static("auctions");
+/// assert_eq!(AUCTIONS.name().as_str(), "auctions");
+/// ```
+pub struct SupervisorKey<S> {
+    name: ServiceName,
+    kind: PhantomData<fn(S)>,
+}
+
+impl<S> SupervisorKey<S> {
+    /// A key for a name that is known at compile time; in a `const`, a bad name does not compile.
+    ///
+    /// # Panics
+    /// As [`ServiceName::from_static`].
+    pub const fn from_static(name: &'static str) -> Self {
+        Self { name: ServiceName::from_static(name), kind: PhantomData }
+    }
+
+    /// A key for a name that is known only at run time.
+    ///
+    /// # Errors
+    /// [`NameError`] says which character is wrong and where.
+    pub fn new(name: impl AsRef<str>) -> Result<Self, NameError> {
+        ServiceName::new(name).map(Self::from)
+    }
+
+    /// The name alone.
+    pub const fn name(&self) -> &ServiceName {
+        &self.name
+    }
+}
+
+impl<S> From<ServiceName> for SupervisorKey<S> {
+    fn from(name: ServiceName) -> Self {
+        Self { name, kind: PhantomData }
+    }
+}
+
+impl<S> Clone for SupervisorKey<S> {
+    fn clone(&self) -> Self {
+        self.name.clone().into()
+    }
+}
+
+impl<S> PartialEq for SupervisorKey<S> {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl<S> Eq for SupervisorKey<S> {}
+
+impl<S> std::hash::Hash for SupervisorKey<S> {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+impl<S> std::str::FromStr for SupervisorKey<S> {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        Self::new(text)
+    }
+}
+
+impl<S> AsRef<str> for SupervisorKey<S> {
+    fn as_ref(&self) -> &str {
+        self.name.as_str()
+    }
+}
+
+impl<S> fmt::Debug for SupervisorKey<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SupervisorKey({}: {})", self.name, std::any::type_name::<S>())
+    }
+}
+
+impl<S> fmt::Display for SupervisorKey<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.name.fmt(f)
+    }
+}
+
+/// The message type under which a supervisor of kind `S` has its name: no actor answers to it, so no message is sent
+/// past the handles.
+pub(super) struct Named<S>(PhantomData<fn(S)>);
+
+/// Finds the supervisor of a name.
+pub(super) struct ByName<S> {
+    table: Arc<Table>,
+    key: SupervisorKey<S>,
+    /// How long it waits for one.
+    wait: Duration,
+}
+
+impl<S: SupervisorKind> ByName<S> {
+    pub(super) fn new(table: Arc<Table>, key: SupervisorKey<S>, wait: Duration) -> Self {
+        Self { table, key, wait }
+    }
+
+    fn read(&self) -> Result<S::Found, LookupError> {
+        let found = self.table.with::<Named<S>, _>(self.key.name.as_str(), |holder, actor| {
+            holder.value().and_then(|value| S::found(actor, value))
+        });
+        found?.ok_or(LookupError::Absent)
+    }
+
+    fn explain(&self, miss: LookupError) -> RegistryError {
+        match miss {
+            _ if self.table.is_closed() => RegistryError::NotRunning { namespace: self.table.namespace() },
+            miss => RegistryError::lookup_failed::<S>(&self.table, &self.key.name, miss),
+        }
+    }
+
+    /// Waits until there is one; ends with a miss if none of its kind can come.
+    async fn appearance(&self) -> Result<S::Found, LookupError> {
+        loop {
+            let appeared = tokio::select! {
+                biased;
+                appeared = self.table.appearance::<Named<S>>(&self.key.name) => appeared,
+                () = self.table.closed() => Err(LookupError::Absent),
+            };
+            appeared?;
+            match self.read() {
+                // It has ended in between.
+                Err(LookupError::Absent) => {}
+                found => return found,
+            }
+        }
+    }
+
+    fn timed_out(&self) -> RegistryError {
+        let (table, name, waited) = (&self.table, &self.key.name, self.wait);
+        match table.holder(name.as_str()) {
+            Some(holder) if holder.actor().is_none() => {
+                RegistryError::StillStarting { namespace: table.namespace(), name: name.clone(), waited }
+            }
+            _ => RegistryError::wait_timed_out(table, name, waited),
+        }
+    }
+}
+
+impl<S: SupervisorKind> Find<S::Found> for ByName<S> {
+    fn name(&self) -> &str {
+        self.key.name.as_str()
+    }
+
+    fn now(&self) -> Result<S::Found, ChildError> {
+        self.read().map_err(|miss| ChildError::Lookup(self.explain(miss).into()))
+    }
+
+    fn found(&self) -> BoxFuture<'_, Result<S::Found, ChildError>> {
+        async move {
+            let found = match self.read() {
+                Err(LookupError::Absent) if !self.table.is_closed() => {
+                    waking_contained(timeout(self.wait, self.appearance())).await
+                }
+                found => Ok(found),
+            };
+            let found = match found {
+                Ok(found) => found.map_err(|miss| self.explain(miss)),
+                Err(_) => Err(self.timed_out()),
+            };
+            found.map_err(|error| ChildError::Lookup(error.into()))
+        }
+        .boxed()
+    }
+}

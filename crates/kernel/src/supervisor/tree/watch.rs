@@ -1,0 +1,276 @@
+//! Following a tree: a snapshot, and the changes since.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures::Stream;
+use futures::future::BoxFuture;
+use ractor::ActorId;
+use tokio::task::coop::poll_proceed;
+
+use super::{Supervision, Tree, TreeStatus};
+use crate::containment::ContainedWaking;
+use crate::supervisor::child_id::ChildId;
+use crate::supervisor::feed::Reader;
+use crate::supervisor::report::{TreeChange, TreePlace};
+
+/// How many changes are kept for a slow reader.
+const CAPACITY: usize = 1_024;
+
+/// A tree to follow: [`snapshot`](Self::snapshot) is the tree, and [`next`](Self::next) each change since.
+///
+/// Made by [`ServiceRegistry::watch_tree`](crate::names::ServiceRegistry::watch_tree),
+/// [`ProcessRegistry::watch_tree`](crate::names::ProcessRegistry::watch_tree) and
+/// [`Supervisor::watch_tree`](crate::supervision::Supervisor::watch_tree). It shows what supervisors tell their
+/// [`Reporter`](crate::supervision::Reporter)s, whatever reporters there are. [`Tree::apply`] keeps a snapshot up to
+/// date: when nothing more happens, it equals a fresh one, with the exceptions that are listed there.
+///
+/// The changes begin before the snapshot is taken, so none is missed. Some may be in the snapshot already; applying them
+/// does no harm.
+///
+/// No supervisor waits for a reader. For a slow one [`capacity`](Self::capacity) changes are kept; beyond that all are
+/// lost, and the next item is [`Lagged`]. Then take a new snapshot. The stream ends with the namespace or with the
+/// supervisor. This type's methods are cancel safe.
+///
+/// Cost: without a reader a supervisor reads one number for each event. With one it copies each child that changes, and
+/// the children of each supervisor that starts.
+///
+/// ```
+/// use foundation_kernel::names::{Namespace, ProcessRegistry};
+/// use foundation_kernel::supervision::ChildSpec;
+/// # use foundation_kernel::ractor::{self, Actor, ActorProcessingErr, ActorRef};
+/// # struct Clerk;
+/// # #[cfg_attr(feature = "async-trait", ractor::async_trait)]
+/// # impl Actor for Clerk {
+/// #     type Msg = u64; type State = (); type Arguments = ();
+/// #     async fn pre_start(&self, _: ActorRef<u64>, _: ()) -> Result<(), ActorProcessingErr> { Ok(()) }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// let registry = ProcessRegistry::start().await?;
+/// let names = registry.namespace(Namespace::test()).await?;
+/// let mut watch = names.watch_tree();
+/// let mut tree = watch.snapshot().await;
+///
+/// names.supervise(ChildSpec::worker("clerk", || (Clerk, ()))).await?;
+/// while tree.find("application/clerk").is_err() {
+///     let change = watch.next().await?.ok_or("the namespace has ended")?;
+///     tree.apply(&change);
+/// }
+/// registry.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a watch that is dropped sees nothing"]
+pub struct TreeWatch {
+    reader: Reader<TreeChange>,
+    take: Box<dyn Fn() -> BoxFuture<'static, Tree> + Send + Sync>,
+    /// Returns when the tree has ended.
+    end: BoxFuture<'static, ()>,
+    has_ended: bool,
+    waking: ContainedWaking,
+}
+
+/// So many changes of a tree, or more, were lost, since the reader was slow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{missed} changes of the tree were lost, since the reader was slow; take a new snapshot")]
+#[non_exhaustive]
+pub struct Lagged {
+    /// How many.
+    pub missed: u64,
+}
+
+impl TreeWatch {
+    /// Follows what is at this place and below, until the end of the tree.
+    pub(crate) fn new(
+        place: &TreePlace,
+        take: impl Fn() -> BoxFuture<'static, Tree> + Send + Sync + 'static,
+        end: BoxFuture<'static, ()>,
+    ) -> Self {
+        let top = place.segments();
+        let reader = place.feed().subscribe(CAPACITY, move |change: &TreeChange| change.below(&top));
+        Self { reader, take: Box::new(take), end, has_ended: false, waking: ContainedWaking::default() }
+    }
+
+    /// Keeps this many unread changes, at least 1, before the reader counts as slow. Default: 1,024.
+    pub fn capacity(self, changes: usize) -> Self {
+        self.reader.set_capacity(changes);
+        self
+    }
+
+    /// The tree now; the changes that follow are those since. Unread changes are forgotten.
+    pub async fn snapshot(&mut self) -> Tree {
+        self.reader.clear();
+        (self.take)().await
+    }
+
+    /// The next change; `None` when the tree has ended.
+    ///
+    /// # Errors
+    /// [`Lagged`] if the reader was too slow. The changes go on after the gap, so a snapshot of before no longer fits.
+    pub async fn next(&mut self) -> Result<Option<TreeChange>, Lagged> {
+        poll_fn(|context| self.poll(context)).await.transpose()
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<TreeChange, Lagged>>> {
+        // A reader with many changes does not keep its thread from other tasks.
+        let turn = ready!(poll_proceed(context));
+        let Self { reader, end, has_ended, waking, .. } = self;
+        let polled = waking.poll(context, |context| {
+            *has_ended = *has_ended || end.as_mut().poll(context).is_ready();
+            // After the end: what was reported before it is here by then.
+            match reader.poll(context) {
+                Poll::Ready(item) => Poll::Ready(Some(item.map_err(|missed| Lagged { missed }))),
+                Poll::Pending if *has_ended => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            }
+        });
+        if polled.is_ready() {
+            turn.made_progress();
+        }
+        polled
+    }
+}
+
+impl Stream for TreeWatch {
+    type Item = Result<TreeChange, Lagged>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll(context)
+    }
+}
+
+impl fmt::Debug for TreeWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TreeWatch").field("has_ended", &self.has_ended).finish_non_exhaustive()
+    }
+}
+
+// Here and not with the type, which knows nothing of changes.
+impl Tree {
+    /// Applies a change of a [`TreeWatch`] whose snapshot this is. A change that this tree has already, or that is of an
+    /// earlier life of a supervisor, does no harm.
+    ///
+    /// The time until a restart ([`backoff`](Self::backoff)) and the [restarts used](Supervision::used) are those of the
+    /// latest change of the child and of the latest start of the supervisor; names of services, and actors that were
+    /// spawned past their supervisor, are those of the snapshot.
+    pub fn apply(&mut self, change: &TreeChange) {
+        match change {
+            TreeChange::Event { .. } => {}
+            TreeChange::Updated { path, child, supervisor, .. } => match path.split_last() {
+                None => self.restart_as(child),
+                Some((_, above)) => {
+                    if let Some(parent) = self.supervised_by(above, *supervisor) {
+                        parent.put(child);
+                    }
+                }
+            },
+            TreeChange::Removed { path, key, supervisor, .. } => {
+                if let Some(parent) = path.split_last().and_then(|(_, above)| self.supervised_by(above, *supervisor)) {
+                    parent.children.retain(|child| child.key() != Some(*key));
+                }
+            }
+            TreeChange::Children { path, children, supervision, supervisor, .. } => {
+                if let Some(parent) = self.supervised_by(path, *supervisor) {
+                    parent.show(children, *supervision);
+                }
+            }
+        }
+    }
+
+    fn key(&self) -> Option<u64> {
+        self.order_key.map(|(_, key)| key)
+    }
+
+    /// The part at this path that is this incarnation of a supervisor.
+    fn supervised_by(&mut self, path: &[ChildId], supervisor: ActorId) -> Option<&mut Tree> {
+        // On demand there may be many children of one id.
+        let mut found = vec![self];
+        for id in path {
+            let below = found.into_iter().flat_map(|tree| tree.children.iter_mut());
+            found = below.filter(|tree| tree.id == id.as_str()).collect();
+        }
+        found.into_iter().find(|tree| tree.actor == Some(supervisor) && tree.status == TreeStatus::Running)
+    }
+
+    /// The topmost actor, as the supervisor above describes it; a snapshot shows less of it.
+    fn restart_as(&mut self, child: &Tree) {
+        if self.actor != child.actor || child.status != TreeStatus::Running {
+            self.children.clear();
+            self.supervision = None;
+        }
+        (self.actor, self.status) = (child.actor, child.status);
+    }
+
+    /// Adds or replaces a child. Those below it stay while it is the same life.
+    fn put(&mut self, child: &Tree) {
+        let mut child = child.alone();
+        if let Some(at) = self.children.iter().position(|it| it.order_key.is_some() && it.key() == child.key()) {
+            let mut before = self.children.remove(at);
+            child.name = before.name.take();
+            if before.actor == child.actor && child.status == TreeStatus::Running {
+                child.children = std::mem::take(&mut before.children);
+                child.supervision = before.supervision;
+            }
+        }
+        let is_before = |it: &Tree| it.order_key.is_some_and(|order_key| Some(order_key) < child.order_key);
+        let at = self.children.partition_point(is_before);
+        self.children.insert(at, child);
+    }
+
+    /// Shows exactly these children, with what is known below them, and the rules.
+    fn show(&mut self, children: &[Tree], supervision: Supervision) {
+        self.supervision = Some(supervision);
+        let keys: std::collections::HashSet<_> = children.iter().map(Tree::key).collect();
+        self.children.retain(|it| it.order_key.is_none() || keys.contains(&it.key()));
+        children.iter().for_each(|child| self.put(child));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervisor::child_rules::ChildKind;
+    use crate::supervisor::children::plan::OrderKey;
+
+    fn tree(id: &str, order_key: Option<OrderKey>, actor: u64, children: Vec<Tree>) -> Tree {
+        let mut tree = Tree::leaf(id.into(), ChildKind::Supervisor, TreeStatus::Running, Some(ActorId::Local(actor)));
+        (tree.order_key, tree.children) = (order_key, children);
+        tree
+    }
+
+    fn updated(path: &[&str], child: Tree, supervisor: u64) -> TreeChange {
+        let path = path.iter().map(ChildId::from).collect();
+        TreeChange::Updated { path, child, supervisor: ActorId::Local(supervisor) }
+    }
+
+    fn ids(tree: &Tree) -> Vec<(&str, Option<ActorId>)> {
+        tree.children.iter().map(|child| (child.id.as_str(), child.actor)).collect()
+    }
+
+    #[test]
+    fn a_child_is_known_by_its_key_and_stands_in_start_order() {
+        let mut top = tree("top", None, 1, vec![tree("a", Some((1, 1)), 2, vec![]), tree("a", Some((3, 3)), 3, vec![])]);
+        top.apply(&updated(&["b"], tree("b", Some((2, 2)), 4, vec![]), 1));
+        top.apply(&updated(&["a"], tree("a", Some((3, 3)), 5, vec![]), 1));
+        let expected = [("a", 2), ("b", 4), ("a", 5)].map(|(id, actor)| (id, Some(ActorId::Local(actor))));
+        assert_eq!(ids(&top), expected);
+        top.apply(&TreeChange::Removed { path: vec!["a".into()], key: 1, supervisor: ActorId::Local(1) });
+        assert_eq!(ids(&top), expected[1..]);
+    }
+
+    #[test]
+    fn those_below_a_supervisor_go_with_its_life_and_changes_of_an_earlier_life_do_nothing() {
+        let mut top = tree("top", None, 1, vec![tree("a", Some((1, 1)), 2, vec![tree("x", Some((1, 1)), 3, vec![])])]);
+        top.apply(&updated(&["a"], tree("a", Some((1, 1)), 2, vec![]), 1));
+        assert_eq!(top.children[0].children.len(), 1, "it is the same life");
+        top.apply(&updated(&["a"], tree("a", Some((1, 1)), 4, vec![]), 1));
+        assert_eq!(top.children[0].children.len(), 0, "it is another life");
+        top.apply(&updated(&["a", "x"], tree("x", Some((1, 1)), 5, vec![]), 2));
+        assert_eq!(top.children[0].children.len(), 0, "the change is of the earlier life");
+        top.apply(&updated(&["a", "x"], tree("x", Some((1, 1)), 5, vec![]), 4));
+        assert_eq!(ids(&top.children[0]), [("x", Some(ActorId::Local(5)))]);
+    }
+}

@@ -1,0 +1,311 @@
+//! Supervisors that have a name, and handles that find them by it.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use foundation::names::{RegistryError, RegistryLimits, ServiceRegistry};
+use foundation::ractor::{ActorCell, ActorId, ActorRef};
+use foundation::supervision::{
+    ChildError, DynamicSupervisor, DynamicSupervisorSpec, PartitionError, PartitionSupervisor, PartitionSupervisorSpec,
+    RestartIntensity, SupervisorKey, SupervisorSpec, TaskSupervisor,
+};
+use foundation::{ChildSpec, Namespace, Restart, ServiceKey, Strategy, Supervisor};
+use foundation_testkit::{Behavior, Command, Moment, Probe, Puppet, SOON, ping, soon, test_registry, until};
+use futures::poll;
+use tokio::time::Instant;
+
+use crate::setup::{PROBE, names_in};
+
+const POOL: SupervisorKey<DynamicSupervisor> = SupervisorKey::from_static("pool");
+const TEAM: SupervisorKey<Supervisor> = SupervisorKey::from_static("team");
+const TASKS: SupervisorKey<TaskSupervisor> = SupervisorKey::from_static("tasks");
+const SHARDS: SupervisorKey<PartitionSupervisor<ActorRef<Command>>> = SupervisorKey::from_static("shards");
+
+fn pool(names: &ServiceRegistry) -> ChildSpec {
+    names.supervisor_spec(&POOL, DynamicSupervisorSpec::default())
+}
+
+fn job() -> ChildSpec {
+    ChildSpec::worker("job", || (Probe::default(), ()))
+}
+
+fn lookup_error(error: ChildError) -> RegistryError {
+    let ChildError::Lookup(error) = error else { panic!("{error}") };
+    *error.downcast().unwrap()
+}
+
+/// Kills an actor, and returns its id when it has ended: a request before that may be taken and lost.
+async fn kill(actor: ActorCell) -> ActorId {
+    actor.kill_and_wait(None).await.unwrap();
+    actor.get_id()
+}
+
+#[tokio::test]
+async fn a_handle_by_name_is_made_before_its_supervisor_and_survives_its_restart() {
+    let (_registry, names) = test_registry().await;
+    let jobs = names.dynamic(&POOL);
+    names.supervise(pool(&names)).await.unwrap();
+    let first = jobs.start_child(job()).await.unwrap().unwrap();
+    assert_eq!(jobs.count_children().await.unwrap().active, 1);
+
+    let before = kill(jobs.actor().unwrap()).await;
+    // The request waits for the next incarnation.
+    let second = jobs.start_child(job()).await.unwrap().unwrap();
+    assert_ne!(jobs.actor().unwrap().get_id(), before);
+    assert_eq!(jobs.count_children().await.unwrap().active, 1, "the children of the first incarnation are gone");
+    assert_eq!((ping(&first).await, ping(&second).await.is_some()), (None, true));
+}
+
+#[tokio::test]
+async fn a_supervisor_with_children_of_its_own_is_found_by_its_name_with_all_requests() {
+    let (_registry, names) = test_registry().await;
+    let worker = Puppet::default();
+    let spec = SupervisorSpec::new(Strategy::OneForOne).child(worker.spec());
+    names.supervise(names.supervisor_spec(&TEAM, spec)).await.unwrap();
+    let team = names.supervisor(&TEAM);
+    assert_eq!(team.path(), "team");
+    assert_eq!(team.child("probe").await.unwrap().unwrap().get_id(), worker.id());
+    assert_eq!(team.tree().await.running(), 2);
+    kill(team.actor().unwrap()).await;
+    worker.lived(2).await;
+    assert_eq!(team.count_children().await.unwrap().active, 1);
+    assert_eq!(worker.overlaps(), 0);
+}
+
+#[tokio::test]
+async fn tasks_are_started_by_name_before_and_after_a_restart() {
+    let (_registry, names) = test_registry().await;
+    let tasks = names.tasks(&TASKS);
+    names.supervise(names.supervisor_spec(&TASKS, DynamicSupervisorSpec::default())).await.unwrap();
+    assert_eq!(tasks.spawn(async { 6 * 7 }).await.unwrap().await.unwrap(), 42);
+    kill(tasks.actor().unwrap()).await;
+    assert_eq!(tasks.spawn(async { 6 * 7 }).await.unwrap().await.unwrap(), 42);
+}
+
+#[tokio::test]
+async fn a_task_of_an_earlier_incarnation_is_not_looked_for_in_the_next() {
+    let (_registry, names) = test_registry().await;
+    let tasks = names.tasks(&TASKS);
+    names.supervise(names.supervisor_spec(&TASKS, DynamicSupervisorSpec::default())).await.unwrap();
+    let task = tasks.spawn(std::future::pending::<()>()).await.unwrap();
+    names.application().unwrap().terminate_child("tasks").await.unwrap();
+    let begun = Instant::now();
+    assert!(task.shutdown().await.is_err(), "it has ended with its supervisor");
+    assert!(begun.elapsed() < Duration::from_secs(4), "no supervisor is waited for");
+}
+
+#[tokio::test]
+async fn partitions_are_found_by_name_before_and_after_a_restart() {
+    let (_registry, names) = test_registry().await;
+    let shards = names.partitions(&SHARDS);
+    assert_eq!(shards.partitions(), 0);
+    let missing = shards.lookup("key").unwrap_err();
+    assert!(matches!(missing, PartitionError::Child(ChildError::Lookup(_))), "{missing}");
+
+    let spec = PartitionSupervisorSpec::workers(3, |_| (Probe::default(), ())).unwrap();
+    names.supervise(names.supervisor_spec(&SHARDS, spec)).await.unwrap();
+    assert_eq!(shards.partitions(), 3);
+    let before = shards.lookup("key").unwrap().get_id();
+    kill(shards.supervisor().unwrap().actor().unwrap()).await;
+    assert_eq!(shards.count_children().await.unwrap().active, 3);
+    assert_ne!(shards.lookup("key").unwrap().get_id(), before);
+}
+
+#[tokio::test]
+async fn a_sibling_uses_a_supervisor_by_name_in_its_start() {
+    let (_registry, names) = test_registry().await;
+    let start = Behavior::call({
+        let jobs = names.dynamic(&POOL);
+        move || {
+            let jobs = jobs.clone();
+            async move { jobs.start_child(job()).await.map(drop).map_err(|error| error.to_string().into()) }
+        }
+    });
+    let sibling = ChildSpec::worker("sibling", move || (Probe::default().start(start.clone()), ()));
+    let spec = SupervisorSpec::new(Strategy::OneForAll).child(pool(&names)).child(sibling);
+    names.supervise(ChildSpec::supervisor("office", spec)).await.unwrap();
+    let jobs = names.dynamic(&POOL);
+    assert_eq!(jobs.count_children().await.unwrap().active, 1);
+    let before = kill(jobs.actor().unwrap()).await;
+    until("both are back", async || jobs.count_children().await.unwrap().active == 1).await;
+    assert_ne!(jobs.actor().unwrap().get_id(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_child_that_uses_its_own_supervisor_while_that_starts_gets_an_error_that_says_so() {
+    let (_registry, names) = test_registry().await;
+    let start = Behavior::call({
+        let team = names.supervisor(&TEAM);
+        move || {
+            let team = team.clone();
+            async move { team.start_child(job()).await.map(drop).map_err(|error| error.to_string().into()) }
+        }
+    });
+    let child = ChildSpec::worker("child", move || (Probe::default().start(start.clone()), ()));
+    let spec = SupervisorSpec::new(Strategy::OneForOne).child(child);
+    let error = names.supervise(names.supervisor_spec(&TEAM, spec)).await.unwrap_err();
+    let said = error.to_string();
+    let expected = format!(
+        "supervisor team in namespace {} was still starting after 5s; a child that is part of that start cannot wait for it",
+        names.namespace()
+    );
+    assert!(said.contains(&expected), "{said}");
+    assert_eq!(names_in(&names), [""; 0], "the name is free");
+}
+
+#[tokio::test]
+async fn a_child_uses_its_own_supervisor_when_it_is_restarted() {
+    let (_registry, names) = test_registry().await;
+    let child = Puppet::default();
+    let spec = SupervisorSpec::new(Strategy::OneForOne).child(child.spec());
+    names.supervise(names.supervisor_spec(&TEAM, spec)).await.unwrap();
+    let team = names.supervisor(&TEAM);
+    let asking = team.clone();
+    let ask = Behavior::call(move || {
+        let team = asking.clone();
+        async move { team.count_children().await.map(drop).map_err(|error| error.to_string().into()) }
+    });
+    child.next(Moment::Starting, ask);
+    child.latest().kill();
+    child.lived(2).await;
+    assert_eq!(team.count_children().await.unwrap().specs, 1);
+    assert_eq!(child.lives(), 2, "its second start has succeeded");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_no_supervisor_has_is_waited_for_and_names_what_is_similar() {
+    let (_registry, names) = test_registry().await;
+    names.supervise(pool(&names)).await.unwrap();
+    let wrong: SupervisorKey<DynamicSupervisor> = SupervisorKey::new("pol").unwrap();
+    let begun = Instant::now();
+    let error = names.dynamic(&wrong).start_child(job()).await.unwrap_err();
+    assert_eq!(begun.elapsed(), Duration::from_secs(5));
+    let expected = format!("service pol did not appear in namespace {} within 5s; did you mean pool?", names.namespace());
+    assert_eq!(error.to_string(), expected);
+    assert!(matches!(lookup_error(error), RegistryError::WaitTimedOut { .. }));
+    // Without a wait:
+    let error = names.dynamic(&wrong).actor().unwrap_err();
+    assert!(error.to_string().ends_with("did you mean pool?"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_for_a_supervisor_is_a_limit_of_the_registry() {
+    let limits = RegistryLimits::new().wait(Duration::from_millis(20));
+    let registry = foundation::names::ProcessRegistry::builder().limits(limits).start().await.unwrap();
+    let names = registry.namespace(Namespace::test()).await.unwrap();
+    let begun = Instant::now();
+    names.dynamic(&POOL).count_children().await.unwrap_err();
+    assert_eq!(begun.elapsed(), Duration::from_millis(20));
+}
+
+#[tokio::test]
+async fn a_name_in_another_namespace_leads_nowhere() {
+    let (registry, names) = test_registry().await;
+    let others = registry.namespace(Namespace::test()).await.unwrap();
+    names.supervise(pool(&names)).await.unwrap();
+    assert!(names.dynamic(&POOL).actor().is_ok());
+    let error = lookup_error(others.dynamic(&POOL).actor().unwrap_err());
+    assert!(matches!(error, RegistryError::NotFound { .. }), "{error}");
+
+    others.supervise(pool(&others)).await.unwrap();
+    names.dynamic(&POOL).start_child(job()).await.unwrap();
+    assert_eq!(others.dynamic(&POOL).count_children().await.unwrap().active, 0);
+}
+
+#[tokio::test]
+async fn a_supervisor_of_another_kind_is_an_error_at_once_that_names_both_kinds() {
+    let (_registry, names) = test_registry().await;
+    names.supervise(pool(&names)).await.unwrap();
+    names.supervise(names.child_spec(&PROBE, || (Probe::default(), ()))).await.unwrap();
+    let tasks: SupervisorKey<TaskSupervisor> = SupervisorKey::new("pool").unwrap();
+    let error = names.tasks(&tasks).spawn(async {}).await.unwrap_err().to_string();
+    assert!(error.contains("DynamicSupervisor") && error.contains("TaskSupervisor"), "{error}");
+    let worker: SupervisorKey<Supervisor> = SupervisorKey::new("probe").unwrap();
+    let error = names.supervisor(&worker).count_children().await.unwrap_err();
+    assert!(error.to_string().contains("Command"), "{error}");
+    assert!(matches!(lookup_error(error), RegistryError::WrongType { .. }));
+}
+
+#[tokio::test]
+async fn the_name_of_a_supervisor_is_a_name_as_any_other() {
+    let (_registry, names) = test_registry().await;
+    names.supervise(pool(&names)).await.unwrap();
+    assert_eq!(names_in(&names), ["pool"]);
+    let actor = names.select(|service| service.name().as_str() == "pool")[0].actor;
+    assert_eq!(names.dynamic(&POOL).actor().unwrap().get_id(), actor);
+    assert_eq!(names.tree().await.find("application/pool").unwrap().name.as_deref(), Some("pool"));
+    let spec = SupervisorSpec::new(Strategy::OneForOne).child(pool(&names));
+    let error = names.supervise(ChildSpec::supervisor("office", spec)).await.unwrap_err().to_string();
+    assert!(error.contains("is already registered by"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_name_of_a_killed_supervisor_is_free_only_when_its_whole_subtree_is_gone() {
+    let (_registry, names) = test_registry().await;
+    let slow = Puppet::default();
+    let spec = SupervisorSpec::new(Strategy::OneForOne).child(slow.spec());
+    names.supervise(names.supervisor_spec(&TEAM, spec).restart(Restart::Temporary)).await.unwrap();
+    let (release, held) = channel::<()>();
+    slow.hold(held);
+    kill(names.supervisor(&TEAM).actor().unwrap()).await;
+    let key = ServiceKey::<Command>::from(TEAM.name().clone());
+    let mut free = pin!(names.wait_until_free(&key, SOON));
+    assert!(poll!(&mut free).is_pending(), "its child is not gone");
+    assert_eq!(slow.alive(), 1);
+    drop(release);
+    free.await.unwrap();
+    assert_eq!(slow.alive(), 0);
+}
+
+#[tokio::test]
+async fn a_replaced_supervisor_hands_its_name_to_its_successor() {
+    let (_registry, names) = test_registry().await;
+    names.supervise(pool(&names)).await.unwrap();
+    let jobs = names.dynamic(&POOL);
+    let before = jobs.actor().unwrap().get_id();
+    let successor = names.replace(pool(&names)).await.unwrap().unwrap();
+    assert_ne!(before, successor.get_id());
+    assert_eq!(jobs.actor().unwrap().get_id(), successor.get_id());
+    assert!(jobs.start_child(job()).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_handle_by_name_of_a_namespace_that_has_ended_says_so_at_once() {
+    let (registry, names) = test_registry().await;
+    let jobs = names.dynamic(&POOL);
+    registry.shutdown().await;
+    let error = lookup_error(jobs.count_children().await.unwrap_err());
+    assert!(matches!(error, RegistryError::NotRunning { .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_by_name_succeed_while_their_supervisor_is_killed_again_and_again() {
+    let (_registry, names) = test_registry().await;
+    let spec = pool(&names).intensity(RestartIntensity::UNLIMITED);
+    names.supervise(spec).await.unwrap();
+    let (jobs, kills) = (Arc::new(names.dynamic(&POOL)), 50);
+    let asking = tokio::spawn({
+        let jobs = Arc::clone(&jobs);
+        async move {
+            let mut lost = 0;
+            for _ in 0..500 {
+                match jobs.count_children().await {
+                    Ok(_) => {}
+                    // It was taken by an incarnation that was killed.
+                    Err(ChildError::NotRunning { .. }) => lost += 1,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            lost
+        }
+    });
+    for _ in 0..kills {
+        if let Ok(actor) = jobs.actor() {
+            actor.kill();
+        }
+        tokio::task::yield_now().await;
+    }
+    assert!(soon("the requests", asking).await.unwrap() <= kills);
+}
