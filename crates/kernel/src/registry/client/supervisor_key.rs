@@ -132,7 +132,10 @@ impl<S: SupervisorKind> ByName<S> {
     fn explain(&self, miss: LookupError) -> RegistryError {
         match miss {
             _ if self.table.is_closed() => RegistryError::NotRunning { namespace: self.table.namespace() },
-            miss => RegistryError::lookup_failed::<S>(&self.table, &self.key.name, miss),
+            miss => {
+                let known = |most| self.table.live_names(most);
+                RegistryError::lookup_failed::<S>(self.table.namespace(), &self.key.name, miss, known)
+            }
         }
     }
 
@@ -159,7 +162,7 @@ impl<S: SupervisorKind> ByName<S> {
             Some(holder) if holder.actor().is_none() => {
                 RegistryError::StillStarting { namespace: table.namespace(), name: name.clone(), waited }
             }
-            _ => RegistryError::wait_timed_out(table, name, waited),
+            _ => RegistryError::wait_timed_out(table.namespace(), name, waited, |most| table.live_names(most)),
         }
     }
 }

@@ -461,7 +461,10 @@ impl ServiceRegistry {
 
     fn explain_hand_over<M>(&self, name: &ServiceName, to: ActorId, error: HandOverError) -> RegistryError {
         match error {
-            HandOverError::Lookup(miss) => RegistryError::lookup_failed::<M>(&self.state.table, name, miss),
+            HandOverError::Lookup(miss) => {
+                let known = |most| self.state.table.live_names(most);
+                RegistryError::lookup_failed::<M>(self.namespace(), name, miss, known)
+            }
             HandOverError::HasIt => RegistryError::AlreadyRegistered {
                 namespace: self.namespace(),
                 name: name.clone(),
