@@ -177,12 +177,15 @@ async fn the_services_of_a_namespace_that_does_not_answer_in_time_have_timed_out
 #[tokio::test]
 async fn a_service_whose_child_has_another_id_is_refused_with_both_names() {
     let service = Service::new(OTHER.name().clone(), |names| names.child_spec(&PROBE, || (Probe::default(), ())));
-    let registry = ProcessRegistry::builder().service(service).start().await.unwrap();
+    let (prepared, is_prepared) = mpsc::channel();
+    let prepare = move |names: &ServiceRegistry| prepared.send(names.clone()).unwrap();
+    let registry = ProcessRegistry::builder().prepare(prepare).service(service).start().await.unwrap();
     let refused = registry.namespace(Namespace::Production).await.unwrap_err();
     let expected = "namespace production: child production did not start: service other describes a child with the id \
                     probe: give the two the same name";
     assert_eq!(refused.to_string(), expected);
     assert!(registry.tree().await.children.is_empty());
+    assert!(is_prepared.recv().unwrap().has_ended(), "no handle waits for a namespace that does not come");
 }
 
 #[tokio::test]

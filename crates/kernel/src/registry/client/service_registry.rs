@@ -409,6 +409,11 @@ impl ServiceRegistry {
 
     // ---- the namespace's tree, for the process registry ----
 
+    /// Ends this namespace when the value is dropped, unless its tree has been described by then.
+    pub(crate) fn opening(&self) -> impl Sized + use<> {
+        self.state.postpone_end()
+    }
+
     /// The supervisor of this namespace: its services, and then its application.
     pub(crate) fn tree_spec(
         &self,

@@ -182,6 +182,7 @@ impl ProcessRegistryBuilder {
 
     /// The specification of a namespace's supervisor, made anew for each start of the namespace.
     fn tree(&self, registry: &ServiceRegistry) -> Result<SupervisorSpec, ServiceOrderError> {
+        let _opening = registry.opening();
         (self.prepare)(registry);
         let (reporter, services) = ((self.reporters)(registry), &self.services);
         // What is needed counts in the health: otherwise whatever needs it would be degraded for ever.
