@@ -154,17 +154,15 @@ pub(super) enum Opener {
     Custom(Namespace, Box<EventStoreLimits>, Open),
 }
 
+type LogAndReader = (Box<dyn EventLog>, Box<dyn EventReader>);
+
 impl Opener {
     /// Opens it with a reader, for the first time or again, if it has what the store has acknowledged, up to `known`; a
     /// log outside of memory only where blocking is allowed.
     ///
     /// # Errors
-    /// [`LogError`]
-    pub(super) fn open(
-        &self,
-        again: bool,
-        known: Option<EventId>,
-    ) -> Result<(Box<dyn EventLog>, Box<dyn EventReader>), LogError> {
+    /// That of the log, or [displaced](crate::LogErrorKind::Displaced).
+    pub(super) fn open(&self, again: bool, known: Option<EventId>) -> Result<LogAndReader, LogError> {
         let log = match self {
             Self::Memory(log) => Box::new(log.clone()) as Box<dyn EventLog>,
             Self::Custom(namespace, limits, open) => open(*namespace, limits, again)?,
