@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use foundation_kernel::containment::{catch_panic, report};
 use foundation_kernel::names::Namespace;
 
-use super::retention::{Clock, OnRetention};
+use super::retention::Clock;
 use crate::{
     EventId, EventLimits, EventLog, EventReader, EventStoreLimits, LogError, MemoryLog, Retention, RetentionReport,
 };
@@ -37,6 +37,9 @@ pub struct EventStorage {
     pub(super) clock: Clock,
     pub(super) on_retention: OnRetention,
 }
+
+/// Called with the report of each run of the retention.
+type OnRetention = Arc<dyn Fn(&RetentionReport) + Send + Sync>;
 
 /// Opens a log; the flag says whether it has been open before.
 type Open = Arc<dyn Fn(Namespace, &EventStoreLimits, bool) -> Result<Box<dyn EventLog>, LogError> + Send + Sync>;
