@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-use foundation_kernel::containment::{CaughtPanic, error_text};
+use foundation_kernel::containment::error_text;
 use serde::Serialize;
 
 use crate::EventId;
@@ -53,11 +53,6 @@ pub enum LogErrorKind {
 }
 
 impl LogError {
-    /// The error of a writer that panicked.
-    pub(crate) fn panicked(action: &str, panic: &CaughtPanic) -> Self {
-        Self::new(action, "the writer", format!("it panicked: {panic}"))
-    }
-
     /// The error of an action ("committing 3 events") in a place (a file, for example) for this cause.
     pub fn new(
         action: impl Into<String>,

@@ -141,9 +141,6 @@ pub struct RetentionReport {
     pub error: Option<String>,
 }
 
-/// Called with the report of each run.
-pub(super) type OnRetention = Arc<dyn Fn(&RetentionReport) + Send + Sync>;
-
 impl RetentionReport {
     /// The number of pruned events.
     pub fn pruned(&self) -> u64 {

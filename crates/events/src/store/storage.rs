@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use foundation_kernel::containment::{catch_panic, report};
 use foundation_kernel::names::Namespace;
 
-use super::retention::{Clock, OnRetention};
+use super::retention::Clock;
 use crate::{
     EventId, EventLimits, EventLog, EventReader, EventStoreLimits, LogError, MemoryLog, Retention, RetentionReport,
 };
@@ -37,6 +37,9 @@ pub struct EventStorage {
     pub(super) clock: Clock,
     pub(super) on_retention: OnRetention,
 }
+
+/// Called with the report of each run of the retention.
+type OnRetention = Arc<dyn Fn(&RetentionReport) + Send + Sync>;
 
 /// Opens a log; the flag says whether it has been open before.
 type Open = Arc<dyn Fn(Namespace, &EventStoreLimits, bool) -> Result<Box<dyn EventLog>, LogError> + Send + Sync>;
@@ -154,17 +157,15 @@ pub(super) enum Opener {
     Custom(Namespace, Box<EventStoreLimits>, Open),
 }
 
+type LogAndReader = (Box<dyn EventLog>, Box<dyn EventReader>);
+
 impl Opener {
     /// Opens it with a reader, for the first time or again, if it has what the store has acknowledged, up to `known`; a
     /// log outside of memory only where blocking is allowed.
     ///
     /// # Errors
-    /// [`LogError`]
-    pub(super) fn open(
-        &self,
-        again: bool,
-        known: Option<EventId>,
-    ) -> Result<(Box<dyn EventLog>, Box<dyn EventReader>), LogError> {
+    /// That of the log, or [displaced](crate::LogErrorKind::Displaced).
+    pub(super) fn open(&self, again: bool, known: Option<EventId>) -> Result<LogAndReader, LogError> {
         let log = match self {
             Self::Memory(log) => Box::new(log.clone()) as Box<dyn EventLog>,
             Self::Custom(namespace, limits, open) => open(*namespace, limits, again)?,

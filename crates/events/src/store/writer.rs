@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use foundation_kernel::containment::{catch_panic, drop_contained, report};
+use foundation_kernel::containment::{CaughtPanic, catch_panic, drop_contained, report};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
@@ -42,9 +42,14 @@ pub(super) fn log_task<T: Send + 'static>(
     (Job::LogTask(task), answer)
 }
 
+/// The error of a writer that panicked.
+fn panicked(action: &str, panic: &CaughtPanic) -> LogError {
+    LogError::new(action, "the writer", format!("it panicked: {panic}"))
+}
+
 /// Turns a panic of a log, or of the clock, into an error: the log must not be used after it.
 fn catch_log_panic<T>(action: &str, act: impl FnOnce() -> Result<T, LogError>) -> Result<T, LogError> {
-    catch_panic(act).unwrap_or_else(|panic| Err(LogError::panicked(action, &panic)))
+    catch_panic(act).unwrap_or_else(|panic| Err(panicked(action, &panic)))
 }
 
 /// The outcome of an append.
@@ -223,7 +228,7 @@ impl Writer {
     /// writer any more, and no report of it.
     pub(super) fn turn(&mut self, first: Job, more: impl FnMut() -> Option<Job>) -> Result<(), Failed> {
         catch_panic(|| self.take_turn(first, more))
-            .unwrap_or_else(|panic| Err(Failed::new(LogError::panicked("writing", &panic))))
+            .unwrap_or_else(|panic| Err(Failed::new(panicked("writing", &panic))))
     }
 
     fn take_turn(&mut self, first: Job, more: impl FnMut() -> Option<Job>) -> Result<(), Failed> {

@@ -13,7 +13,7 @@ use super::error::SqliteError;
 use super::value::{nanoseconds, number, time};
 use crate::{
     Append, Appended, DamagedEvent, Event, EventError, EventId, EventKind, EventLimits, EventSource, EventStats,
-    ImportError, NewEvent, PruneBound, RepairStep, checksum, recordable,
+    ImportError, NewEvent, PruneBound, RepairStep, Verification, checksum, recordable,
 };
 
 /// The columns, in the order in which [`read`] wants them and [`Rows::insert`] fills them.
@@ -28,20 +28,20 @@ const INSERT: &str = "INSERT INTO events (id, kind, namespace, recorded_at, obse
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 
 /// Bytes of a row, as [`bytes`] counts them: its numbers, and its texts at their length.
-pub(super) const BYTES: &str = "(48 + octet_length(kind) + octet_length(namespace) + octet_length(payload) \
+const BYTES: &str = "(48 + octet_length(kind) + octet_length(namespace) + octet_length(payload) \
     + coalesce(octet_length(source), 0) + coalesce(octet_length(source_actor), 0) \
     + coalesce(octet_length(idempotency_key), 0))";
 
 /// Writes rows: the statement, prepared once for all rows of a transaction.
-pub(super) struct Rows<'a>(CachedStatement<'a>);
+struct Rows<'a>(CachedStatement<'a>);
 
 impl<'a> Rows<'a> {
-    pub(super) fn of(connection: &'a Connection) -> Result<Self, SqliteError> {
+    fn of(connection: &'a Connection) -> Result<Self, SqliteError> {
         Ok(Self(connection.prepare_cached(INSERT)?))
     }
 
     /// Writes a new row; returns its bytes.
-    pub(super) fn insert(&mut self, event: &Event) -> Result<u64, SqliteError> {
+    fn insert(&mut self, event: &Event) -> Result<u64, SqliteError> {
         let payload =
             serde_json::to_string(&event.payload).map_err(|error| SqliteError::damaged(event.id.get(), &error))?;
         let source = event.source.as_ref();
@@ -73,6 +73,12 @@ fn bytes(event: &Event, payload: usize) -> u64 {
         + optional(source.and_then(|source| source.actor_id.as_ref()))
         + optional(event.idempotency_key.as_ref());
     48 + texts as u64
+}
+
+/// Writes a row that no log would.
+#[cfg(test)]
+pub(super) fn forge(connection: &Connection, event: &Event) -> Result<u64, SqliteError> {
+    Rows::of(connection)?.insert(event)
 }
 
 /// The event of a row, as it was recorded: a row that does not match its checksum is not handed out.
@@ -122,9 +128,9 @@ pub(super) struct State {
     /// The highest id ever given; 0 if none.
     pub(super) highest_id: u64,
     /// The time of the latest event, in nanoseconds since 1970.
-    pub(super) latest: i64,
+    latest: i64,
     /// Bytes of the events that are held, as [`BYTES`] counts them.
-    pub(super) bytes: u64,
+    bytes: u64,
 }
 
 impl State {
@@ -144,6 +150,32 @@ impl State {
             1 => Ok(()),
             _ => Err(SqliteError::NoState),
         }
+    }
+
+    /// Checks that it agrees with the rows.
+    pub(super) fn verify(connection: &Connection, found: &mut Verification) -> Result<(), SqliteError> {
+        let transaction = connection.unchecked_transaction()?;
+        let state = Self::load(&transaction)?;
+        let sql = format!("SELECT max(id), max(recorded_at), coalesce(sum({BYTES}), 0) FROM events NOT INDEXED");
+        let sums = transaction.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+        let (highest, latest, bytes): (Option<i64>, Option<i64>, i64) = match sums {
+            Ok(sums) => sums,
+            Err(error) => {
+                found.add_damaged(None, format!("summing up the events failed: {}", SqliteError::from(error)));
+                return Ok(());
+            }
+        };
+        if highest.is_some_and(|highest| number(state.highest_id) != highest) {
+            let given = state.highest_id;
+            found.add_damaged(None, format!("the newest event is {highest:?}, and ids up to {given} were given"));
+        }
+        if latest.is_some_and(|latest| state.latest < latest) {
+            found.add_damaged(None, "the time of the latest event is later than the latest time");
+        }
+        if number(state.bytes) != bytes {
+            found.add_damaged(None, format!("the events have {bytes} bytes, and {} are counted", state.bytes));
+        }
+        Ok(())
     }
 
     /// Counts an event that was just written, with its bytes.

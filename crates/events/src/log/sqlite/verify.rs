@@ -28,7 +28,7 @@ pub(super) fn verify(connection: &Connection, progress: &mut dyn FnMut(u64)) -> 
         }
     }
     progress(walk.found.checked);
-    sums(connection, &mut walk.found)?;
+    State::verify(connection, &mut walk.found)?;
     structure(connection, &mut walk.found)?;
     Ok(walk.found)
 }
@@ -91,34 +91,6 @@ impl Walk {
             self.found.add_damaged(event.id, format!("its cause, event {cause}, is not before it"));
         }
     }
-}
-
-/// Checks that the state agrees with the rows.
-fn sums(connection: &Connection, found: &mut Verification) -> Result<(), SqliteError> {
-    let transaction = connection.unchecked_transaction()?;
-    let state = State::load(&transaction)?;
-    let sql = format!("SELECT max(id), max(recorded_at), coalesce(sum({}), 0) FROM events NOT INDEXED", events::BYTES);
-    let sums = transaction.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
-    let (highest, latest, bytes): (Option<i64>, Option<i64>, i64) = match sums {
-        Ok(sums) => sums,
-        Err(error) => {
-            found.add_damaged(None, format!("summing up the events failed: {}", SqliteError::from(error)));
-            return Ok(());
-        }
-    };
-    if highest.is_some_and(|highest| number(state.highest_id) != highest) {
-        found.add_damaged(
-            None,
-            format!("the newest event is {highest:?}, and ids up to {} were given", state.highest_id),
-        );
-    }
-    if latest.is_some_and(|latest| state.latest < latest) {
-        found.add_damaged(None, "the time of the latest event is later than the latest time");
-    }
-    if number(state.bytes) != bytes {
-        found.add_damaged(None, format!("the events have {bytes} bytes, and {} are counted", state.bytes));
-    }
-    Ok(())
 }
 
 /// SQLite's own check of its pages, and of each index against its table.

@@ -85,7 +85,7 @@ fn a_cause_that_is_not_before_its_effect_is_found() {
     let log = file.open();
     let mut forged = event("noted").record(EventId::new(2).unwrap(), "production", at(2));
     forged.causation_id = Some(forged.id);
-    super::super::events::Rows::of(log.connection()).unwrap().insert(&forged).unwrap();
+    super::super::events::forge(log.connection(), &forged).unwrap();
     log.connection().execute("UPDATE state SET highest_id = 2", []).unwrap();
     let found = verify(&log);
     assert!(found.damaged.iter().any(|entry| entry.reason == "its cause, event 2, is not before it"), "{found}");
