@@ -6,7 +6,7 @@ use crate::measured::{Comparison, Measured, RowLimit};
 use crate::sample::Batch;
 
 /// A name for what is compared, and how.
-pub(crate) struct Row {
+pub(crate) struct BenchRow {
     pub(crate) name: &'static str,
     pub(crate) threads: usize,
     /// The required ratio to Elixir's, if there is one.
@@ -16,7 +16,7 @@ pub(crate) struct Row {
     pub(crate) run: fn(&mut Contest<'_>) -> Vec<Measured>,
 }
 
-impl Row {
+impl BenchRow {
     pub(crate) const fn new(name: &'static str, threads: usize, run: fn(&mut Contest<'_>) -> Vec<Measured>) -> Self {
         Self { name, threads, elixir: None, at_most: None, run }
     }
@@ -51,7 +51,7 @@ impl<'a> Peer<'a> {
 
 /// What a row needs to be measured.
 pub(crate) struct Contest<'a> {
-    pub(crate) row: &'a Row,
+    pub(crate) row: &'a BenchRow,
     pub(crate) effort: Effort,
     pub(crate) externals: &'a mut [External],
 }

@@ -16,7 +16,7 @@ pub(crate) struct External {
     /// `None` once it has ended.
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
-    /// Row and peer.
+    /// The row and the peer.
     offers: Vec<(String, String)>,
 }
 

@@ -21,8 +21,8 @@ mod stage;
 
 use std::process::ExitCode;
 
+use contest::BenchRow;
 use contest::Contest;
-use contest::Row;
 use options::{Options, RunMode, USAGE};
 
 fn main() -> ExitCode {
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn measure(options: &Options, rows: &[Row]) -> ExitCode {
+fn measure(options: &Options, rows: &[BenchRow]) -> ExitCode {
     let (mut externals, absent) = peers::externals(options.peers);
     for reason in absent {
         eprintln!("foundation-bench: {reason}");

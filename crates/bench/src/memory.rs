@@ -9,8 +9,8 @@ use foundation::{ChildSpec, Foundation, Namespace, ServiceKey};
 use tokio::runtime::Builder;
 
 use crate::actors::{Echo, EchoMsg};
+use crate::contest::BenchRow;
 use crate::contest::Contest;
-use crate::contest::Row;
 use crate::measured::{Comparison, Measured, RowLimit};
 use crate::stage::started;
 
@@ -36,24 +36,24 @@ pub(crate) enum Scene {
     Namespaces,
 }
 
-pub(crate) fn rows() -> Vec<Row> {
+pub(crate) fn rows() -> Vec<BenchRow> {
     vec![
-        Row::new("memory_supervised", 1, |c| actors(c, Scene::Supervised, Some(RowLimit::Beyond(500.0)))),
-        Row::new("memory_supervised_named", 1, |c| actors(c, Scene::Named, None)),
-        Row::new("memory_1000_namespaces", 1, namespaces),
+        BenchRow::new("memory_supervised", 1, |c| actors(c, Scene::Supervised, Some(RowLimit::Beyond(500.0)))),
+        BenchRow::new("memory_supervised_named", 1, |c| actors(c, Scene::Named, None)),
+        BenchRow::new("memory_1000_namespaces", 1, namespaces),
     ]
 }
 
 fn actors(contest: &mut Contest<'_>, scene: Scene, limit: Option<RowLimit>) -> Vec<Measured> {
     let figures =
         Comparison::Bytes { ours: measure(scene) / ACTORS as f64, peer: measure(Scene::Linked) / ACTORS as f64 };
-    let Row { name, threads, .. } = *contest.row;
+    let BenchRow { name, threads, .. } = *contest.row;
     vec![Measured { name, threads, peer: "a linked ractor actor".to_owned(), figures, limit }]
 }
 
 fn namespaces(contest: &mut Contest<'_>) -> Vec<Measured> {
     let figures = Comparison::Bytes { ours: measure(Scene::Namespaces), peer: measure(Scene::Bare) };
-    let Row { name, threads, .. } = *contest.row;
+    let BenchRow { name, threads, .. } = *contest.row;
     let (peer, limit) = ("5,000 bare ractor actors".to_owned(), Some(RowLimit::Total(60.0 * MIB)));
     vec![Measured { name, threads, peer, figures, limit }]
 }

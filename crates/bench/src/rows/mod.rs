@@ -5,10 +5,10 @@ mod names;
 mod services;
 mod supervision;
 
-use crate::contest::Row;
+use crate::contest::BenchRow;
 use crate::memory;
 
-pub(crate) fn all() -> Vec<Row> {
+pub(crate) fn all() -> Vec<BenchRow> {
     let rows = names::rows().chain(messages::rows()).chain(supervision::rows()).chain(services::rows());
     rows.chain(memory::rows()).collect()
 }

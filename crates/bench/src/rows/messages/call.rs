@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 use foundation::ractor::rpc;
 
 use crate::actors::EchoMsg;
-use crate::contest::Row;
+use crate::contest::BenchRow;
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
 use crate::stage::{Stage, as_task, started};
 
 const LIMIT: Duration = Duration::from_secs(5);
 
-pub(super) fn rows() -> Vec<Row> {
-    vec![Row::new("via_call", 1, call)]
+pub(super) fn rows() -> Vec<BenchRow> {
+    vec![BenchRow::new("via_call", 1, call)]
 }
 
 fn call(contest: &mut Contest<'_>) -> Vec<Measured> {

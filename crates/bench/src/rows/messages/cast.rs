@@ -6,7 +6,7 @@ use foundation::ractor::ActorRef;
 use foundation::ractor::rpc::call;
 
 use crate::actors::EchoMsg;
-use crate::contest::Row;
+use crate::contest::BenchRow;
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
 use crate::stage::{Stage, as_task, started};
@@ -14,8 +14,8 @@ use crate::stage::{Stage, as_task, started};
 /// After this many casts the sender waits until they are handled, so that the mailbox does not grow without bounds.
 const WINDOW: u64 = 1_024;
 
-pub(super) fn rows() -> Vec<Row> {
-    vec![Row::new("via_cast", 1, cast)]
+pub(super) fn rows() -> Vec<BenchRow> {
+    vec![BenchRow::new("via_cast", 1, cast)]
 }
 
 fn cast(contest: &mut Contest<'_>) -> Vec<Measured> {

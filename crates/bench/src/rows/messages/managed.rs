@@ -6,7 +6,7 @@ use foundation::ractor::ActorRef;
 
 use super::cast::windows;
 use crate::actors::{Echo, EchoMsg};
-use crate::contest::Row;
+use crate::contest::BenchRow;
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
 use crate::sample::Batch;
@@ -16,8 +16,8 @@ static SAMPLED: ServiceKey<EchoMsg> = ServiceKey::from_static("sampled");
 static FULL: ServiceKey<EchoMsg> = ServiceKey::from_static("full");
 static OFF: ServiceKey<EchoMsg> = ServiceKey::from_static("off");
 
-pub(super) fn rows() -> Vec<Row> {
-    vec![Row::new("managed_cast", 1, cast)]
+pub(super) fn rows() -> Vec<BenchRow> {
+    vec![BenchRow::new("managed_cast", 1, cast)]
 }
 
 fn cast(contest: &mut Contest<'_>) -> Vec<Measured> {

@@ -4,8 +4,8 @@ mod call;
 mod cast;
 mod managed;
 
-use crate::contest::Row;
+use crate::contest::BenchRow;
 
-pub(crate) fn rows() -> impl Iterator<Item = Row> {
+pub(crate) fn rows() -> impl Iterator<Item = BenchRow> {
     [cast::rows(), call::rows(), managed::rows()].into_iter().flatten()
 }

@@ -1,14 +1,14 @@
 //! Borrowing an actor by its name for the duration of a closure.
 
-use crate::contest::Row;
+use crate::contest::BenchRow;
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
 use crate::pair::paired;
 use crate::sample::repeated;
 use crate::stage::{Stage, WHERE_IS, started};
 
-pub(super) fn rows() -> Vec<Row> {
-    vec![Row::new("with_1t", 1, alone), Row::new("with_2t_same_name", 2, same_name)]
+pub(super) fn rows() -> Vec<BenchRow> {
+    vec![BenchRow::new("with_1t", 1, alone), BenchRow::new("with_2t_same_name", 2, same_name)]
 }
 
 fn alone(contest: &mut Contest<'_>) -> Vec<Measured> {

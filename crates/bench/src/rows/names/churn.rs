@@ -9,7 +9,7 @@ use foundation::names::ServiceRegistry;
 use foundation::ractor::{ActorCell, ActorRef};
 
 use crate::actors::EchoMsg;
-use crate::contest::Row;
+use crate::contest::BenchRow;
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
 use crate::sample::{Batch, Sample, time};
@@ -20,8 +20,8 @@ const STANDING: usize = 10_000;
 /// The number of names that are registered and unregistered.
 const CHURNED: usize = 64;
 
-pub(super) fn rows() -> Vec<Row> {
-    vec![Row::new("lookup_beside_writer", 2, beside_writer)]
+pub(super) fn rows() -> Vec<BenchRow> {
+    vec![BenchRow::new("lookup_beside_writer", 2, beside_writer)]
 }
 
 fn beside_writer(contest: &mut Contest<'_>) -> Vec<Measured> {

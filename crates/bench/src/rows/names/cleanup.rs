@@ -7,7 +7,7 @@ use foundation::{Foundation, ServiceKey};
 use futures::future::join_all;
 
 use crate::actors::{EchoMsg, Ends, Mortal};
-use crate::contest::Row;
+use crate::contest::BenchRow;
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
 use crate::stage::{as_task, runtime, started};
@@ -15,8 +15,11 @@ use crate::stage::{as_task, runtime, started};
 /// The other actors of a namespace, stopped one by one: three services, the application's supervisor and its own.
 const OWN: usize = 5;
 
-pub(super) fn rows() -> Vec<Row> {
-    vec![Row::new("cleanup_10", 1, |c| cleanup(c, 10, 1.6)), Row::new("cleanup_1000", 1, |c| cleanup(c, 1_000, 1.4))]
+pub(super) fn rows() -> Vec<BenchRow> {
+    vec![
+        BenchRow::new("cleanup_10", 1, |c| cleanup(c, 10, 1.6)),
+        BenchRow::new("cleanup_1000", 1, |c| cleanup(c, 1_000, 1.4)),
+    ]
 }
 
 fn cleanup(contest: &mut Contest<'_>, actors: usize, limit: f64) -> Vec<Measured> {

@@ -4,7 +4,7 @@ use foundation::ServiceKey;
 use foundation::ractor::registry::where_is;
 
 use crate::actors::EchoMsg;
-use crate::contest::Row;
+use crate::contest::BenchRow;
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
 use crate::sample::repeated;
@@ -14,8 +14,8 @@ const NAMES: usize = 100_000;
 /// The number of actors that are looked up, one after the other.
 const ASKED: usize = 4_096;
 
-pub(super) fn rows() -> Vec<Row> {
-    vec![Row::new("lookup_random_100k", 1, random)]
+pub(super) fn rows() -> Vec<BenchRow> {
+    vec![BenchRow::new("lookup_random_100k", 1, random)]
 }
 
 fn random(contest: &mut Contest<'_>) -> Vec<Measured> {

@@ -4,7 +4,7 @@ use foundation::names::{ProcessRegistry, ServiceRegistry};
 use foundation::{Namespace, ServiceKey};
 
 use crate::actors::{Echo, EchoMsg};
-use crate::contest::Row;
+use crate::contest::BenchRow;
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
 use crate::sample::repeated;
@@ -12,8 +12,8 @@ use crate::stage::{Stage, started};
 
 const BESIDE: usize = 100_000;
 
-pub(super) fn rows() -> Vec<Row> {
-    vec![Row::new("service_info_3_beside_100k", 1, beside)]
+pub(super) fn rows() -> Vec<BenchRow> {
+    vec![BenchRow::new("service_info_3_beside_100k", 1, beside)]
 }
 
 fn beside(contest: &mut Contest<'_>) -> Vec<Measured> {

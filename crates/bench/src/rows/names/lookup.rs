@@ -5,18 +5,18 @@ use foundation::names::ServiceRegistry;
 use foundation::ractor::registry::where_is;
 
 use crate::actors::EchoMsg;
-use crate::contest::Row;
+use crate::contest::BenchRow;
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
 use crate::pair::paired;
 use crate::sample::repeated;
 use crate::stage::{Stage, WHERE_IS, started};
 
-pub(super) fn rows() -> Vec<Row> {
+pub(super) fn rows() -> Vec<BenchRow> {
     vec![
-        Row::new("lookup_1t", 1, alone),
-        Row::new("lookup_2t_own_names", 2, own_names),
-        Row::new("lookup_2t_same_name", 2, same_name).elixir(0.6),
+        BenchRow::new("lookup_1t", 1, alone),
+        BenchRow::new("lookup_2t_own_names", 2, own_names),
+        BenchRow::new("lookup_2t_same_name", 2, same_name).elixir(0.6),
     ]
 }
 

@@ -11,9 +11,9 @@ mod registration;
 mod resolve;
 mod wait;
 
-use crate::contest::Row;
+use crate::contest::BenchRow;
 
-pub(crate) fn rows() -> impl Iterator<Item = Row> {
+pub(crate) fn rows() -> impl Iterator<Item = BenchRow> {
     [
         lookup::rows(),
         crowd::rows(),

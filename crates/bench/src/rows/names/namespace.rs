@@ -9,7 +9,7 @@ use foundation::ractor::{Actor, ActorRef};
 use futures::future::join_all;
 
 use crate::actors::{Echo, EchoMsg};
-use crate::contest::Row;
+use crate::contest::BenchRow;
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
 use crate::stage::{as_task, runtime, started};
@@ -17,8 +17,8 @@ use crate::stage::{as_task, runtime, started};
 /// The number of actors in the namespace: two supervisors, three services, and one for the bookkeeping around them.
 const BARE: usize = 6;
 
-pub(super) fn rows() -> Vec<Row> {
-    vec![Row::new("namespace_up_down", 1, up_down)]
+pub(super) fn rows() -> Vec<BenchRow> {
+    vec![BenchRow::new("namespace_up_down", 1, up_down)]
 }
 
 fn up_down(contest: &mut Contest<'_>) -> Vec<Measured> {

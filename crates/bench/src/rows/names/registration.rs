@@ -8,7 +8,7 @@ use foundation::names::ServiceRegistry;
 use foundation::ractor::{ActorCell, ActorRef};
 
 use crate::actors::EchoMsg;
-use crate::contest::Row;
+use crate::contest::BenchRow;
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
 use crate::sample::repeated;
@@ -16,8 +16,8 @@ use crate::stage::{Stage, as_task, started};
 
 static KEY: ServiceKey<EchoMsg> = ServiceKey::from_static("registered");
 
-pub(super) fn rows() -> Vec<Row> {
-    vec![Row::new("register_unregister", 1, register_unregister).elixir(0.15)]
+pub(super) fn rows() -> Vec<BenchRow> {
+    vec![BenchRow::new("register_unregister", 1, register_unregister).elixir(0.15)]
 }
 
 fn register_unregister(contest: &mut Contest<'_>) -> Vec<Measured> {

@@ -1,13 +1,13 @@
 //! From a handle that survives restarts to the current actor.
 
-use crate::contest::Row;
+use crate::contest::BenchRow;
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
 use crate::sample::repeated;
 use crate::stage::{Stage, WHERE_IS};
 
-pub(super) fn rows() -> Vec<Row> {
-    vec![Row::new("via_resolve_owned", 1, owned), Row::new("via_resolve_shared", 1, shared)]
+pub(super) fn rows() -> Vec<BenchRow> {
+    vec![BenchRow::new("via_resolve_owned", 1, owned), BenchRow::new("via_resolve_shared", 1, shared)]
 }
 
 fn owned(contest: &mut Contest<'_>) -> Vec<Measured> {

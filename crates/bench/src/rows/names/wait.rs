@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
 use crate::actors::EchoMsg;
-use crate::contest::Row;
+use crate::contest::BenchRow;
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
 use crate::sample::{Batch, Sample};
@@ -21,8 +21,8 @@ use crate::stage::{Stage, started};
 static KEY: ServiceKey<EchoMsg> = ServiceKey::from_static("awaited");
 const LIMIT: Duration = Duration::from_secs(60);
 
-pub(super) fn rows() -> Vec<Row> {
-    vec![Row::new("wait_wake", 1, wait_wake)]
+pub(super) fn rows() -> Vec<BenchRow> {
+    vec![BenchRow::new("wait_wake", 1, wait_wake)]
 }
 
 fn wait_wake(contest: &mut Contest<'_>) -> Vec<Measured> {

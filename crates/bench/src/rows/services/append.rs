@@ -6,19 +6,19 @@ use foundation::EventStore;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::bare_log::BareLog;
-use crate::contest::Row;
+use crate::contest::BenchRow;
 use crate::contest::{Contest, Peer};
 use crate::events::{OrderPayload, RunningStore, forget};
 use crate::measured::Measured;
 use crate::sample::{Batch, Sample};
 use crate::stage::{Stage, as_task, started};
 
-pub(super) fn rows() -> Vec<Row> {
+pub(super) fn rows() -> Vec<BenchRow> {
     vec![
-        Row::new("event_append_1", 1, |contest| durable(contest, 1)),
-        Row::new("event_append_16", 1, |contest| durable(contest, 16)),
-        Row::new("event_append_256", 1, |contest| durable(contest, 256)),
-        Row::new("event_append_memory_16", 1, |contest| in_memory(contest, 16)).at_most(2_000.0),
+        BenchRow::new("event_append_1", 1, |contest| durable(contest, 1)),
+        BenchRow::new("event_append_16", 1, |contest| durable(contest, 16)),
+        BenchRow::new("event_append_256", 1, |contest| durable(contest, 256)),
+        BenchRow::new("event_append_memory_16", 1, |contest| in_memory(contest, 16)).at_most(2_000.0),
     ]
 }
 
@@ -93,14 +93,14 @@ where
 
 // ---- hand-written: for events that are never looked up again ----
 
-struct Request(OrderPayload, oneshot::Sender<usize>);
+struct AppendRequest(OrderPayload, oneshot::Sender<usize>);
 
 fn asked(stage: &Stage, producers: u64) -> Batch<'static> {
     as_task(&stage.runtime, move |operations| async move {
-        let (asker, mut requests) = mpsc::unbounded_channel::<Request>();
+        let (asker, mut requests) = mpsc::unbounded_channel::<AppendRequest>();
         tokio::spawn(async move {
             let mut orders = Vec::new();
-            while let Some(Request(order, reply)) = requests.recv().await {
+            while let Some(AppendRequest(order, reply)) = requests.recv().await {
                 orders.push(order);
                 let _ = reply.send(orders.len());
             }
@@ -109,8 +109,8 @@ fn asked(stage: &Stage, producers: u64) -> Batch<'static> {
     })
 }
 
-async fn ask(asker: mpsc::UnboundedSender<Request>, order: u64) {
+async fn ask(asker: mpsc::UnboundedSender<AppendRequest>, order: u64) {
     let (reply, answer) = oneshot::channel();
-    started(asker.send(Request(OrderPayload::new(order), reply)));
+    started(asker.send(AppendRequest(OrderPayload::new(order), reply)));
     started(answer.await);
 }

@@ -7,7 +7,7 @@ use garde::Validate;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::contest::Row;
+use crate::contest::BenchRow;
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
 use crate::sample::repeated;
@@ -30,8 +30,8 @@ impl ConfigSection for Http {
     }
 }
 
-pub(super) fn rows() -> Vec<Row> {
-    vec![Row::new("config_get", 1, get).at_most(30.0), Row::new("config_section", 1, section).at_most(5.0)]
+pub(super) fn rows() -> Vec<BenchRow> {
+    vec![BenchRow::new("config_get", 1, get).at_most(30.0), BenchRow::new("config_section", 1, section).at_most(5.0)]
 }
 
 /// The configuration, with the runtime and the foundation that keep it alive.

@@ -4,14 +4,14 @@ use foundation::telemetry::Counter;
 use metrics::counter;
 
 use super::metrics::{HANDLE, MACRO, recorder};
-use crate::contest::Row;
+use crate::contest::BenchRow;
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
 use crate::pair::paired;
 use crate::sample::repeated;
 
-pub(super) fn rows() -> Vec<Row> {
-    vec![Row::new("counter", 1, alone).at_most(10.0), Row::new("counter_2t", 2, together).at_most(15.0)]
+pub(super) fn rows() -> Vec<BenchRow> {
+    vec![BenchRow::new("counter", 1, alone).at_most(10.0), BenchRow::new("counter_2t", 2, together).at_most(15.0)]
 }
 
 fn alone(contest: &mut Contest<'_>) -> Vec<Measured> {

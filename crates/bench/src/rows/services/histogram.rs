@@ -6,7 +6,7 @@ use foundation::telemetry::Histogram;
 use metrics::histogram;
 
 use super::metrics::{HANDLE, MACRO, recorder};
-use crate::contest::Row;
+use crate::contest::BenchRow;
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
 use crate::sample::{Batch, Sample, repeated, time};
@@ -15,8 +15,8 @@ use crate::sample::{Batch, Sample, repeated, time};
 /// measured.
 const WINDOW: u64 = 1 << 14;
 
-pub(super) fn rows() -> Vec<Row> {
-    vec![Row::new("histogram", 1, record).at_most(25.0)]
+pub(super) fn rows() -> Vec<BenchRow> {
+    vec![BenchRow::new("histogram", 1, record).at_most(25.0)]
 }
 
 fn record(contest: &mut Contest<'_>) -> Vec<Measured> {

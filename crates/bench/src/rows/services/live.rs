@@ -6,14 +6,14 @@ use foundation::EventStore;
 use foundation::events::SubscriptionSpec;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use crate::contest::Row;
+use crate::contest::BenchRow;
 use crate::contest::{Contest, Peer};
 use crate::events::{OrderPayload, RunningStore, forget};
 use crate::measured::Measured;
 use crate::stage::{as_task, started};
 
-pub(super) fn rows() -> Vec<Row> {
-    vec![Row::new("subscribe_live", 1, live)]
+pub(super) fn rows() -> Vec<BenchRow> {
+    vec![BenchRow::new("subscribe_live", 1, live)]
 }
 
 fn live(contest: &mut Contest<'_>) -> Vec<Measured> {

@@ -8,9 +8,9 @@ mod live;
 mod metrics;
 mod reading;
 
-use crate::contest::Row;
+use crate::contest::BenchRow;
 
-pub(crate) fn rows() -> impl Iterator<Item = Row> {
+pub(crate) fn rows() -> impl Iterator<Item = BenchRow> {
     [counter::rows(), histogram::rows(), config::rows(), append::rows(), reading::rows(), live::rows()]
         .into_iter()
         .flatten()

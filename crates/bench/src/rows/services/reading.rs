@@ -7,7 +7,7 @@ use foundation::events::EventId;
 use tokio::task::spawn_blocking;
 
 use crate::bare_log::{self, read, reader};
-use crate::contest::Row;
+use crate::contest::BenchRow;
 use crate::contest::{Contest, Peer};
 use crate::events::RunningStore;
 use crate::measured::Measured;
@@ -20,8 +20,8 @@ const RECENT: usize = 100;
 const PEER: &str = "a bare prepared statement";
 const ELSEWHERE: &str = "the same where a task may block";
 
-pub(super) fn rows() -> Vec<Row> {
-    vec![Row::new("event_get", 1, get), Row::new("event_recent_100", 1, recent)]
+pub(super) fn rows() -> Vec<BenchRow> {
+    vec![BenchRow::new("event_get", 1, get), BenchRow::new("event_recent_100", 1, recent)]
 }
 
 fn get(contest: &mut Contest<'_>) -> Vec<Measured> {

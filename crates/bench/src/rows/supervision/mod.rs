@@ -3,8 +3,8 @@
 mod restart;
 mod start;
 
-use crate::contest::Row;
+use crate::contest::BenchRow;
 
-pub(crate) fn rows() -> impl Iterator<Item = Row> {
+pub(crate) fn rows() -> impl Iterator<Item = BenchRow> {
     [start::rows(), restart::rows()].into_iter().flatten()
 }

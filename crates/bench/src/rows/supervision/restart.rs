@@ -9,7 +9,7 @@ use foundation::{Namespace, ServiceKey, Strategy};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::actors::{Echo, EchoMsg};
-use crate::contest::Row;
+use crate::contest::BenchRow;
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
 use crate::sample::{Batch, Sample};
@@ -17,8 +17,8 @@ use crate::stage::{Stage, started};
 
 static KEY: ServiceKey<EchoMsg> = ServiceKey::from_static("phoenix");
 
-pub(super) fn rows() -> Vec<Row> {
-    vec![Row::new("restart", 1, restart)]
+pub(super) fn rows() -> Vec<BenchRow> {
+    vec![BenchRow::new("restart", 1, restart)]
 }
 
 fn restart(contest: &mut Contest<'_>) -> Vec<Measured> {

@@ -10,7 +10,7 @@ use foundation::{Restart, ServiceKey, local_message};
 use tokio::task::yield_now;
 
 use crate::actors::{Echo, EchoMsg};
-use crate::contest::Row;
+use crate::contest::BenchRow;
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
 use crate::sample::Batch;
@@ -20,8 +20,8 @@ use crate::stage::{Stage, as_task, started};
 const ROUND: u64 = 256;
 const PEER: &str = "ractor spawn with a name, linked";
 
-pub(super) fn rows() -> Vec<Row> {
-    vec![Row::new("spawn_named", 1, spawn), Row::new("supervise_named", 1, supervise)]
+pub(super) fn rows() -> Vec<BenchRow> {
+    vec![BenchRow::new("spawn_named", 1, spawn), BenchRow::new("supervise_named", 1, supervise)]
 }
 
 fn spawn(contest: &mut Contest<'_>) -> Vec<Measured> {
