@@ -85,8 +85,8 @@ pub mod supervision {
     pub use crate::supervisor::{
         AutoShutdown, Backoff, BackoffError, BoxError, ChildCount, ChildError, ChildEvent, ChildHealth, ChildId,
         ChildInfo, ChildKind, ChildSpec, ChildState, DynamicSupervisor, DynamicSupervisorSpec, ExponentialBackoff,
-        Failure, Fault, Lagged, NameFree, NameTaken, OnTimeout, Partition, PartitionError, PartitionSupervisor,
-        PartitionSupervisorSpec, Report, Reporter, Restart, RestartCause, RestartIntensity, RestartLimitExceeded,
+        Lagged, NameFree, NameTaken, OnTimeout, Partition, PartitionError, PartitionSupervisor,
+        PartitionSupervisorSpec, Report, Reporter, Restart, RestartCause, RestartIntensity, RestartLimitExceeded, RestartReason, RestartTrigger,
         Shutdown, SpecError, Start, StartContext, StartError, Started, StartedChild, Stopped, Strategy, StreamOptions,
         StreamOrder, Supervision, Supervisor, SupervisorSpec, Task, TaskError, TaskOptions, TaskOutput, TaskStop,
         SupervisorKind, TaskStream, TaskSupervisor, TracingReporter, Tree, TreeChange, TreePath, TreePathError, TreeStatus,

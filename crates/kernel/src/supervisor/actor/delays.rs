@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::containment::{ContainedFuture, report};
-use crate::supervisor::children::plan::Key;
+use crate::supervisor::key::Key;
 use crate::supervisor::client::ServerMsg;
 use crate::supervisor::error::NameFree;
 

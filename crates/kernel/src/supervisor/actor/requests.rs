@@ -4,7 +4,7 @@ use foldhash::HashMap;
 
 use crate::ask::answer;
 use crate::containment::drop_contained;
-use crate::supervisor::children::plan::Key;
+use crate::supervisor::key::Key;
 use crate::supervisor::client::Answer;
 use crate::supervisor::error::ChildError;
 use crate::supervisor::started::StartedChild;

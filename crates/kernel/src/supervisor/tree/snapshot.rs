@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::{Supervision, Tree, TreeStatus};
 use crate::exit::ExitReason;
 use crate::supervisor::child_rules::ChildKind;
-use crate::supervisor::children::plan::{Key, OrderKey};
+use crate::supervisor::key::{Key, OrderKey};
 use crate::supervisor::info::{ChildInfo, ChildState};
 
 /// A part of a supervisor's children.

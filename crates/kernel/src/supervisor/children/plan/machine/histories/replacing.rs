@@ -9,7 +9,7 @@ use super::{Life, Nature, spec};
 use crate::exit::ExitReason;
 use crate::supervisor::backoff::Backoff;
 use crate::supervisor::child_rules::AutoShutdown;
-use crate::supervisor::children::plan::Key;
+use crate::supervisor::key::Key;
 use crate::supervisor::children::plan::machine::{Children, Replaced, Step};
 use crate::supervisor::children::rules::{ChildSet, Rules};
 use crate::supervisor::error::ChildError;
