@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foundation::supervision::{
-    Backoff, ChildEvent, ExitReason, Report, Reporter, RestartCause, RestartLimitExceeded, RestartReason, SupervisorSpec,
+    Backoff, ChildEvent, ExitReason, Report, Reporter, RestartCause, RestartLimitExceeded, RestartReason,
+    SupervisorSpec,
 };
 use foundation::{ChildSpec, Restart, Strategy, Supervisor};
 use foundation_testkit::{Behavior, Command, Moment, Puppet, Reports, reports};

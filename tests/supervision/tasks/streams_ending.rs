@@ -4,9 +4,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use foundation::supervision::{
-    ChildEvent, DynamicSupervisorSpec, Shutdown, Stopped, StreamOptions, TaskSupervisor,
-};
+use foundation::supervision::{ChildEvent, DynamicSupervisorSpec, Shutdown, Stopped, StreamOptions, TaskSupervisor};
 use foundation_testkit::{SOON, reports, soon};
 use futures::{Stream, StreamExt};
 

@@ -31,8 +31,8 @@ use crate::registry::names::{
     Table, Watch,
 };
 use crate::supervisor::{
-    ChildEvent, ChildHealth, ChildKind, ChildSpec, DirectSpawner, Noting, Report, Reporter, RestartIntensity, StartError,
-    Stopped, Strategy, Supervisor, SupervisorSpec, Tree, TreePlace, TreeStatus, TreeWatch, stop_unmanaged,
+    ChildEvent, ChildHealth, ChildKind, ChildSpec, DirectSpawner, Noting, Report, Reporter, RestartIntensity,
+    StartError, Stopped, Strategy, Supervisor, SupervisorSpec, Tree, TreePlace, TreeStatus, TreeWatch, stop_unmanaged,
 };
 use crate::telemetry::Snapshot;
 

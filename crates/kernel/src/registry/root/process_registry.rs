@@ -22,8 +22,8 @@ use crate::registry::client::{CleanupReport, RegistryError, Root, ServiceRegistr
 use crate::registry::measures::Measurement;
 use crate::registry::names::Monitor;
 use crate::supervisor::{
-    Backoff, ChildError, ChildHealth, ChildId, ChildSpec, Reporter, Restart, RestartIntensity, StartError, Strategy, Supervisor,
-    SupervisorSpec, TracingReporter, Tree, TreePlace, TreeStatus, TreeWatch, UnmanagedExits,
+    Backoff, ChildError, ChildHealth, ChildId, ChildSpec, Reporter, Restart, RestartIntensity, StartError, Strategy,
+    Supervisor, SupervisorSpec, TracingReporter, Tree, TreePlace, TreeStatus, TreeWatch, UnmanagedExits,
 };
 
 /// The delay before a named namespace is started again, in a registry without a backoff.

@@ -382,7 +382,8 @@ mod tests {
 
     #[test]
     fn a_child_is_known_by_its_key_and_stands_in_start_order() {
-        let mut top = tree("top", None, 1, vec![tree("a", Some((1, 1)), 2, vec![]), tree("a", Some((3, 3)), 3, vec![])]);
+        let mut top =
+            tree("top", None, 1, vec![tree("a", Some((1, 1)), 2, vec![]), tree("a", Some((3, 3)), 3, vec![])]);
         top.apply(&updated(&["b"], tree("b", Some((2, 2)), 4, vec![]), 1));
         top.apply(&updated(&["a"], tree("a", Some((3, 3)), 5, vec![]), 1));
         let expected = [("a", 2), ("b", 4), ("a", 5)].map(|(id, actor)| (id, Some(ActorId::Local(actor))));

@@ -19,8 +19,8 @@ use crate::registry::names::{
     ServiceEntry,
 };
 use crate::supervisor::{
-    ChildKind, ChildSpec, DynamicSupervisor, Partition, PartitionSupervisor, Start, StartContext, StartError,
-    Started, Supervisor, SupervisorKind, TaskSupervisor,
+    ChildKind, ChildSpec, DynamicSupervisor, Partition, PartitionSupervisor, Start, StartContext, StartError, Started,
+    Supervisor, SupervisorKind, TaskSupervisor,
 };
 
 impl ServiceRegistry {
@@ -462,11 +462,9 @@ impl ServiceRegistry {
     fn explain_hand_over<M>(&self, name: &ServiceName, to: ActorId, error: HandOverError) -> RegistryError {
         match error {
             HandOverError::Lookup(miss) => RegistryError::lookup_failed::<M>(&self.state.table, name, miss),
-            HandOverError::HasIt => RegistryError::AlreadyRegistered {
-                namespace: self.namespace(),
-                name: name.clone(),
-                holder: Some(to),
-            },
+            HandOverError::HasIt => {
+                RegistryError::AlreadyRegistered { namespace: self.namespace(), name: name.clone(), holder: Some(to) }
+            }
         }
     }
 

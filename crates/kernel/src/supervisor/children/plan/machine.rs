@@ -24,7 +24,6 @@ use ractor::ActorId;
 use tokio::time::Instant;
 
 use super::{PlanQueues, Purpose, Work};
-use crate::supervisor::key::Key;
 use crate::exit::ExitReason;
 use crate::supervisor::child_id::ChildId;
 use crate::supervisor::child_rules::{AutoShutdown, Restart, Shutdown};
@@ -32,6 +31,7 @@ use crate::supervisor::children::rules::{ChildSet, Rules};
 use crate::supervisor::children::window::RestartWindow;
 use crate::supervisor::children::{Child, Leaving, Slot, Table};
 use crate::supervisor::error::ChildError;
+use crate::supervisor::key::Key;
 use crate::supervisor::report::ChildEvent;
 use crate::supervisor::restart::{RestartCause, RestartLimitExceeded, RestartTrigger, Strategy};
 use crate::supervisor::spec::ChildSpec;
@@ -623,7 +623,8 @@ mod tests {
         for n in 0..40 {
             failures.push(failure(&n.to_string(), Some(gave_up(vec![failure("below", None)], 0))));
         }
-        let ids = |latest: &[RestartTrigger]| latest.iter().map(|failure| failure.child.to_string()).collect::<Vec<_>>();
+        let ids =
+            |latest: &[RestartTrigger]| latest.iter().map(|failure| failure.child.to_string()).collect::<Vec<_>>();
         assert_eq!(ids(&failures.latest(2, |_| true)), ["38", "39"]);
         let latest = failures.latest(u32::MAX, |_| true);
         assert_eq!(latest.len(), MAX_FAILURES);
