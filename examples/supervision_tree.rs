@@ -309,7 +309,7 @@ fn is_final(happened: &ChildEvent) -> bool {
     matches!(happened, ChildEvent::NotRestarted { .. })
 }
 
-fn in_words(Report { supervisor, child, happened }: &Report) -> String {
+fn in_words(Report { supervisor, child, happened, .. }: &Report) -> String {
     let happened = match happened {
         ChildEvent::Started { actor, .. } => format!("started as {actor}"),
         ChildEvent::Exited { actor, reason, .. } => format!("{actor} ended ({reason})"),

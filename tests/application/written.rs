@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use foundation::health::Condition;
 use foundation::names::Measurement;
-use foundation::supervision::{ChildEvent, ChildId, Health, Report, Stopped};
+use foundation::supervision::{ChildEvent, Health, Report, Stopped};
 use foundation::telemetry::Counter;
 use foundation::{ChildSpec, Foundation, NewEvent, StopCause, TestNamespace};
 use foundation_testkit::configured;
@@ -111,7 +111,7 @@ fn each_health_cause_and_report_has_a_word_and_its_units() {
     );
     assert_eq!(written(&Measurement::Sampled), json!("sampled"));
     let happened = ChildEvent::StartFailed { cause: "no desk".into() };
-    let report = Report { supervisor: "top/office".into(), child: ChildId::from("clerk"), happened };
+    let report = Report::new("top/office", "clerk", happened);
     let expected =
         json!({ "supervisor": "top/office", "child": "clerk", "happened": { "start_failed": { "cause": "no desk" } } });
     assert_eq!(written(&report), expected);

@@ -175,13 +175,13 @@ mod tests {
     use std::sync::Arc;
 
     use foundation_kernel::ractor::ActorId;
-    use foundation_kernel::supervision::{ChildId, ExitReason};
+    use foundation_kernel::supervision::ExitReason;
     use proptest::prelude::*;
 
     use super::*;
 
     fn report(happened: ChildEvent) -> Report {
-        Report { supervisor: "registry/production".into(), child: ChildId::from("clerk"), happened }
+        Report::new("registry/production", "clerk", happened)
     }
 
     fn exited(reason: ExitReason) -> Report {

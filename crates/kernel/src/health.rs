@@ -117,18 +117,25 @@ pub(crate) struct HealthRule {
 }
 
 /// Runs a check on a task of its own, since it may block its thread; panics are contained there, and the time is
-/// limited.
-pub async fn run_check<F, Fut>(limit: Duration, check: F) -> Health
+/// limited, unless the limit is `None`.
+pub async fn run_check<F, Fut>(limit: impl Into<Option<Duration>>, check: F) -> Health
 where
     F: FnOnce() -> Fut + Send + 'static,
     Fut: Future<Output = Health> + Send + 'static,
 {
     let checking = ContainedFuture::new("a health check", async move { check().await }.boxed());
-    match timeout(limit, AbortOnDropHandle::new(tokio::spawn(checking))).await {
-        Ok(Ok(Ok(health))) => health,
-        Ok(Ok(Err(panic))) => Health::Crashed(panic.into_text()),
-        Ok(Err(ended)) => Health::Crashed(display_text(&ended)),
-        Err(_) => Health::TimedOut(limit),
+    let checking = AbortOnDropHandle::new(tokio::spawn(checking));
+    let checked = match limit.into() {
+        Some(limit) => match timeout(limit, checking).await {
+            Ok(checked) => checked,
+            Err(_) => return Health::TimedOut(limit),
+        },
+        None => checking.await,
+    };
+    match checked {
+        Ok(Ok(health)) => health,
+        Ok(Err(panic)) => Health::Crashed(panic.into_text()),
+        Err(ended) => Health::Crashed(display_text(&ended)),
     }
 }
 
@@ -173,5 +180,15 @@ mod tests {
         assert_eq!(run_check(SECOND, panics_later).await, Health::Crashed("no luck".to_owned()));
         assert_eq!(run_check(SECOND, std::future::pending).await, Health::TimedOut(SECOND));
         assert_eq!(run_check(SECOND, || ready(Health::Healthy)).await, Health::Healthy);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_check_without_a_limit_takes_as_long_as_it_takes() {
+        let slow = || async {
+            // The time itself is what is tested.
+            tokio::time::timeout(SECOND * 86_400, std::future::pending::<()>()).await.unwrap_err();
+            Health::Healthy
+        };
+        assert_eq!(run_check(None, slow).await, Health::Healthy);
     }
 }

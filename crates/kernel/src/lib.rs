@@ -15,6 +15,8 @@
 //!   [`Report`](supervision::Report) describes what happened to it.
 //! - A [`TaskSupervisor`](supervision::TaskSupervisor) runs futures as children, to be awaited or not; a [`PartitionSupervisor`](supervision::PartitionSupervisor) the same child many
 //!   times, chosen by a key.
+//! - A [`SupervisorKey`](supervision::SupervisorKey) gives a supervisor a name: handles by it survive restarts. A
+//!   [`TreeWatch`](supervision::TreeWatch) shows the tree and then each change of it.
 //! - An actor is *gone* when its task has ended and its state and handler are dropped; a supervisor when its whole
 //!   subtree is. A name is free, a child restarted and a shutdown over only then, so two incarnations never overlap.
 //! - What a service handles is counted and timed without its doing: [`ServiceMeasures`](names::ServiceMeasures), as much as [`Measurement`](names::Measurement)
@@ -85,18 +87,18 @@ pub mod supervision {
     #[doc(inline)]
     pub use crate::limits::{HealthLimits, SupervisorLimits};
     #[doc(inline)]
+    pub use crate::registry::SupervisorKey;
+    #[doc(inline)]
     pub use crate::supervisor::{
         AutoShutdown, Backoff, BackoffError, BoxError, ChildCount, ChildError, ChildEvent, ChildHealth, ChildId,
         ChildInfo, ChildKind, ChildSpec, ChildState, DynamicSupervisor, DynamicSupervisorSpec, ExponentialBackoff,
-        Failure, Fault, Lagged, NameFree, NameTaken, OnTimeout, Partition, PartitionError, PartitionSupervisor,
+        Lagged, NameFree, NameTaken, OnTimeout, Partition, PartitionError, PartitionSupervisor,
         PartitionSupervisorSpec, Report, Reporter, Restart, RestartCause, RestartIntensity, RestartLimitExceeded,
-        Shutdown, SpecError, Start, StartContext, StartError, Started, StartedChild, Stopped, Strategy, StreamOptions,
-        StreamOrder, Supervision, Supervisor, SupervisorSpec, Task, TaskError, TaskOptions, TaskOutput, TaskStop,
-        SupervisorKind, TaskStream, TaskSupervisor, TracingReporter, Tree, TreeChange, TreePath, TreePathError, TreeStatus,
-        TreeWatch,
+        RestartReason, RestartTrigger, Shutdown, SpecError, Start, StartContext, StartError, Started, StartedChild,
+        Stopped, Strategy, StreamOptions, StreamOrder, Supervision, Supervisor, SupervisorKind, SupervisorSpec, Task,
+        TaskError, TaskOptions, TaskOutput, TaskStop, TaskStream, TaskSupervisor, TracingReporter, Tree, TreeChange,
+        TreePath, TreePathError, TreeStatus, TreeWatch,
     };
-    #[doc(inline)]
-    pub use crate::registry::SupervisorKey;
 }
 
 /// Instruments that count and measure without an actor or a lock, and snapshots of them.

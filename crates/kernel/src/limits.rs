@@ -87,7 +87,8 @@ limits! {
     /// How long the steps of a supervisor may take. Supervisors below it have the same limits unless their own
     /// specification says otherwise.
     ///
-    /// Zero means that only what is there at once counts; a time beyond a year is a year. Defaults are in the table of
+    /// Each is a time and never `None`: without a limit one part that hangs would hold up all that wait for it. Zero
+    /// means that only what is there at once counts; a time beyond a year is a year. Defaults are in the table of
     /// `foundation::Limits`, and in the text of each limit here.
     ///
     /// ```

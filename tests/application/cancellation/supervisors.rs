@@ -288,3 +288,21 @@ async fn partitions_may_be_resized_again_after_a_cancelled_resize() {
     )
     .await;
 }
+
+// covers: TreeWatch::snapshot, TreeWatch::next
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_follows_the_tree_may_be_cancelled() {
+    dropped_at_each_poll(
+        async |fixture| {
+            let mut watch = fixture.services().watch_tree();
+            watch.snapshot().await;
+            fixture.worker.latest().kill();
+            watch.next().await.unwrap()
+        },
+        async |fixture, _| {
+            let mut watch = fixture.services().watch_tree();
+            assert!(watch.snapshot().await.find("application/team").is_ok());
+        },
+    )
+    .await;
+}

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use foundation::ChildSpec;
 use foundation::supervision::{DynamicSupervisorSpec, TaskOptions, TaskSupervisor};
-use futures::StreamExt;
 
 use super::fixture::{Fixture, LONG, comes_true, dropped_at_each_poll, works_again};
 
@@ -96,7 +95,7 @@ async fn a_task_whose_outcome_is_no_longer_awaited_is_stopped() {
     .await;
 }
 
-// covers: TaskStream::shutdown
+// covers: TaskStream::next, TaskStream::shutdown
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_stream_leaves_no_task_behind() {
     dropped_at_each_poll(

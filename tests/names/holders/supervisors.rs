@@ -182,7 +182,8 @@ async fn a_name_that_no_supervisor_has_is_waited_for_and_names_what_is_similar()
     let begun = Instant::now();
     let error = names.dynamic(&wrong).start_child(job()).await.unwrap_err();
     assert_eq!(begun.elapsed(), Duration::from_secs(5));
-    let expected = format!("service pol did not appear in namespace {} within 5s; did you mean pool?", names.namespace());
+    let expected =
+        format!("service pol did not appear in namespace {} within 5s; did you mean pool?", names.namespace());
     assert_eq!(error.to_string(), expected);
     assert!(matches!(lookup_error(error), RegistryError::WaitTimedOut { .. }));
     // Without a wait:

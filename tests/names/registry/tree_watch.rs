@@ -215,7 +215,9 @@ async fn a_slow_reader_is_told_how_many_changes_are_lost_and_goes_on_from_a_new_
     }
     let lagged = watch.next().await.unwrap_err();
     assert!(lagged.missed > 3, "{lagged}");
-    assert!(lagged.to_string().ends_with("changes of the tree were lost, since the reader was slow; take a new snapshot"));
+    assert!(
+        lagged.to_string().ends_with("changes of the tree were lost, since the reader was slow; take a new snapshot")
+    );
     tree.clone_from(&watch.snapshot().await);
     names.dynamic(&POOL).start_child(worker("job")).await.unwrap();
     equals_a_fresh_snapshot(&mut tree, &mut watch, &names).await;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foundation::supervision::{
-    Backoff, ChildEvent, ExitReason, Fault, Report, Reporter, RestartCause, RestartLimitExceeded, SupervisorSpec,
+    Backoff, ChildEvent, ExitReason, Report, Reporter, RestartCause, RestartLimitExceeded, RestartReason,
+    SupervisorSpec,
 };
 use foundation::{ChildSpec, Restart, Strategy, Supervisor};
 use foundation_testkit::{Behavior, Command, Moment, Puppet, Reports, reports};
@@ -36,8 +37,8 @@ async fn a_restart_reports_its_cause_its_strategy_and_the_remaining_restarts() {
         b.order(Command::Fail("broken"));
         for restarted in ["b", "c"] {
             let cause = cause(&mut office.reports, restarted).await;
-            assert_eq!((cause.failure.child.as_str(), cause.strategy, cause.used), ("b", Strategy::RestForOne, used));
-            assert_eq!(cause.failure.fault, Fault::Exited(ExitReason::Failed("broken".into())));
+            assert_eq!((cause.trigger.child.as_str(), cause.strategy, cause.used), ("b", Strategy::RestForOne, used));
+            assert_eq!(cause.trigger.reason, RestartReason::Exited(ExitReason::Failed("broken".into())));
             assert_eq!(cause.intensity, at_most(3));
         }
     }
@@ -60,7 +61,7 @@ async fn a_child_with_an_intensity_of_its_own_is_given_up_for_its_own_failures_a
     }
     b.order(Command::Fail("broken again"));
     let why = gave_up(&mut reports, "office").await;
-    let failed: Vec<_> = why.failures.iter().map(|failure| failure.child.as_str()).collect();
+    let failed: Vec<_> = why.triggers.iter().map(|failure| failure.child.as_str()).collect();
     assert_eq!((failed, why.count, why.intensity), (vec!["b", "b"], 2, at_most(1)));
     office.wait_until_gone().await;
 }
@@ -108,7 +109,7 @@ async fn a_failed_start_in_a_restart_is_the_cause_of_the_next_try_and_the_delay_
     a.next(Moment::Starting, Behavior::Fail("no desk"));
     a.order(Command::Fail("broken"));
     let restarting = |report: &Report| match &report.happened {
-        ChildEvent::Restarting { cause, delay } => Some((cause.failure.to_string(), cause.used, delay.as_secs())),
+        ChildEvent::Restarting { cause, delay } => Some((cause.trigger.to_string(), cause.used, delay.as_secs())),
         _ => None,
     };
     let first = office.reports.find("the first try", restarting).await;
@@ -116,7 +117,7 @@ async fn a_failed_start_in_a_restart_is_the_cause_of_the_next_try_and_the_delay_
     let second = office.reports.find("the second try", restarting).await;
     assert_eq!(second, ("a did not start: no desk".to_owned(), 2, 20));
     let cause = cause(&mut office.reports, "a").await;
-    assert_eq!(cause.failure.fault, Fault::StartFailed("no desk".into()));
+    assert_eq!(cause.trigger.reason, RestartReason::StartFailed("no desk".into()));
     office.close().await;
 }
 
@@ -163,7 +164,7 @@ async fn an_escalation_carries_its_whole_chain_to_the_top() {
             kill_and_see(&a, "a", &mut reports).await;
             b.order(Command::Fail("broken"));
             let below = gave_up(&mut reports, "company/office/desk").await;
-            let failures: Vec<_> = below.failures.iter().map(ToString::to_string).collect();
+            let failures: Vec<_> = below.triggers.iter().map(ToString::to_string).collect();
             assert_eq!(failures, ["a exited: killed", "b exited: failed: broken"]);
             assert_eq!((below.count, below.intensity, below.strategy), (2, at_most(1), Strategy::RestForOne));
             // The exit at the level above carries it.

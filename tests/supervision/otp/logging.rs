@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foundation::supervision::{
-    AutoShutdown, Backoff, ChildEvent, ChildId, ExitReason, Report, Reporter, Stopped, SupervisorSpec, TaskSupervisor,
+    AutoShutdown, Backoff, ChildEvent, ExitReason, Report, Reporter, Stopped, SupervisorSpec, TaskSupervisor,
     TracingReporter,
 };
 use foundation::{ChildSpec, Restart, Strategy, Supervisor};
@@ -16,7 +16,7 @@ use super::{Office, puppets};
 
 /// The levels of a report of a child, and of one that was started on demand.
 fn levels(happened: ChildEvent) -> (Level, Level) {
-    let report = Report { supervisor: "top/office".into(), child: ChildId::from("clerk"), happened };
+    let report = Report::new("top/office", "clerk", happened);
     let level = |log: Vec<(Level, String)>| match &log[..] {
         [(level, text)] => {
             assert!(text.contains("supervisor=top/office child=clerk"), "{text}");

@@ -1,13 +1,13 @@
 //! 1.11: the text of a report (92–93). OTP formats terms by depth; here a report is a value, and its text is one line.
 
-use foundation::supervision::{AutoShutdown, ChildEvent, ChildId, ExitReason, Report, Stopped, SupervisorSpec};
+use foundation::supervision::{AutoShutdown, ChildEvent, ExitReason, Report, Stopped, SupervisorSpec};
 use foundation::{Restart, Strategy};
 use foundation_testkit::Command;
 
 use super::{Office, puppets};
 
 fn report(happened: ChildEvent) -> Report {
-    Report { supervisor: "top/office".into(), child: ChildId::from("clerk"), happened }
+    Report::new("top/office", "clerk", happened)
 }
 
 #[tokio::test]

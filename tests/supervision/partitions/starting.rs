@@ -154,8 +154,10 @@ async fn part_8_tasks_are_spread_over_task_supervisors() {
     // Its supervisor is killed and replaced; the handle stays valid.
     let before = tasks.at(1).unwrap();
     before.actor().unwrap().kill();
-    until("the replacement", async || tasks.at(1).is_ok_and(|now| now.actor().unwrap().get_id() != before.actor().unwrap().get_id()))
-        .await;
+    until("the replacement", async || {
+        tasks.at(1).is_ok_and(|now| now.actor().unwrap().get_id() != before.actor().unwrap().get_id())
+    })
+    .await;
     assert_eq!(tasks.lookup(&3).unwrap().spawn(async { 4 }).await.unwrap().await.unwrap(), 4);
     tasks.shutdown().await;
 }

@@ -219,7 +219,7 @@ impl Stage {
 pub(super) struct Scribe(pub(super) Arc<World>);
 
 impl Reporter for Scribe {
-    fn report(&self, Report { supervisor, child, happened }: &Report) {
+    fn report(&self, Report { supervisor, child, happened, .. }: &Report) {
         let world = &self.0;
         let by = world.shape.find(supervisor.rsplit('/').next().unwrap_or_default());
         // An id without a member is a rival's, or that of the application under its namespace.

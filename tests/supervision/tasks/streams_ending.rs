@@ -4,7 +4,8 @@ use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use foundation_testkit::soon;
+use foundation::supervision::{ChildEvent, DynamicSupervisorSpec, Shutdown, Stopped, StreamOptions, TaskSupervisor};
+use foundation_testkit::{SOON, reports, soon};
 use futures::{Stream, StreamExt};
 
 use super::streams::{at_a_time, short};
@@ -87,7 +88,7 @@ async fn task_8_a_stream_that_is_dropped_in_the_middle_of_its_starts_leaves_no_t
     let tasks = open().await;
     for _ in 0..50 {
         let mut stream = Box::pin(tasks.stream_with(at_a_time(10), 0.., |_: u32| pending::<()>()));
-        assert!(futures::poll!(stream.next()).is_pending());
+        assert!(futures::poll!(Box::pin(stream.next())).is_pending());
         drop(stream);
     }
     known(&tasks, 0).await;
@@ -95,10 +96,30 @@ async fn task_8_a_stream_that_is_dropped_in_the_middle_of_its_starts_leaves_no_t
 }
 
 #[tokio::test]
+async fn task_8_an_unused_task_of_a_stream_is_stopped_by_the_rule_of_the_stream() {
+    for (rule, expected) in [(Shutdown::BrutalKill, Stopped::Brutally), (Shutdown::Timeout(SOON), Stopped::InTime)] {
+        let (reporter, mut reports) = reports();
+        let spec = DynamicSupervisorSpec::default().reporter(reporter);
+        let tasks = TaskSupervisor::start("tasks", spec).await.unwrap();
+        let options = StreamOptions::default().shutdown(rule);
+        let mut stream = tasks.stream_with(options, 0..1, |_: u32| pending::<()>());
+        assert!(futures::poll!(Box::pin(stream.next())).is_pending());
+        known(&tasks, 1).await;
+        drop(stream);
+        let stopped = reports.find("the stop", |report| match report.happened {
+            ChildEvent::Stopped { how, .. } => Some(how),
+            _ => None,
+        });
+        assert_eq!(stopped.await, expected);
+        tasks.shutdown().await;
+    }
+}
+
+#[tokio::test]
 async fn task_8_a_stream_reports_that_its_supervisor_has_stopped() {
     let tasks = open().await;
     let mut stream = tasks.stream_with(at_a_time(2).nolink(), 0.., |_: u32| pending::<u32>());
-    assert!(futures::poll!(stream.next()).is_pending());
+    assert!(futures::poll!(Box::pin(stream.next())).is_pending());
     known(&tasks, 2).await;
     tasks.shutdown().await;
     let rest: Vec<_> = soon("the rest", stream.map(short).collect()).await;

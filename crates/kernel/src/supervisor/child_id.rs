@@ -1,7 +1,9 @@
 //! The id of a child.
 
 use std::borrow::Borrow;
+use std::convert::Infallible;
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
@@ -11,15 +13,65 @@ use serde::{Serialize, Serializer};
 pub struct ChildId(Arc<str>);
 
 impl ChildId {
+    /// An id with this text. A supervisor refuses a child with an
+    /// [empty](crate::supervision::SpecError::EmptyId) one.
+    pub fn new(id: impl AsRef<str>) -> Self {
+        Self(Arc::from(id.as_ref()))
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-impl<T: AsRef<str>> From<T> for ChildId {
-    fn from(id: T) -> Self {
-        Self(Arc::from(id.as_ref()))
+impl From<&str> for ChildId {
+    fn from(id: &str) -> Self {
+        Self(Arc::from(id))
+    }
+}
+
+impl From<String> for ChildId {
+    fn from(id: String) -> Self {
+        Self(Arc::from(id))
+    }
+}
+
+impl From<&String> for ChildId {
+    fn from(id: &String) -> Self {
+        Self::new(id)
+    }
+}
+
+impl From<Arc<str>> for ChildId {
+    fn from(id: Arc<str>) -> Self {
+        Self(id)
+    }
+}
+
+impl From<&Arc<str>> for ChildId {
+    fn from(id: &Arc<str>) -> Self {
+        Self(Arc::clone(id))
+    }
+}
+
+impl From<&Self> for ChildId {
+    fn from(id: &Self) -> Self {
+        id.clone()
+    }
+}
+
+impl FromStr for ChildId {
+    type Err = Infallible;
+
+    fn from_str(id: &str) -> Result<Self, Infallible> {
+        Ok(id.into())
+    }
+}
+
+impl AsRef<str> for ChildId {
+    fn as_ref(&self) -> &str {
+        &self.0
     }
 }
 

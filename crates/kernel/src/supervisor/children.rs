@@ -28,7 +28,8 @@ use super::tree::checkup::Examinee;
 use super::tree::snapshot::ChildSnapshot;
 use crate::exit::ExitReason;
 
-use plan::{Key, OrderKey, Purpose, StartIndex};
+use super::key::{Key, OrderKey, StartIndex};
+use plan::Purpose;
 use trouble::Trouble;
 use window::RestartWindow;
 

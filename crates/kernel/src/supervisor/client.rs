@@ -13,17 +13,17 @@ use tokio::sync::oneshot;
 
 use super::actor::Gone;
 use super::child_id::ChildId;
-use super::children::plan::Key;
 use super::error::ChildError;
 use super::info::{ChildCount, ChildInfo};
-use super::named::{Find, sealed::Kind};
+use super::key::Key;
+use super::named::Find;
 use super::report::TreePlace;
 use super::spec::{ChildSpec, SupervisorSpec};
 use super::started::StartedChild;
-use super::tree::{Tree, TreeStatus};
 use super::tree::checkup::{ChildHealth, Examinee, checkup};
 use super::tree::snapshot::{SupervisorSnapshot, snapshot};
 use super::tree::watch::TreeWatch;
+use super::tree::{Tree, TreeStatus};
 use crate::ask::{ask, reply, send};
 use crate::containment::waking_contained;
 use crate::exit::SHUTDOWN;
@@ -388,7 +388,7 @@ impl Supervisor {
             async move { this.tree().await }.boxed()
         };
         let gone = at.place.gone.clone();
-        Ok(TreeWatch::new(&at.place.tree, take, async move { gone.wait().await }.boxed()))
+        Ok(TreeWatch::new(Some(&at.place.tree), take, async move { gone.wait().await }.boxed()))
     }
 
     /// Where it is in its tree, if it runs.
@@ -464,7 +464,35 @@ impl fmt::Debug for Supervisor {
     }
 }
 
-impl Kind for Supervisor {
+/// A kind of supervisor that can have a name: [`Supervisor`],
+/// [`DynamicSupervisor`](crate::supervision::DynamicSupervisor), [`TaskSupervisor`](crate::supervision::TaskSupervisor)
+/// and [`PartitionSupervisor`](crate::supervision::PartitionSupervisor). Its `Spec` is its specification.
+pub trait SupervisorKind: sealed::Kind {}
+
+impl<S: sealed::Kind> SupervisorKind for S {}
+
+pub(super) mod sealed {
+    use super::{ActorCell, Any, Arc, ChildSpec, Find};
+
+    pub trait Kind: Clone + Send + Sync + 'static {
+        /// Its specification.
+        type Spec;
+
+        /// What its name leads to.
+        type Found: Send + 'static;
+
+        /// A child of this kind, and the value under its name; without one, its place in the tree.
+        fn child(id: &str, spec: Self::Spec) -> (ChildSpec, Option<Arc<dyn Any + Send + Sync>>);
+
+        /// What the name of this actor with this value leads to.
+        fn found(actor: &ActorCell, value: &(dyn Any + Send + Sync)) -> Option<Self::Found>;
+
+        /// The handle that finds it at each use.
+        fn by_name(name: Arc<dyn Find<Self::Found>>) -> Self;
+    }
+}
+
+impl sealed::Kind for Supervisor {
     type Spec = SupervisorSpec;
     type Found = SupervisorRef;
 

@@ -19,6 +19,9 @@ const MAX_COMPARED_IDS: usize = 256;
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 
 /// Why an actor, or the supervisor with all its children, did not start.
+///
+/// Its text has that of its cause, which [`source`](std::error::Error::source) therefore does not return: it is in the
+/// field of that name, and the one at the bottom is [`root_cause`](Self::root_cause).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
@@ -37,8 +40,7 @@ pub enum StartError {
         /// Which child.
         id: ChildId,
         /// Its own cause.
-        #[source]
-        source: Box<StartError>,
+        r#source: Box<StartError>,
     },
     /// The specification was refused before anything was started.
     #[error(transparent)]
@@ -54,8 +56,7 @@ pub enum StartError {
     #[error("{}", error_text(&**source))]
     NameTaken {
         /// Which actor has which name.
-        #[source]
-        source: BoxError,
+        r#source: BoxError,
         /// A wait until it is free.
         free: NameFree,
     },
@@ -184,6 +185,8 @@ pub enum SpecError {
 }
 
 /// Why a request about a child was refused.
+///
+/// Its text has that of its cause, which [`source`](std::error::Error::source) therefore does not return.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChildError {
@@ -243,8 +246,7 @@ pub enum ChildError {
         /// Which child.
         id: ChildId,
         /// Its own cause.
-        #[source]
-        source: StartError,
+        r#source: StartError,
     },
     /// The child was terminated before its start had begun.
     #[error("the child was terminated before it was started")]

@@ -21,10 +21,12 @@ pub(super) struct Feed<T> {
     queues: Mutex<Vec<Arc<Queue<T>>>>,
 }
 
+/// What of an item concerns a reader.
+type Select<T> = dyn Fn(&T) -> Option<T> + Send + Sync;
+
 /// What one reader has not read.
 struct Queue<T> {
-    /// What of an item concerns the reader.
-    select: Box<dyn Fn(&T) -> Option<T> + Send + Sync>,
+    select: Box<Select<T>>,
     unread: Mutex<Unread<T>>,
 }
 
@@ -149,7 +151,7 @@ mod tests {
     #[test]
     fn a_reader_gets_what_concerns_it_in_order_and_is_woken() {
         let (feed, flag) = (Arc::new(Feed::default()), Arc::new(Flag(AtomicBool::new(false))));
-        let even = feed.subscribe(8, |number: &u32| (number % 2 == 0).then_some(*number));
+        let even = feed.subscribe(8, |number: &u32| number.is_multiple_of(2).then_some(*number));
         let waker = Waker::from(Arc::clone(&flag));
         let context = Context::from_waker(&waker);
         assert_eq!(even.poll(&context), Poll::Pending);

@@ -10,6 +10,7 @@ mod dynamic;
 mod error;
 mod feed;
 mod info;
+mod key;
 mod named;
 mod one_line;
 mod partition;
@@ -23,15 +24,14 @@ mod tree;
 pub use backoff::{Backoff, BackoffError, ExponentialBackoff};
 pub use child_id::ChildId;
 pub use child_rules::{AutoShutdown, ChildKind, NameTaken, Restart, Shutdown, Stopped};
-pub use client::Supervisor;
+pub use client::{Supervisor, SupervisorKind};
 pub use dynamic::{DynamicSupervisor, DynamicSupervisorSpec};
 pub use error::{BoxError, ChildError, NameFree, SpecError, StartError};
 pub use info::{ChildCount, ChildInfo, ChildState};
-pub use named::SupervisorKind;
 pub use partition::supervisor::{PartitionSupervisor, PartitionSupervisorSpec};
 pub use partition::{Partition, PartitionError};
-pub use report::{ChildEvent, Report, Reporter, TracingReporter, TreeChange};
-pub use restart::{Failure, Fault, RestartCause, RestartIntensity, RestartLimitExceeded, Strategy};
+pub use report::{ChildEvent, Report, Reporter, TracingReporter};
+pub use restart::{RestartCause, RestartIntensity, RestartLimitExceeded, RestartReason, RestartTrigger, Strategy};
 pub use spec::{ChildSpec, StartContext, SupervisorSpec};
 pub use started::{Start, Started, StartedChild};
 pub use task::{
@@ -39,13 +39,13 @@ pub use task::{
     TaskSupervisor,
 };
 pub use tree::checkup::ChildHealth;
-pub use tree::watch::{Lagged, TreeWatch};
+pub use tree::watch::{Lagged, TreeChange, TreeWatch};
 pub use tree::{Supervision, Tree, TreePath, TreePathError, TreeStatus};
 
 pub(crate) use {
     actor::{DirectSpawner, Handled, Life, Metering, unmanaged::stop_unmanaged},
     named::Find,
     one_line::OneLine,
-    report::TreePlace,
+    report::{Noting, TreePlace},
     spec::UnmanagedExits,
 };

@@ -1,5 +1,6 @@
 //! The events of children, passed to an injected reporter.
 
+use std::any::Any;
 use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,16 +10,15 @@ use serde::Serialize;
 
 use super::child_id::ChildId;
 use super::child_rules::{AutoShutdown, NameTaken, Restart, Stopped};
-use super::feed::Feed;
 use super::one_line::OneLine;
 use super::restart::{RestartCause, RestartLimitExceeded};
-use super::tree::{Supervision, Tree};
 use crate::containment::{Contained, catch_panic, report as report_panic};
 use crate::exit::ExitReason;
 use crate::written;
 
 /// One event of one child.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Report {
     /// The supervisor's path, from the top: `registry/production/application`.
     #[serde(serialize_with = "written::shared")]
@@ -27,6 +27,13 @@ pub struct Report {
     pub child: ChildId,
     /// The event.
     pub happened: ChildEvent,
+}
+
+impl Report {
+    /// A report, for tests of reporters.
+    pub fn new(supervisor: impl Into<Arc<str>>, child: impl Into<ChildId>, happened: ChildEvent) -> Self {
+        Self { supervisor: supervisor.into(), child: child.into(), happened }
+    }
 }
 
 /// An event of a child.
@@ -111,10 +118,10 @@ pub enum ChildEvent {
 /// them `…` if there were more.
 ///
 /// ```
-/// use foundation_kernel::supervision::{ChildId, ChildEvent, Report};
+/// use foundation_kernel::supervision::{ChildEvent, Report};
 ///
 /// let happened = ChildEvent::StartFailed { cause: "no desk".into() };
-/// let report = Report { supervisor: "top/office".into(), child: ChildId::from("clerk"), happened };
+/// let report = Report::new("top/office", "clerk", happened);
 /// assert_eq!(report.to_string(), "top/office: child clerk did not start: no desk");
 /// assert_eq!(format!("{report:.20}"), "top/office: child c…");
 /// ```
@@ -201,6 +208,30 @@ pub trait Reporter: Send + Sync + 'static {
     /// them.
     fn report_on_demand(&self, report: &Report) {
         self.report(report);
+    }
+}
+
+/// A reporter that takes a note of each report and passes it on.
+pub(crate) struct Noting<F> {
+    note: F,
+    next: Arc<dyn Reporter>,
+}
+
+impl<F: Fn(&Report) + Send + Sync + 'static> Noting<F> {
+    pub(crate) fn new(note: F, next: Arc<dyn Reporter>) -> Self {
+        Self { note, next }
+    }
+}
+
+impl<F: Fn(&Report) + Send + Sync + 'static> Reporter for Noting<F> {
+    fn report(&self, report: &Report) {
+        (self.note)(report);
+        self.next.report(report);
+    }
+
+    fn report_on_demand(&self, report: &Report) {
+        (self.note)(report);
+        self.next.report_on_demand(report);
     }
 }
 
@@ -293,79 +324,13 @@ fn log(Report { supervisor, child, happened }: &Report, on_demand: bool) {
     }
 }
 
-/// A change of a tree that is followed by a [`TreeWatch`](crate::supervision::TreeWatch).
-///
-/// A path is the ids from below the top of the followed tree down to a child; that of the top itself is empty.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum TreeChange {
-    /// Something happened to a child: what, and why. How the child is then is said by the next `Updated` or `Removed`.
-    #[non_exhaustive]
-    Event {
-        /// The path of the child.
-        path: Vec<ChildId>,
-        /// The event.
-        event: ChildEvent,
-    },
-    /// A child was added, or its state has changed.
-    #[non_exhaustive]
-    Updated {
-        /// The path of the child.
-        path: Vec<ChildId>,
-        /// The child as it is now, without its own children.
-        child: Tree,
-        /// The incarnation of its supervisor.
-        supervisor: ActorId,
-    },
-    /// A child is no longer there.
-    #[non_exhaustive]
-    Removed {
-        /// The path that it had.
-        path: Vec<ChildId>,
-        /// Its number among the children of its supervisor, of which several may have one id.
-        key: u64,
-        /// The incarnation of its supervisor.
-        supervisor: ActorId,
-    },
-    /// A supervisor runs, with these children.
-    #[non_exhaustive]
-    Children {
-        /// The path of the supervisor.
-        path: Vec<ChildId>,
-        /// Its children in start order, without those below them.
-        children: Vec<Tree>,
-        /// Its rules.
-        supervision: Supervision,
-        /// Its incarnation.
-        supervisor: ActorId,
-    },
-}
+/// Those who follow a tree, as far as reports concern them.
+pub(super) trait Followers: Any + Send + Sync {
+    /// Whether there are any.
+    fn are_there(&self) -> bool;
 
-impl TreeChange {
-    /// The path of what has changed.
-    pub fn path(&self) -> &[ChildId] {
-        match self {
-            Self::Event { path, .. } | Self::Updated { path, .. } => path,
-            Self::Removed { path, .. } | Self::Children { path, .. } => path,
-        }
-    }
-
-    fn path_mut(&mut self) -> &mut Vec<ChildId> {
-        match self {
-            Self::Event { path, .. } | Self::Updated { path, .. } => path,
-            Self::Removed { path, .. } | Self::Children { path, .. } => path,
-        }
-    }
-
-    /// The same in the tree at this path, if it is in that.
-    pub(super) fn below(&self, top: &[ChildId]) -> Option<Self> {
-        if !self.path().starts_with(top) {
-            return None;
-        }
-        let mut change = self.clone();
-        change.path_mut().drain(..top.len());
-        Some(change)
-    }
+    /// Takes note of an event of the child at this path.
+    fn happened(&self, path: Vec<ChildId>, event: ChildEvent);
 }
 
 /// Where a supervisor is in its tree, with those who follow the tree.
@@ -374,7 +339,7 @@ pub(crate) struct TreePlace {
     path: Arc<str>,
     /// `None` at the top.
     level: Option<Arc<Level>>,
-    feed: Arc<Feed<TreeChange>>,
+    followers: Arc<dyn Followers>,
 }
 
 /// One level of a path.
@@ -395,23 +360,23 @@ impl Drop for Level {
 
 impl TreePlace {
     /// The top of a tree.
-    pub(crate) fn top(path: &str) -> Self {
-        Self { path: path.into(), level: None, feed: Arc::default() }
+    pub(super) fn top(path: &str, followers: Arc<dyn Followers>) -> Self {
+        Self { path: path.into(), level: None, followers }
     }
 
     /// The place of a child.
     pub(crate) fn below(&self, child: &ChildId) -> Self {
         let level = Level { id: child.clone(), above: self.level.clone() };
         let path = format!("{}/{child}", self.path).into();
-        Self { path, level: Some(Arc::new(level)), feed: Arc::clone(&self.feed) }
+        Self { path, level: Some(Arc::new(level)), followers: Arc::clone(&self.followers) }
     }
 
     pub(crate) fn path(&self) -> &Arc<str> {
         &self.path
     }
 
-    pub(super) fn feed(&self) -> &Arc<Feed<TreeChange>> {
-        &self.feed
+    pub(super) fn followers(&self) -> &dyn Followers {
+        &*self.followers
     }
 
     /// The ids from below the top to here.
@@ -423,7 +388,7 @@ impl TreePlace {
     }
 
     /// The path of a child here.
-    fn to(&self, child: &ChildId) -> Vec<ChildId> {
+    pub(super) fn to(&self, child: &ChildId) -> Vec<ChildId> {
         let mut path = self.segments();
         path.push(child.clone());
         path
@@ -443,9 +408,9 @@ pub(crate) struct Reporting {
 
 impl Reporting {
     /// The reporter of a specification, if it has one, at the top of a tree.
-    pub(super) fn at_top(path: &str, reporter: Option<&Arc<dyn Reporter>>) -> Self {
+    pub(super) fn at_top(place: TreePlace, reporter: Option<&Arc<dyn Reporter>>) -> Self {
         let reporter = reporter.map_or_else(|| Arc::new(TracingReporter) as Arc<dyn Reporter>, Arc::clone);
-        Self { place: TreePlace::top(path), depth: 0, reporter, on_demand: false }
+        Self { place, depth: 0, reporter, on_demand: false }
     }
 
     /// The same reporter, one level down, or that of a specification there.
@@ -467,29 +432,6 @@ impl Reporting {
         &self.place
     }
 
-    /// Whether the tree is followed.
-    pub(crate) fn is_followed(&self) -> bool {
-        self.place.feed.is_read()
-    }
-
-    /// Shows the followers a child of this incarnation of the supervisor as it is now.
-    pub(crate) fn show_child(&self, supervisor: ActorId, child: Tree) {
-        let path = self.place.to(&ChildId::from(&child.id));
-        self.place.feed.push(&TreeChange::Updated { path, child, supervisor });
-    }
-
-    /// Shows them that a child is no longer there.
-    pub(crate) fn show_removed(&self, supervisor: ActorId, key: u64, child: &ChildId) {
-        let path = self.place.to(child);
-        self.place.feed.push(&TreeChange::Removed { path, key, supervisor });
-    }
-
-    /// Shows them all children.
-    pub(crate) fn show_children(&self, supervisor: ActorId, supervision: Supervision, children: Vec<Tree>) {
-        let path = self.place.segments();
-        self.place.feed.push(&TreeChange::Children { path, children, supervision, supervisor });
-    }
-
     fn pass_on(&self, report: &Report) {
         if self.on_demand { self.reporter.report_on_demand(report) } else { self.reporter.report(report) }
     }
@@ -501,9 +443,8 @@ impl Reporting {
             let Report { supervisor, child, .. } = &report;
             report_panic(|| tracing::warn!(%supervisor, %child, %panic, "a reporter panicked; its report is lost"));
         }
-        if self.is_followed() {
-            let Report { happened: event, .. } = report;
-            self.place.feed.push(&TreeChange::Event { path: self.place.to(child), event });
+        if self.place.followers.are_there() {
+            self.place.followers.happened(self.place.to(child), report.happened);
         }
     }
 }

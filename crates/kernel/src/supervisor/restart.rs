@@ -89,30 +89,31 @@ impl fmt::Display for RestartIntensity {
 }
 
 /// The most levels of a chain: each is formatted, dropped and serialised within the one above it. Fixed, since it keeps
-/// a chain within any stack; levels left out are counted ([`Failure::omitted`]), and the root cause is kept.
+/// a chain within any stack; levels left out are counted ([`RestartTrigger::omitted`]), and the root cause is kept.
 const MAX_LEVELS: usize = 32;
 
-/// What went wrong with a child.
+/// Why a restart of a child is required.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Fault {
+pub enum RestartReason {
     /// It ended, and its restart rule requires a restart.
     Exited(ExitReason),
     /// It did not start during a restart, for this cause.
     StartFailed(#[serde(serialize_with = "as_text")] Arc<str>),
 }
 
-/// One failure of one child, as its supervisor saw it.
+/// What required a restart: one child that ended, or did not start, as its supervisor saw it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Failure {
+pub struct RestartTrigger {
     /// Which child.
     pub child: ChildId,
-    /// What went wrong.
-    pub fault: Fault,
+    /// Why. In JSON `fault`.
+    #[serde(rename = "fault")]
+    pub reason: RestartReason,
     /// Why the child gave up, if it is a supervisor and did: the link of the chain to the level below. Of several
-    /// failures in a [`RestartLimitExceeded`], only the last has it.
+    /// triggers in a [`RestartLimitExceeded`], only the last has it.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "link")]
     pub escalation: Option<Arc<RestartLimitExceeded>>,
     /// The number of levels left out above the one that `escalation` leads to, which gave up in turn. A chain has at
@@ -121,12 +122,12 @@ pub struct Failure {
     pub omitted: u32,
 }
 
-impl Failure {
+impl RestartTrigger {
     /// With the link to the level below, if there is one.
-    pub(crate) fn new(child: ChildId, fault: Fault, escalation: Option<Arc<RestartLimitExceeded>>) -> Self {
-        let failure = Self { child, fault, escalation, omitted: 0 };
-        let levels = std::iter::successors(failure.escalation.as_ref(), |below| below.last()?.escalation.as_ref());
-        if levels.count() < MAX_LEVELS { failure } else { failure.with_a_level_less() }
+    pub(crate) fn new(child: ChildId, reason: RestartReason, escalation: Option<Arc<RestartLimitExceeded>>) -> Self {
+        let trigger = Self { child, reason, escalation, omitted: 0 };
+        let levels = std::iter::successors(trigger.escalation.as_ref(), |below| below.last()?.escalation.as_ref());
+        if levels.count() < MAX_LEVELS { trigger } else { trigger.with_a_level_less() }
     }
 
     /// Leads past the level just below.
@@ -139,14 +140,15 @@ impl Failure {
     }
 }
 
-/// Why a child is restarted: the failure, and the rules that were applied.
+/// Why a child is restarted: what required it, and the rules that were applied.
 ///
 /// Written as one line: `oven exited: killed; one-for-all, restart 2 of 3 within 5s`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RestartCause {
-    /// The failure: the child's own, or a sibling's.
-    pub failure: Failure,
+    /// What required it, of the child itself or of a sibling. In JSON `failure`.
+    #[serde(rename = "failure")]
+    pub trigger: RestartTrigger,
     /// The strategy, which selects the affected siblings.
     pub strategy: Strategy,
     /// The restarts used in the window, this one included.
@@ -162,9 +164,11 @@ pub struct RestartCause {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RestartLimitExceeded {
-    /// The failures in the window, the oldest first; the last one exceeded the limit. At most the 16 latest.
-    pub failures: Vec<Failure>,
-    /// The number of failures in the window.
+    /// What required the restarts in the window, the oldest first; the last one exceeded the limit. At most the 16
+    /// latest. In JSON `failures`.
+    #[serde(rename = "failures")]
+    pub triggers: Vec<RestartTrigger>,
+    /// The number of restarts required in the window.
     pub count: u32,
     /// The strategy.
     pub strategy: Strategy,
@@ -173,13 +177,13 @@ pub struct RestartLimitExceeded {
 }
 
 impl RestartLimitExceeded {
-    /// The failure that exceeded the limit.
-    pub fn last(&self) -> Option<&Failure> {
-        self.failures.last()
+    /// What required the restart that exceeded the limit.
+    pub fn last(&self) -> Option<&RestartTrigger> {
+        self.triggers.last()
     }
 
-    /// The root cause: the failure that made the lowest of the supervisors give up.
-    pub fn root_cause(&self) -> Option<&Failure> {
+    /// The root cause: what made the lowest of the supervisors give up.
+    pub fn root_cause(&self) -> Option<&RestartTrigger> {
         let last = self.last()?;
         last.escalation.as_ref().and_then(|below| below.root_cause()).or(Some(last))
     }
@@ -197,32 +201,32 @@ fn link<S: Serializer>(below: &Option<Arc<RestartLimitExceeded>>, serializer: S)
     below.as_deref().serialize(serializer)
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for RestartTrigger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.fault {
-            Fault::Exited(reason) => write!(f, "{} exited: {reason}", self.child),
-            Fault::StartFailed(cause) => write!(f, "{} did not start: {cause}", self.child),
+        match &self.reason {
+            RestartReason::Exited(reason) => write!(f, "{} exited: {reason}", self.child),
+            RestartReason::StartFailed(cause) => write!(f, "{} did not start: {cause}", self.child),
         }
     }
 }
 
 impl fmt::Display for RestartCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { failure, strategy, used, intensity } = self;
-        write!(f, "{failure}; {strategy}, restart {used} of {} within {:?}", intensity.max_restarts, intensity.within)
+        let Self { trigger, strategy, used, intensity } = self;
+        write!(f, "{trigger}; {strategy}, restart {used} of {} within {:?}", intensity.max_restarts, intensity.within)
     }
 }
 
 impl fmt::Display for RestartLimitExceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "more than {}: ", self.intensity)?;
-        let unnamed = self.count.saturating_sub(self.failures.len() as u32);
+        let unnamed = self.count.saturating_sub(self.triggers.len() as u32);
         if unnamed > 0 {
             write!(f, "{unnamed} others, then ")?;
         }
-        for (place, (failure, times)) in alike(&self.failures).into_iter().enumerate() {
+        for (place, (trigger, times)) in alike(&self.triggers).into_iter().enumerate() {
             let comma = if place > 0 { ", then " } else { "" };
-            write!(f, "{comma}{failure}")?;
+            write!(f, "{comma}{trigger}")?;
             if times > 1 {
                 write!(f, " ({times} times)")?;
             }
@@ -241,13 +245,13 @@ impl fmt::Display for RestartLimitExceeded {
     }
 }
 
-/// The texts of the failures, consecutive equal ones merged, each with its number.
-fn alike(failures: &[Failure]) -> Vec<(String, usize)> {
+/// The texts, consecutive equal ones merged, each with its number.
+fn alike(triggers: &[RestartTrigger]) -> Vec<(String, usize)> {
     let mut said: Vec<(String, usize)> = Vec::new();
-    for failure in failures.iter().map(Failure::to_string) {
+    for trigger in triggers.iter().map(RestartTrigger::to_string) {
         match said.last_mut() {
-            Some((last, times)) if *last == failure => *times += 1,
-            _ => said.push((failure, 1)),
+            Some((last, times)) if *last == trigger => *times += 1,
+            _ => said.push((trigger, 1)),
         }
     }
     said
@@ -262,14 +266,14 @@ pub(super) mod tests {
 
     use super::*;
 
-    pub(in crate::supervisor) fn failure(child: &str, escalation: Option<RestartLimitExceeded>) -> Failure {
+    pub(in crate::supervisor) fn failure(child: &str, escalation: Option<RestartLimitExceeded>) -> RestartTrigger {
         let reason = if escalation.is_some() { ExitReason::Shutdown("shutdown".into()) } else { ExitReason::Killed };
-        Failure::new(child.into(), Fault::Exited(reason), escalation.map(Arc::new))
+        RestartTrigger::new(child.into(), RestartReason::Exited(reason), escalation.map(Arc::new))
     }
 
-    pub(in crate::supervisor) fn gave_up(failures: Vec<Failure>, max_restarts: u32) -> RestartLimitExceeded {
+    pub(in crate::supervisor) fn gave_up(triggers: Vec<RestartTrigger>, max_restarts: u32) -> RestartLimitExceeded {
         let intensity = RestartIntensity::new(max_restarts, Duration::from_secs(5));
-        RestartLimitExceeded { count: failures.len() as u32, failures, strategy: Strategy::OneForOne, intensity }
+        RestartLimitExceeded { count: triggers.len() as u32, triggers, strategy: Strategy::OneForOne, intensity }
     }
 
     #[test]

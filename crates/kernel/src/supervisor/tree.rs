@@ -17,7 +17,7 @@ use ractor::ActorId;
 use serde::Serialize;
 
 use super::child_rules::{AutoShutdown, ChildKind, Restart};
-use super::children::plan::OrderKey;
+use super::key::OrderKey;
 use super::restart::{RestartIntensity, Strategy};
 use crate::exit::ExitReason;
 use crate::near::NearMisses;

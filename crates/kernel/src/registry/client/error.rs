@@ -95,7 +95,9 @@ pub enum RegistryError {
     },
     /// The supervisor of this name was still starting when the time to wait for it was over. A child that uses its own
     /// supervisor in its start waits for itself.
-    #[error("supervisor {name} in namespace {namespace} was still starting after {waited:?}; a child that is part of that start cannot wait for it")]
+    #[error(
+        "supervisor {name} in namespace {namespace} was still starting after {waited:?}; a child that is part of that start cannot wait for it"
+    )]
     StillStarting {
         /// Where.
         namespace: Namespace,

@@ -32,8 +32,8 @@ use crate::registry::names::{
     Watch,
 };
 use crate::supervisor::{
-    ChildEvent, ChildHealth, ChildKind, ChildSpec, DirectSpawner, Report, Reporter, RestartIntensity, StartError,
-    Stopped, Strategy, Supervisor, SupervisorSpec, Tree, TreePlace, TreeStatus, TreeWatch, stop_unmanaged,
+    ChildEvent, ChildHealth, ChildKind, ChildSpec, DirectSpawner, Noting, Report, Reporter, RestartIntensity,
+    StartError, Stopped, Strategy, Supervisor, SupervisorSpec, Tree, TreePlace, TreeStatus, TreeWatch, stop_unmanaged,
 };
 use crate::telemetry::Snapshot;
 
@@ -374,13 +374,12 @@ impl ServiceRegistry {
     /// Follows this namespace's tree: a snapshot, and then each change. It ends with the namespace.
     pub fn watch_tree(&self) -> TreeWatch {
         let place = self.state.root.upgrade().and_then(|root| root.place(self.namespace()));
-        let place = place.unwrap_or_else(|| TreePlace::top("registry"));
         let (this, ended) = (self.clone(), self.clone());
         let take = move || {
             let this = this.clone();
             async move { this.tree().await }.boxed()
         };
-        TreeWatch::new(&place, take, async move { ended.ended().await }.boxed())
+        TreeWatch::new(place.as_ref(), take, async move { ended.ended().await }.boxed())
     }
 
     /// The health of the children in this namespace that [count](crate::supervision::ChildSpec::in_health): its services, its
@@ -423,10 +422,11 @@ impl ServiceRegistry {
         application: SupervisorSpec,
     ) -> SupervisorSpec {
         self.state.set_counting(&services);
+        let state = Arc::clone(&self.state);
         SupervisorSpec::new(Strategy::OneForOne)
             .intensity(intensity)
             .holding(self.state.postpone_end())
-            .reporter(NamespaceReporter { state: Arc::clone(&self.state), next: reporter })
+            .reporter(Noting::new(move |report: &Report| state.note(report), reporter))
             .children(services)
             .child(self.application_spec(application))
     }
@@ -618,6 +618,26 @@ impl NamespaceState {
         }
     }
 
+    /// Counts what happens in the namespace's tree.
+    fn note(&self, report: &Report) {
+        let counters = self.table.counters();
+        match &report.happened {
+            ChildEvent::Started { restarts, .. } => {
+                counters.count(Counted::Start);
+                if *restarts > 0 {
+                    counters.count(Counted::Restart);
+                }
+            }
+            ChildEvent::Exited { .. } => counters.count(Counted::Exit),
+            ChildEvent::StartFailed { .. } => counters.count(Counted::FailedStart),
+            ChildEvent::GaveUp { .. } => counters.count(Counted::GiveUp),
+            ChildEvent::Stopped { how, .. } => {
+                self.note_stopped(|| format!("{}/{}", report.supervisor, report.child), *how);
+            }
+            _ => {}
+        }
+    }
+
     fn note_stopped(&self, path: impl FnOnce() -> String, how: Stopped) {
         if let Some(stopped) = &mut *self.stop_log.lock() {
             stopped.push(StoppedService { path: path(), how });
@@ -640,24 +660,6 @@ impl Drop for NamespaceEnd {
     }
 }
 
-/// Counts what happens in a namespace's tree, and passes it on.
-struct NamespaceReporter {
-    state: Arc<NamespaceState>,
-    next: Arc<dyn Reporter>,
-}
-
-impl Reporter for NamespaceReporter {
-    fn report(&self, report: &Report) {
-        self.note(report);
-        self.next.report(report);
-    }
-
-    fn report_on_demand(&self, report: &Report) {
-        self.note(report);
-        self.next.report_on_demand(report);
-    }
-}
-
 /// A namespace that is being stopped, for the process registry.
 pub(crate) struct Stopping {
     state: Arc<NamespaceState>,
@@ -669,27 +671,6 @@ impl Stopping {
     pub(crate) fn finish(self) -> Vec<StoppedService> {
         drop(self.end);
         self.state.stop_log.lock().take().unwrap_or_default()
-    }
-}
-
-impl NamespaceReporter {
-    fn note(&self, report: &Report) {
-        let counters = self.state.table.counters();
-        match &report.happened {
-            ChildEvent::Started { restarts, .. } => {
-                counters.count(Counted::Start);
-                if *restarts > 0 {
-                    counters.count(Counted::Restart);
-                }
-            }
-            ChildEvent::Exited { .. } => counters.count(Counted::Exit),
-            ChildEvent::StartFailed { .. } => counters.count(Counted::FailedStart),
-            ChildEvent::GaveUp { .. } => counters.count(Counted::GiveUp),
-            ChildEvent::Stopped { how, .. } => {
-                self.state.note_stopped(|| format!("{}/{}", report.supervisor, report.child), *how);
-            }
-            _ => {}
-        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use serde::Serialize;
 use tokio::runtime::Handle;
 
-use crate::supervisor::{ChildEvent, OneLine, Report, Reporter, RestartLimitExceeded, TracingReporter};
+use crate::supervisor::{ChildEvent, Noting, OneLine, Report, Reporter, RestartLimitExceeded, TracingReporter};
 
 /// Why the root of a registry ended without having been asked to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -63,32 +63,13 @@ impl GiveUpNote {
 
     /// The reporter of the root, which takes the note.
     pub(super) fn reporter(&self) -> impl Reporter {
-        RootReporter { gave_up: self.clone(), next: TracingReporter }
-    }
-}
-
-struct RootReporter {
-    gave_up: GiveUpNote,
-    next: TracingReporter,
-}
-
-impl RootReporter {
-    fn note(&self, report: &Report) {
-        if let ChildEvent::GaveUp { cause } = &report.happened {
-            // A supervisor gives up once.
-            let _ = self.gave_up.0.set(Arc::clone(cause));
-        }
-    }
-}
-
-impl Reporter for RootReporter {
-    fn report(&self, report: &Report) {
-        self.note(report);
-        self.next.report(report);
-    }
-
-    fn report_on_demand(&self, report: &Report) {
-        self.note(report);
-        self.next.report_on_demand(report);
+        let gave_up = self.clone();
+        let note = move |report: &Report| {
+            if let ChildEvent::GaveUp { cause } = &report.happened {
+                // A supervisor gives up once.
+                let _ = gave_up.0.set(Arc::clone(cause));
+            }
+        };
+        Noting::new(note, Arc::new(TracingReporter))
     }
 }

@@ -23,8 +23,8 @@ use crate::registry::client::{CleanupReport, RegisteredActor, RegistryError, Roo
 use crate::registry::measures::Measurement;
 use crate::registry::names::Monitor;
 use crate::supervisor::{
-    Backoff, ChildError, ChildHealth, ChildId, ChildSpec, Reporter, Restart, RestartIntensity, StartError, Strategy, Supervisor,
-    SupervisorSpec, TracingReporter, Tree, TreePlace, TreeStatus, TreeWatch, UnmanagedExits,
+    Backoff, ChildError, ChildHealth, ChildId, ChildSpec, Reporter, Restart, RestartIntensity, StartError, Strategy,
+    Supervisor, SupervisorSpec, TracingReporter, Tree, TreePlace, TreeStatus, TreeWatch, UnmanagedExits,
 };
 
 /// The delay before a named namespace is started again, in a registry without a backoff.
@@ -563,13 +563,13 @@ impl ProcessRegistry {
 
     /// Follows the whole tree: a snapshot, and then each change. It ends with the root.
     pub fn watch_tree(&self) -> TreeWatch {
-        let place = self.root().ok().and_then(Supervisor::place).unwrap_or_else(|| TreePlace::top("registry"));
+        let place = self.root().ok().and_then(Supervisor::place);
         let (this, gone) = (self.clone(), self.clone());
         let take = move || {
             let this = this.clone();
             async move { this.tree().await }.boxed()
         };
-        TreeWatch::new(&place, take, async move { gone.wait_until_gone().await }.boxed())
+        TreeWatch::new(place.as_ref(), take, async move { gone.wait_until_gone().await }.boxed())
     }
 
     async fn namespace_tree(&self, namespace: Namespace) -> Tree {

@@ -7,9 +7,9 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::containment::{ContainedFuture, report};
-use crate::supervisor::children::plan::Key;
 use crate::supervisor::client::ServerMsg;
 use crate::supervisor::error::NameFree;
+use crate::supervisor::key::Key;
 
 /// A delay under way; its end is not reported if this is dropped.
 struct DelayTask {

@@ -5,9 +5,9 @@ use ractor::{ActorCell, ActorId};
 use crate::ask::answer;
 use crate::containment::display_text;
 use crate::supervisor::child_rules::Stopped;
-use crate::supervisor::children::plan::Key;
 use crate::supervisor::client::Answer;
 use crate::supervisor::error::{ChildError, StartError};
+use crate::supervisor::key::Key;
 use crate::supervisor::report::{ChildEvent, Reporting};
 use crate::supervisor::spec::ChildSpec;
 

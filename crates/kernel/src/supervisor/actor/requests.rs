@@ -4,9 +4,9 @@ use foldhash::HashMap;
 
 use crate::ask::answer;
 use crate::containment::drop_contained;
-use crate::supervisor::children::plan::Key;
 use crate::supervisor::client::Answer;
 use crate::supervisor::error::ChildError;
+use crate::supervisor::key::Key;
 use crate::supervisor::started::StartedChild;
 
 /// The requests that wait for the start or the stop of a child.

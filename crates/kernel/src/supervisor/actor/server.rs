@@ -27,17 +27,18 @@ use crate::exit::{ExitReason, SHUTDOWN};
 use crate::limits::SupervisorLimits;
 use crate::supervisor::child_id::ChildId;
 use crate::supervisor::child_rules::{ChildKind, NameTaken, Shutdown};
-use crate::supervisor::children::plan::Key;
 use crate::supervisor::children::plan::machine::{Children, FailedStart, Refused, Replaced, Step, Terminate};
 use crate::supervisor::children::rules::ChildSet;
 use crate::supervisor::client::{Answer, ServerMsg, Which};
 use crate::supervisor::error::{ChildError, StartError};
 use crate::supervisor::info::ChildInfo;
+use crate::supervisor::key::Key;
 use crate::supervisor::report::{ChildEvent, Reporting};
 use crate::supervisor::restart::{GiveUpCell, Strategy};
 use crate::supervisor::spec::{ChildSpec, StartContext, SupervisorSpec};
 use crate::supervisor::started::{Incarnation, Started, StartedChild};
 use crate::supervisor::tree::snapshot::{ChildSnapshot, SupervisorSnapshot};
+use crate::supervisor::tree::watch::TreeFeed;
 
 /// After this many levels the first start of a supervisor goes on in a task of its own: each is polled within the one
 /// above, for some 50 KB of the stack. No limit on the depth: a tree of any depth starts, in more tasks.
@@ -59,6 +60,7 @@ pub(super) struct Server {
     state: Mutex<Option<Box<State>>>,
     group: Group,
     reporting: Reporting,
+    feed: TreeFeed,
     give_up_cell: GiveUpCell,
     /// Whether it, or a supervisor above it, has run before.
     restart: bool,
@@ -182,7 +184,8 @@ impl Server {
         let group = group.nested().limited_to(spec.limits.as_ref());
         let reporting = reporting.of_children(spec.rules.child_set != ChildSet::Static);
         let state = Mutex::new(Some(Box::new(State::new(spec, group.limits()))));
-        Self { state, group, reporting, give_up_cell, restart }
+        let feed = TreeFeed::of(reporting.place());
+        Self { state, group, reporting, feed, give_up_cell, restart }
     }
 
     pub(super) fn group(&self) -> &Group {
@@ -457,17 +460,17 @@ impl Server {
     /// Shows them the children that may have changed. At the end of each message, so that a snapshot and the changes
     /// after it fit together.
     fn show_changes(&self, myself: &ActorCell, state: &mut State) {
-        if !self.reporting.is_followed() {
+        if !self.feed.is_read() {
             return state.children.forget_touched();
         }
-        let now = Instant::now();
+        let (here, myself, now) = (self.reporting.place(), myself.get_id(), Instant::now());
         for (key, removed) in state.children.take_touched() {
             if let Some(id) = removed {
-                self.reporting.show_removed(myself.get_id(), key, &id);
+                self.feed.show_removed(here, myself, key, &id);
             }
             let Some(child) = state.children.table().child_snapshot(key, now) else { continue };
             let supervisor = child.supervisor().cloned();
-            self.reporting.show_child(myself.get_id(), child.into_tree());
+            self.feed.show_child(here, myself, child.into_tree());
             // Its own children only now: before this they would be of an incarnation that is not known yet.
             supervisor.iter().for_each(ask_to_show);
         }
@@ -480,7 +483,7 @@ impl Server {
         children.sort_by_key(ChildSnapshot::order_key);
         let supervisors: Vec<_> = children.iter().filter_map(|child| child.supervisor().cloned()).collect();
         let children = children.into_iter().map(ChildSnapshot::into_tree).collect();
-        self.reporting.show_children(myself.get_id(), state.children.supervision(now), children);
+        self.feed.show_children(self.reporting.place(), myself.get_id(), state.children.supervision(now), children);
         supervisors.iter().for_each(ask_to_show);
     }
 

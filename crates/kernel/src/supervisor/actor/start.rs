@@ -20,6 +20,7 @@ use crate::supervisor::report::Reporting;
 use crate::supervisor::restart::GiveUpCell;
 use crate::supervisor::spec::{ChildSpec, StartContext, Starter, Starting, SupervisorSpec};
 use crate::supervisor::started::{Start, Started};
+use crate::supervisor::tree::watch::TreeFeed;
 
 impl Supervisor {
     /// Starts a supervisor and its children, in order, at the top of a tree of its own.
@@ -32,7 +33,7 @@ impl Supervisor {
     pub async fn start(name: impl AsRef<str>, spec: SupervisorSpec) -> Result<Self, StartError> {
         check_runtime()?;
         let group = Group::outermost(spec.limits.as_ref());
-        let reporting = Reporting::at_top(name.as_ref(), spec.reporter.as_ref());
+        let reporting = Reporting::at_top(TreeFeed::top(name.as_ref()), spec.reporter.as_ref());
         let place = SupervisorPlace::new(reporting.place().clone(), group.gone());
         let server = Server::new(&group, reporting, GiveUpCell::default(), false, spec);
         drop(group);

@@ -15,9 +15,9 @@ use tokio_util::task::AbortOnDropHandle;
 use super::Gone;
 use crate::containment::{CaughtPanic, ContainedFuture, catch_panic, drop_contained};
 use crate::supervisor::child_rules::{ChildKind, Stopped};
-use crate::supervisor::children::plan::Key;
 use crate::supervisor::client::ServerMsg;
 use crate::supervisor::error::StartError;
+use crate::supervisor::key::Key;
 use crate::supervisor::spec::{ChildSpec, StartContext};
 use crate::supervisor::started::{Start, Started};
 

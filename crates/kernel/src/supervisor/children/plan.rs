@@ -16,16 +16,8 @@ use foldhash::{HashMap, HashMapExt};
 use ractor::ActorId;
 use tokio::time::Instant;
 
+use crate::supervisor::key::{Key, OrderKey};
 use crate::supervisor::restart::{RestartCause, Strategy};
-
-/// A child within its supervisor; given once and never again.
-pub(crate) type Key = u64;
-
-/// A child's index in the start order. A reconfiguration gives new ones.
-pub(super) type StartIndex = u64;
-
-/// The order of children: by start index.
-pub(crate) type OrderKey = (StartIndex, Key);
 
 /// Why a plan was made; it decides what a failed start means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::supervisor::error::ChildError;
 
-/// Why a task did not produce a value.
+/// Why a task did not produce a value. Its text has that of its cause.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TaskError {
@@ -22,7 +22,7 @@ pub enum TaskError {
     TimedOut(Duration),
     /// It was never started, since its supervisor refused it.
     #[error("the task was not started: {0}")]
-    NotStarted(#[source] ChildError),
+    NotStarted(ChildError),
     /// Its outcome has been handed out before.
     #[error("the outcome of the task has already been taken")]
     AlreadyTaken,

@@ -44,12 +44,13 @@ impl<T> Task<T> {
         self.actor
     }
 
-    /// The outcome, if it comes within this time; else the task, linked or not, is shut down by its rule and is gone on
-    /// return. Elixir's `Task.await/2`.
+    /// The outcome, if it comes within this time, or however long it takes; else the task, linked or not, is shut down by
+    /// its rule and is gone on return. Elixir's `Task.await/2`.
     ///
     /// # Errors
     /// [`TaskError::TimedOut`], and the errors of the task itself.
-    pub async fn await_within(mut self, limit: Duration) -> Result<T, TaskError> {
+    pub async fn await_within(mut self, limit: impl Into<Option<Duration>>) -> Result<T, TaskError> {
+        let Some(limit) = limit.into() else { return self.await };
         match self.yield_within(limit).await {
             Some(outcome) => outcome,
             None => {
@@ -59,9 +60,13 @@ impl<T> Task<T> {
         }
     }
 
-    /// The outcome, if it comes within this time; the task goes on otherwise. Elixir's `Task.yield/2`.
-    pub async fn yield_within(&mut self, limit: Duration) -> Option<Result<T, TaskError>> {
-        waking_contained(timeout(limit, self)).await.ok()
+    /// The outcome, if it comes within this time, or however long it takes; the task goes on otherwise. Elixir's
+    /// `Task.yield/2`.
+    pub async fn yield_within(&mut self, limit: impl Into<Option<Duration>>) -> Option<Result<T, TaskError>> {
+        match limit.into() {
+            Some(limit) => waking_contained(timeout(limit, self)).await.ok(),
+            None => Some(self.await),
+        }
     }
 
     /// Stops the task by its rule, and returns when it is gone: with its value if it has produced one, even while it

@@ -98,7 +98,7 @@ impl StreamOptions {
     fn ends_with(&self, error: &TaskError) -> bool {
         match error {
             TaskError::TimedOut(_) => self.on_timeout == OnTimeout::EndStream,
-            TaskError::NotStarted(ChildError::NotRunning { .. }) => true,
+            TaskError::NotStarted(ChildError::NotRunning { .. } | ChildError::Lookup(_)) => true,
             _ => self.link == Link::Owner,
         }
     }
@@ -255,6 +255,23 @@ async fn within<T>(limit: Option<Duration>, work: impl Future<Output = T>) -> Re
     match limit {
         Some(limit) => timeout(limit, work).await.map_err(|_| TaskError::TimedOut(limit)),
         None => Ok(work.await),
+    }
+}
+
+impl<I, W, F, T> TaskStream<I, W, T>
+where
+    I: Iterator<Item: Send + 'static>,
+    W: Fn(I::Item) -> F + Send + Sync + 'static,
+    F: Future<Output = T> + Send + 'static,
+    T: Send + 'static,
+{
+    /// The next result; `None` when there are no more. This method is cancel safe.
+    ///
+    /// # Errors
+    /// The [`TaskError`] of that task, as an item of the stream: whether others follow is said by
+    /// [`on_timeout`](StreamOptions::on_timeout) and [`nolink`](StreamOptions::nolink).
+    pub async fn next(&mut self) -> Result<Option<T>, TaskError> {
+        StreamExt::next(self).await.transpose()
     }
 }
 

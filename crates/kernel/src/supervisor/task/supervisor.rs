@@ -10,11 +10,11 @@ use super::error::TaskError;
 use super::handle::Task;
 use super::life::{TaskOptions, TaskStop, owned};
 use crate::supervisor::child_id::ChildId;
-use crate::supervisor::client::{Supervisor, SupervisorRef};
+use crate::supervisor::client::{Supervisor, SupervisorRef, sealed::Kind};
 use crate::supervisor::dynamic::{DynamicSupervisor, DynamicSupervisorSpec};
 use crate::supervisor::error::{ChildError, StartError};
 use crate::supervisor::info::{ChildCount, ChildInfo, ChildState};
-use crate::supervisor::named::{Find, sealed::Kind};
+use crate::supervisor::named::Find;
 use crate::supervisor::spec::ChildSpec;
 
 /// A supervisor of futures: Elixir's `Task.Supervisor`.

@@ -14,8 +14,8 @@ use tokio::time::timeout;
 use super::{Supervision, Tree, TreeStatus};
 use crate::exit::ExitReason;
 use crate::supervisor::child_rules::ChildKind;
-use crate::supervisor::children::plan::{Key, OrderKey};
 use crate::supervisor::info::{ChildInfo, ChildState};
+use crate::supervisor::key::{Key, OrderKey};
 
 /// A part of a supervisor's children.
 pub(crate) struct SupervisorSnapshot {

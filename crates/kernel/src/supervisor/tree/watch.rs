@@ -1,8 +1,10 @@
 //! Following a tree: a snapshot, and the changes since.
 
+use std::any::Any;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures::Stream;
@@ -13,11 +15,139 @@ use tokio::task::coop::poll_proceed;
 use super::{Supervision, Tree, TreeStatus};
 use crate::containment::ContainedWaking;
 use crate::supervisor::child_id::ChildId;
-use crate::supervisor::feed::Reader;
-use crate::supervisor::report::{TreeChange, TreePlace};
+use crate::supervisor::feed::{Feed, Reader};
+use crate::supervisor::report::{ChildEvent, Followers, TreePlace};
 
 /// How many changes are kept for a slow reader.
 const CAPACITY: usize = 1_024;
+
+/// A change of a tree that is followed by a [`TreeWatch`].
+///
+/// A path is the ids from below the top of the followed tree down to a child; that of the top itself is empty.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum TreeChange {
+    /// Something happened to a child: what, and why. How the child is then is said by the next `Updated` or `Removed`.
+    #[non_exhaustive]
+    Event {
+        /// The path of the child.
+        path: Vec<ChildId>,
+        /// The event.
+        event: ChildEvent,
+    },
+    /// A child was added, or its state has changed.
+    #[non_exhaustive]
+    Updated {
+        /// The path of the child.
+        path: Vec<ChildId>,
+        /// The child as it is now, without its own children.
+        child: Tree,
+        /// The incarnation of its supervisor.
+        supervisor: ActorId,
+    },
+    /// A child is no longer there.
+    #[non_exhaustive]
+    Removed {
+        /// The path that it had.
+        path: Vec<ChildId>,
+        /// Its number among the children of its supervisor, of which several may have one id.
+        key: u64,
+        /// The incarnation of its supervisor.
+        supervisor: ActorId,
+    },
+    /// A supervisor runs, with these children.
+    #[non_exhaustive]
+    Children {
+        /// The path of the supervisor.
+        path: Vec<ChildId>,
+        /// Its children in start order, without those below them.
+        children: Vec<Tree>,
+        /// Its rules.
+        supervision: Supervision,
+        /// Its incarnation.
+        supervisor: ActorId,
+    },
+}
+
+impl TreeChange {
+    /// The path of what has changed.
+    pub fn path(&self) -> &[ChildId] {
+        match self {
+            Self::Event { path, .. } | Self::Updated { path, .. } => path,
+            Self::Removed { path, .. } | Self::Children { path, .. } => path,
+        }
+    }
+
+    fn path_mut(&mut self) -> &mut Vec<ChildId> {
+        match self {
+            Self::Event { path, .. } | Self::Updated { path, .. } => path,
+            Self::Removed { path, .. } | Self::Children { path, .. } => path,
+        }
+    }
+
+    /// The same in the tree at this path, if it is in that.
+    fn below(&self, top: &[ChildId]) -> Option<Self> {
+        if !self.path().starts_with(top) {
+            return None;
+        }
+        let mut change = self.clone();
+        change.path_mut().drain(..top.len());
+        Some(change)
+    }
+}
+
+/// The feed of one tree.
+#[derive(Clone, Default)]
+pub(crate) struct TreeFeed(Arc<Feed<TreeChange>>);
+
+impl TreeFeed {
+    /// The feed of the tree of this place.
+    pub(crate) fn of(place: &TreePlace) -> Self {
+        (place.followers() as &dyn Any).downcast_ref().cloned().unwrap_or_default()
+    }
+
+    /// The top of a tree, with a feed of its own.
+    pub(crate) fn top(path: &str) -> TreePlace {
+        TreePlace::top(path, Arc::new(Self::default()))
+    }
+
+    /// Whether the tree is followed.
+    pub(crate) fn is_read(&self) -> bool {
+        self.0.is_read()
+    }
+
+    /// Shows a child of this incarnation of the supervisor here as it is now.
+    pub(crate) fn show_child(&self, here: &TreePlace, supervisor: ActorId, child: Tree) {
+        let path = here.to(&ChildId::from(&child.id));
+        self.0.push(&TreeChange::Updated { path, child, supervisor });
+    }
+
+    /// Shows that a child is no longer there.
+    pub(crate) fn show_removed(&self, here: &TreePlace, supervisor: ActorId, key: u64, child: &ChildId) {
+        self.0.push(&TreeChange::Removed { path: here.to(child), key, supervisor });
+    }
+
+    /// Shows all children.
+    pub(crate) fn show_children(
+        &self,
+        here: &TreePlace,
+        supervisor: ActorId,
+        supervision: Supervision,
+        children: Vec<Tree>,
+    ) {
+        self.0.push(&TreeChange::Children { path: here.segments(), children, supervision, supervisor });
+    }
+}
+
+impl Followers for TreeFeed {
+    fn are_there(&self) -> bool {
+        self.is_read()
+    }
+
+    fn happened(&self, path: Vec<ChildId>, event: ChildEvent) {
+        self.0.push(&TreeChange::Event { path, event });
+    }
+}
 
 /// A tree to follow: [`snapshot`](Self::snapshot) is the tree, and [`next`](Self::next) each change since.
 ///
@@ -83,14 +213,14 @@ pub struct Lagged {
 }
 
 impl TreeWatch {
-    /// Follows what is at this place and below, until the end of the tree.
+    /// Follows what is at this place and below, until the end of the tree; without a place, only that end.
     pub(crate) fn new(
-        place: &TreePlace,
+        place: Option<&TreePlace>,
         take: impl Fn() -> BoxFuture<'static, Tree> + Send + Sync + 'static,
         end: BoxFuture<'static, ()>,
     ) -> Self {
-        let top = place.segments();
-        let reader = place.feed().subscribe(CAPACITY, move |change: &TreeChange| change.below(&top));
+        let (feed, top) = place.map(|place| (TreeFeed::of(place), place.segments())).unwrap_or_default();
+        let reader = feed.0.subscribe(CAPACITY, move |change: &TreeChange| change.below(&top));
         Self { reader, take: Box::new(take), end, has_ended: false, waking: ContainedWaking::default() }
     }
 
@@ -233,7 +363,7 @@ impl Tree {
 mod tests {
     use super::*;
     use crate::supervisor::child_rules::ChildKind;
-    use crate::supervisor::children::plan::OrderKey;
+    use crate::supervisor::key::OrderKey;
 
     fn tree(id: &str, order_key: Option<OrderKey>, actor: u64, children: Vec<Tree>) -> Tree {
         let mut tree = Tree::leaf(id.into(), ChildKind::Supervisor, TreeStatus::Running, Some(ActorId::Local(actor)));
@@ -242,7 +372,7 @@ mod tests {
     }
 
     fn updated(path: &[&str], child: Tree, supervisor: u64) -> TreeChange {
-        let path = path.iter().map(ChildId::from).collect();
+        let path = path.iter().map(ChildId::new).collect();
         TreeChange::Updated { path, child, supervisor: ActorId::Local(supervisor) }
     }
 
@@ -252,7 +382,8 @@ mod tests {
 
     #[test]
     fn a_child_is_known_by_its_key_and_stands_in_start_order() {
-        let mut top = tree("top", None, 1, vec![tree("a", Some((1, 1)), 2, vec![]), tree("a", Some((3, 3)), 3, vec![])]);
+        let mut top =
+            tree("top", None, 1, vec![tree("a", Some((1, 1)), 2, vec![]), tree("a", Some((3, 3)), 3, vec![])]);
         top.apply(&updated(&["b"], tree("b", Some((2, 2)), 4, vec![]), 1));
         top.apply(&updated(&["a"], tree("a", Some((3, 3)), 5, vec![]), 1));
         let expected = [("a", 2), ("b", 4), ("a", 5)].map(|(id, actor)| (id, Some(ActorId::Local(actor))));

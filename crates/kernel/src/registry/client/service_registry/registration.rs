@@ -19,8 +19,8 @@ use crate::registry::names::{
     ServiceEntry,
 };
 use crate::supervisor::{
-    ChildKind, ChildSpec, DynamicSupervisor, Partition, PartitionSupervisor, Start, StartContext, StartError,
-    Started, Supervisor, SupervisorKind, TaskSupervisor,
+    ChildKind, ChildSpec, DynamicSupervisor, Partition, PartitionSupervisor, Start, StartContext, StartError, Started,
+    Supervisor, SupervisorKind, TaskSupervisor,
 };
 
 impl ServiceRegistry {
@@ -465,11 +465,9 @@ impl ServiceRegistry {
                 let known = |most| self.state.table.live_names(most);
                 RegistryError::lookup_failed::<M>(self.namespace(), name, miss, known)
             }
-            HandOverError::HasIt => RegistryError::AlreadyRegistered {
-                namespace: self.namespace(),
-                name: name.clone(),
-                holder: Some(to),
-            },
+            HandOverError::HasIt => {
+                RegistryError::AlreadyRegistered { namespace: self.namespace(), name: name.clone(), holder: Some(to) }
+            }
         }
     }
 

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use ractor::ActorId;
 use tokio::time::Instant;
 
-use super::{Key, PlanQueues, Purpose, Work};
+use super::{PlanQueues, Purpose, Work};
 use crate::exit::ExitReason;
 use crate::supervisor::child_id::ChildId;
 use crate::supervisor::child_rules::{AutoShutdown, Restart, Shutdown};
@@ -31,8 +31,9 @@ use crate::supervisor::children::rules::{ChildSet, Rules};
 use crate::supervisor::children::window::RestartWindow;
 use crate::supervisor::children::{Child, Leaving, Slot, Table};
 use crate::supervisor::error::ChildError;
+use crate::supervisor::key::Key;
 use crate::supervisor::report::ChildEvent;
-use crate::supervisor::restart::{Failure, RestartCause, RestartLimitExceeded, Strategy};
+use crate::supervisor::restart::{RestartCause, RestartLimitExceeded, RestartTrigger, Strategy};
 use crate::supervisor::spec::ChildSpec;
 use crate::supervisor::started::Incarnation;
 use crate::supervisor::tree::Supervision;
@@ -572,10 +573,10 @@ impl EarlyEnds {
 
 /// The latest failures of a supervisor's children after which it restarted them, or gave up.
 #[derive(Debug, Default)]
-struct Failures(VecDeque<Failure>);
+struct Failures(VecDeque<RestartTrigger>);
 
 impl Failures {
-    fn push(&mut self, failure: Failure) {
+    fn push(&mut self, failure: RestartTrigger) {
         if let Some(earlier) = self.0.back_mut() {
             // Only the last failure keeps the chain below it; chains of chains would grow without bound.
             earlier.escalation = None;
@@ -587,7 +588,7 @@ impl Failures {
     }
 
     /// The latest `count` matching failures, or as many of them as are kept; the oldest first.
-    fn latest(&self, count: u32, is_meant: impl Fn(&Failure) -> bool) -> Vec<Failure> {
+    fn latest(&self, count: u32, is_meant: impl Fn(&RestartTrigger) -> bool) -> Vec<RestartTrigger> {
         let mut latest: Vec<_> =
             self.0.iter().rev().filter(|failure| is_meant(failure)).take(count as usize).cloned().collect();
         latest.reverse();
@@ -622,7 +623,8 @@ mod tests {
         for n in 0..40 {
             failures.push(failure(&n.to_string(), Some(gave_up(vec![failure("below", None)], 0))));
         }
-        let ids = |latest: &[Failure]| latest.iter().map(|failure| failure.child.to_string()).collect::<Vec<_>>();
+        let ids =
+            |latest: &[RestartTrigger]| latest.iter().map(|failure| failure.child.to_string()).collect::<Vec<_>>();
         assert_eq!(ids(&failures.latest(2, |_| true)), ["38", "39"]);
         let latest = failures.latest(u32::MAX, |_| true);
         assert_eq!(latest.len(), MAX_FAILURES);

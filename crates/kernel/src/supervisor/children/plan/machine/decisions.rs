@@ -25,12 +25,13 @@ use tokio::time::Instant;
 use super::{Children, Refused, Step};
 use crate::supervisor::child_id::ChildId;
 use crate::supervisor::child_rules::{AutoShutdown, NameTaken, Restart};
-use crate::supervisor::children::plan::{Key, Plan, Purpose, StartIndex, Turn, Wait, Work};
+use crate::supervisor::children::plan::{Plan, Purpose, Turn, Wait, Work};
 use crate::supervisor::children::rules::{ChildSet, Rules};
 use crate::supervisor::children::{Child, Slot};
 use crate::supervisor::error::SpecError;
+use crate::supervisor::key::{Key, StartIndex};
 use crate::supervisor::report::ChildEvent;
-use crate::supervisor::restart::{Failure, Fault, RestartCause, RestartLimitExceeded, Strategy};
+use crate::supervisor::restart::{RestartCause, RestartLimitExceeded, RestartReason, RestartTrigger, Strategy};
 use crate::supervisor::spec::ChildSpec;
 use crate::supervisor::started::Incarnation;
 
@@ -169,8 +170,8 @@ impl<T: Incarnation> Children<T> {
             self.ended_for_good(key);
             return Decision { plan: self.table.order_key(key).map(Plan::stop), step: Some(Step::Report { id, what }) };
         }
-        let fault = Fault::Exited(reason.clone());
-        let failure = Failure::new(spec.id().clone(), fault, incarnation.give_up_reason());
+        let fault = RestartReason::Exited(reason.clone());
+        let failure = RestartTrigger::new(spec.id().clone(), fault, incarnation.give_up_reason());
         self.restart(key, failure, false, now)
     }
 
@@ -178,7 +179,7 @@ impl<T: Incarnation> Children<T> {
         let Some(Child { spec, slot: Slot::Queued, .. }) = self.child(key) else {
             return Decision::silent(None);
         };
-        let failure = Failure::new(spec.id().clone(), Fault::StartFailed(said), None);
+        let failure = RestartTrigger::new(spec.id().clone(), RestartReason::StartFailed(said), None);
         self.restart(key, failure, true, now)
     }
 
@@ -215,7 +216,7 @@ impl<T: Incarnation> Children<T> {
 
     // ---- restarts ----
 
-    fn restart(&mut self, key: Key, failure: Failure, retry: bool, now: Instant) -> Decision<T> {
+    fn restart(&mut self, key: Key, failure: RestartTrigger, retry: bool, now: Instant) -> Decision<T> {
         let id = failure.child.clone();
         self.failures.push(failure.clone());
         let window = self.table.children.get_mut(&key).and_then(|child| child.own_window()).unwrap_or(&mut self.window);
@@ -225,12 +226,12 @@ impl<T: Incarnation> Children<T> {
             self.halted = true;
             let (count, own) = (used.saturating_add(1), self.counts_alone(&id));
             let in_window =
-                |failure: &Failure| if own { failure.child == id } else { !self.counts_alone(&failure.child) };
+                |failure: &RestartTrigger| if own { failure.child == id } else { !self.counts_alone(&failure.child) };
             let why =
-                RestartLimitExceeded { failures: self.failures.latest(count, in_window), count, strategy, intensity };
+                RestartLimitExceeded { triggers: self.failures.latest(count, in_window), count, strategy, intensity };
             return Decision { plan: None, step: Some(Step::GiveUp { id, why: Arc::new(why) }) };
         }
-        let cause = Arc::new(RestartCause { failure, strategy, used, intensity });
+        let cause = Arc::new(RestartCause { trigger: failure, strategy, used, intensity });
         let delay = self.next_delay(key);
         let wait = self.wait(key, delay, now);
         let plan = self.restart_plan(key, retry, Some(Arc::clone(&cause)), wait);

@@ -10,9 +10,9 @@ use crate::exit::ExitReason;
 use crate::supervisor::backoff::Backoff;
 use crate::supervisor::child_rules::{AutoShutdown, Restart};
 use crate::supervisor::children::Slot;
-use crate::supervisor::children::plan::Key;
 use crate::supervisor::children::plan::machine::{Children, Step, Terminate};
 use crate::supervisor::children::rules::{ChildSet, Rules};
+use crate::supervisor::key::Key;
 use crate::supervisor::restart::{RestartIntensity, Strategy};
 use crate::supervisor::started::Incarnation;
 

@@ -11,10 +11,10 @@ use super::commands::{Command, command};
 use super::{Came, Configuration, IDS, Life, Nature, life_of, reconfigure, rules, spec};
 use crate::exit::ExitReason;
 use crate::supervisor::child_rules::{AutoShutdown, Restart};
-use crate::supervisor::children::plan::Key;
 use crate::supervisor::children::plan::machine::{Children, FailedStart, Refused, Step, Terminate};
 use crate::supervisor::children::rules::{ChildSet, Rules};
 use crate::supervisor::children::{Child, Slot};
+use crate::supervisor::key::Key;
 use crate::supervisor::restart::Strategy;
 use crate::supervisor::started::Incarnation;
 

@@ -7,8 +7,8 @@ use super::{Came, Configuration, IDS, Life, Nature, WITHIN};
 use crate::exit::ExitReason;
 use crate::supervisor::backoff::Backoff;
 use crate::supervisor::child_rules::{AutoShutdown, Restart};
-use crate::supervisor::children::plan::Key;
 use crate::supervisor::children::rules::{ChildSet, Rules};
+use crate::supervisor::key::Key;
 use crate::supervisor::restart::Strategy;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,9 +11,9 @@ use super::{
 };
 use crate::exit::ExitReason;
 use crate::supervisor::children::Slot;
-use crate::supervisor::children::plan::Key;
 use crate::supervisor::children::plan::machine::{Children, Step};
 use crate::supervisor::children::rules::Rules;
+use crate::supervisor::key::Key;
 use crate::supervisor::restart::Strategy;
 
 #[derive(Debug, Clone)]
