@@ -31,6 +31,7 @@ pub struct Append {
 /// ```
 /// assert_eq!(foundation_events::ExpectedPosition::default(), foundation_events::ExpectedPosition::Any);
 /// ```
+#[non_exhaustive]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ExpectedPosition {
     /// Any position.

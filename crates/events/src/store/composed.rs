@@ -157,6 +157,8 @@ impl EventStore {
     /// One exception: a subscription that began [now](SubscriptionSpec::from_now) when nothing was ever recorded, and
     /// was never acknowledged, begins anew.
     ///
+    /// Waits for a store that is being restarted, as [`get`](Self::get) does; so do the requests of the subscription.
+    ///
     /// # Errors
     /// [`SubscriptionError::Taken`] while it has another consumer in this namespace, [`SubscriptionError::Store`].
     pub async fn subscribe_durable(
@@ -269,7 +271,8 @@ impl EventStore {
         SubscriptionStore::unpark(self, name, event).await
     }
 
-    /// Forgets the acknowledged position and the parked events of a durable subscription; true if there were any.
+    /// Forgets the acknowledged position and the parked events of a durable subscription; true if there were any. Waits
+    /// for a store that is being restarted, as [`get`](Self::get) does.
     ///
     /// # Errors
     /// [`SubscriptionError::Taken`] while it has a consumer, [`SubscriptionError::Store`].
