@@ -68,6 +68,7 @@ impl TestNamespace {
 
     /// Kills the service of this name, as a fault in it might, and returns when it has ended; its `post_stop` does not
     /// run. Its supervisor decides what happens then, and may have replaced it already.
+    /// Only a test's namespace has this: an application's code gets [`Services`].
     ///
     /// ```
     /// use foundation::{EventStore, NewEvent, TestNamespace};
