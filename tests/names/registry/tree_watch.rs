@@ -205,7 +205,7 @@ async fn the_whole_registry_is_followed_and_each_namespace_sees_only_itself() {
 }
 
 #[tokio::test]
-async fn a_slow_reader_is_told_how_many_changes_are_lost_and_goes_on_from_a_new_snapshot() {
+async fn a_slow_reader_gets_the_number_of_lost_changes_and_goes_on_from_a_new_snapshot() {
     let (_registry, names) = test_registry().await;
     in_order(&names, Strategy::OneForOne).await;
     let mut watch = names.watch_tree().capacity(3);

@@ -257,6 +257,9 @@ impl<T: Incarnation> Child<T> {
     }
 }
 
+/// How much room for touched keys is kept between two messages.
+const MAX_KEPT_TOUCHED: usize = 16;
+
 /// The rows of a table; notes the keys of those that may have changed.
 struct Rows<T> {
     /// Boxed: keys come in ascending order, which leaves the nodes of the tree half empty.
@@ -414,6 +417,8 @@ impl<T: Incarnation> Table<T> {
 
     fn forget_touched(&mut self) {
         self.children.touched.clear();
+        // The first start touches all children; what the next messages need is little.
+        self.children.touched.shrink_to(MAX_KEPT_TOUCHED);
     }
 
     // ---- the start order ----

@@ -528,7 +528,7 @@ pub(super) enum ServerMsg {
     WhichChildren(RpcReplyPort<Vec<ChildInfo>>),
     CountChildren(RpcReplyPort<ChildCount>),
     SupervisorSnapshot(Option<Key>, RpcReplyPort<SupervisorSnapshot>),
-    /// To be shown to those who follow the tree, with all below it.
+    /// To be shown to the followers of the tree, with all below it.
     Show,
     /// The health of its children, each with this grace.
     Checkup(Duration, RpcReplyPort<Vec<Examinee>>),

@@ -324,7 +324,7 @@ fn log(Report { supervisor, child, happened }: &Report, on_demand: bool) {
     }
 }
 
-/// Those who follow a tree, as far as reports concern them.
+/// The followers of a tree, as far as reports concern them.
 pub(super) trait Followers: Any + Send + Sync {
     /// Whether there are any.
     fn are_there(&self) -> bool;
@@ -333,7 +333,7 @@ pub(super) trait Followers: Any + Send + Sync {
     fn happened(&self, path: Vec<ChildId>, event: ChildEvent);
 }
 
-/// Where a supervisor is in its tree, with those who follow the tree.
+/// Where a supervisor is in its tree, with the followers of the tree.
 #[derive(Clone)]
 pub(crate) struct TreePlace {
     path: Arc<str>,

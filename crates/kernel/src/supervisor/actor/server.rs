@@ -455,7 +455,7 @@ impl Server {
         }
     }
 
-    // ---- those who follow the tree ----
+    // ---- the followers of the tree ----
 
     /// Shows them the children that may have changed. At the end of each message, so that a snapshot and the changes
     /// after it fit together.
