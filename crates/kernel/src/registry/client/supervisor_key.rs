@@ -1,6 +1,5 @@
 //! Names of supervisors, and finding a supervisor by its name.
 
-use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use tokio::time::timeout;
 
 use super::error::RegistryError;
 use crate::containment::waking_contained;
-use crate::namespace::{NameError, ServiceName};
+use crate::namespace::{NameError, ServiceName, key_traits};
 use crate::registry::names::{LookupError, Table};
 use crate::supervisor::{ChildError, Find, SupervisorKind};
 
@@ -53,57 +52,7 @@ impl<S> SupervisorKey<S> {
     }
 }
 
-impl<S> From<ServiceName> for SupervisorKey<S> {
-    fn from(name: ServiceName) -> Self {
-        Self { name, kind: PhantomData }
-    }
-}
-
-impl<S> Clone for SupervisorKey<S> {
-    fn clone(&self) -> Self {
-        self.name.clone().into()
-    }
-}
-
-impl<S> PartialEq for SupervisorKey<S> {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
-    }
-}
-
-impl<S> Eq for SupervisorKey<S> {}
-
-impl<S> std::hash::Hash for SupervisorKey<S> {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        self.name.hash(state);
-    }
-}
-
-impl<S> std::str::FromStr for SupervisorKey<S> {
-    type Err = NameError;
-
-    fn from_str(text: &str) -> Result<Self, NameError> {
-        Self::new(text)
-    }
-}
-
-impl<S> AsRef<str> for SupervisorKey<S> {
-    fn as_ref(&self) -> &str {
-        self.name.as_str()
-    }
-}
-
-impl<S> fmt::Debug for SupervisorKey<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SupervisorKey({}: {})", self.name, std::any::type_name::<S>())
-    }
-}
-
-impl<S> fmt::Display for SupervisorKey<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.name.fmt(f)
-    }
-}
+key_traits!(SupervisorKey<S>);
 
 /// The message type under which a supervisor of kind `S` has its name: no actor answers to it, so no message is sent
 /// past the handles.
