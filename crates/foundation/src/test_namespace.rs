@@ -2,9 +2,7 @@
 
 use foundation_config_server::ConfigServer;
 use foundation_events::EventStore;
-use foundation_kernel::names::{
-    CleanupReport, RegistryError, ServiceName, ServiceRegistry,
-};
+use foundation_kernel::names::{CleanupReport, RegistryError, ServiceName, ServiceRegistry};
 use foundation_telemetry::Telemetry;
 use tokio::runtime::Handle as Runtime;
 
