@@ -1,0 +1,9 @@
+//! Health: the status of an instance from the results of its checks, and the condition of a service from its instances.
+
+mod check;
+mod service;
+mod status;
+
+pub use check::{CheckRules, CheckState};
+pub use service::{ServiceCondition, ServiceHealth};
+pub use status::{CheckRole, InstanceHealth, InstanceStatus, StatusCounts, StatusReason};
