@@ -1,7 +1,9 @@
 //! Instances and records for the property tests.
 
-use foundation_kernel::names::ServiceName;
-use foundation_kernel::ractor::ActorId;
+use std::sync::LazyLock;
+
+use foundation_kernel::names::{Metadata, Namespace, ProcessRegistry, Registration, ServiceKey, ServiceName};
+use foundation_kernel::ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -42,3 +44,37 @@ pub(crate) fn records() -> impl Strategy<Value = InstanceRecord> {
 }
 
 pub(crate) const ORDERS: ServiceName = ServiceName::from_static("orders");
+
+/// A registration of this name. Only the registry makes one, so each is made from one that it has made.
+pub(crate) fn registration(name: &str, actor: ActorId, metadata: Option<Metadata>) -> Registration {
+    static SAMPLE: LazyLock<Registration> = LazyLock::new(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(register_one())
+    });
+    let mut registration = SAMPLE.clone();
+    registration.name = ServiceName::new(name).unwrap();
+    (registration.actor, registration.metadata) = (actor, metadata);
+    registration
+}
+
+async fn register_one() -> Registration {
+    let registry = ProcessRegistry::start().await.unwrap();
+    let names = registry.namespace(Namespace::test()).await.unwrap();
+    names.spawn(&ServiceKey::<u64>::new("sample"), Idle, ()).await.unwrap();
+    let sample = names.find(|_| true).unwrap();
+    registry.shutdown().await;
+    sample
+}
+
+struct Idle;
+
+#[cfg_attr(feature = "async-trait", foundation_kernel::ractor::async_trait)]
+impl Actor for Idle {
+    type Msg = u64;
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(&self, _: ActorRef<u64>, (): ()) -> Result<(), ActorProcessingErr> {
+        Ok(())
+    }
+}
