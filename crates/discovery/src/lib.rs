@@ -2,17 +2,21 @@
 
 mod catalog;
 pub mod choice;
+mod client;
 mod criteria;
 pub mod health;
 mod instance;
 pub mod limits;
-mod record;
 #[cfg(test)]
 mod samples;
 
 pub use catalog::{Catalog, FindError, InstanceChange, RemovalCause};
+pub use client::{
+    CallInstanceError, Discovery, DiscoveryError, DiscoveryOptions, InstanceWatch, InstanceWatched, PickError, Picked,
+    Selector,
+};
 pub use criteria::{Criteria, InstanceMisfits, Misfit, NoneFitsError};
 pub use instance::{
-    Capability, Endpoint, FieldError, FieldErrorKind, Instance, InstanceBuilder, InstanceName, MetadataReadError, Zone,
+    Capability, Endpoint, FieldError, FieldErrorKind, Instance, InstanceBuilder, InstanceName, InstanceRecord,
+    MetadataReadError, Zone,
 };
-pub use record::InstanceRecord;

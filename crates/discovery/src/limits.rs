@@ -1,4 +1,4 @@
-//! The limits of what an instance says of itself, in one table.
+//! The limits of what an instance says of itself, and of its checks, in one table.
 //!
 //! | what | limit |
 //! |---|---|
@@ -10,6 +10,7 @@
 //! | capabilities | [`MAX_CAPABILITIES`] of [`MAX_CAPABILITY`] |
 //! | labels | [`MAX_LABELS`] of [`MAX_LABEL_KEY`] and [`MAX_LABEL_VALUE`] |
 //! | all of it, as JSON | [`MAX_INSTANCE`] |
+//! | checks of one instance | [`MAX_CHECKS`] |
 
 /// The longest id, in bytes.
 pub const MAX_ID: usize = 63;
@@ -37,3 +38,5 @@ pub const MAX_LABEL_KEY: usize = 64;
 pub const MAX_LABEL_VALUE: usize = 200;
 /// The longest instance, in bytes of JSON.
 pub const MAX_INSTANCE: usize = 16 * 1_024;
+/// The largest number of checks of one instance.
+pub const MAX_CHECKS: usize = 16;

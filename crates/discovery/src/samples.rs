@@ -10,8 +10,7 @@ use proptest::sample::select;
 use proptest::{bool, option};
 
 use crate::health::{InstanceHealth, InstanceStatus};
-use crate::instance::{Instance, InstanceBuilder};
-use crate::record::InstanceRecord;
+use crate::instance::{Instance, InstanceBuilder, InstanceRecord};
 
 /// Few of each, so that instances have much in common.
 pub(crate) fn instances() -> impl Strategy<Value = Instance> {

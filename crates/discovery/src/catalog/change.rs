@@ -1,14 +1,12 @@
-//! Changes of instances, and how they look to a reader of some of them.
+//! Changes of instances.
 
 use std::fmt;
 
 use foundation_kernel::ractor::ActorId;
 use foundation_kernel::supervision::ExitReason;
 
-use crate::criteria::Criteria;
 use crate::health::{InstanceHealth, InstanceStatus};
-use crate::instance::InstanceName;
-use crate::record::InstanceRecord;
+use crate::instance::{InstanceName, InstanceRecord};
 
 /// One change of one instance.
 ///
@@ -79,37 +77,6 @@ impl InstanceChange {
             Self::Added(instance) | Self::StatusChanged { instance, .. } => Some(instance),
             Self::Updated { after, .. } => Some(after),
             Self::Removed { .. } => None,
-        }
-    }
-
-    /// How this change looks to a reader of the instances that meet these criteria: one that begins to meet them is added,
-    /// one that no longer does is removed. `None` if the reader sees nothing of it.
-    pub fn seen_by(self, criteria: &Criteria) -> Option<Self> {
-        let accepts = |record: &InstanceRecord, status| criteria.accepts(&record.instance, status);
-        match self {
-            Self::Added(instance) => accepts(&instance, instance.status()).then_some(Self::Added(instance)),
-            Self::Removed { instance, cause } => {
-                accepts(&instance, instance.status()).then_some(Self::Removed { instance, cause })
-            }
-            Self::Updated { before, after } => {
-                match (accepts(&before, before.status()), accepts(&after, after.status())) {
-                    (true, true) => Some(Self::Updated { before, after }),
-                    (true, false) => Some(Self::Removed { instance: before, cause: RemovalCause::FitsNoMore }),
-                    (false, true) => Some(Self::Added(after)),
-                    (false, false) => None,
-                }
-            }
-            Self::StatusChanged { from, instance } => {
-                match (accepts(&instance, from.status), accepts(&instance, instance.status())) {
-                    (true, true) => Some(Self::StatusChanged { from, instance }),
-                    (true, false) => {
-                        let instance = instance.with_health(from);
-                        Some(Self::Removed { instance, cause: RemovalCause::FitsNoMore })
-                    }
-                    (false, true) => Some(Self::Added(instance)),
-                    (false, false) => None,
-                }
-            }
         }
     }
 

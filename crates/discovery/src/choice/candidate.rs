@@ -1,12 +1,12 @@
 //! Candidates: what a choice knows of an instance.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use super::load::LoadReading;
 use crate::health::InstanceStatus;
-use crate::instance::{InstanceName, Zone};
-use crate::record::InstanceRecord;
+use crate::instance::{InstanceName, InstanceRecord, Zone};
 
 /// The smallest share of its weight that a new instance has.
 const MIN_RAMP: f64 = 0.1;
@@ -30,6 +30,14 @@ pub enum OutReason {
     Ejected,
     /// It is about to leave. It is not chosen even if all others are out.
     Draining,
+}
+
+/// No instance that fits can be chosen, with how many are out of rotation and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub struct NoneInRotationError {
+    /// How many instances are out for which reason.
+    pub out: BTreeMap<OutReason, usize>,
 }
 
 impl<'a> Candidate<'a> {
@@ -77,6 +85,12 @@ impl<'a> Candidate<'a> {
         }
     }
 
+    /// With this latency, if none of its own has been measured yet.
+    pub(super) fn assuming(mut self, latency: Option<Duration>) -> Self {
+        self.load.latency = self.load.latency.or(latency);
+        self
+    }
+
     /// Its weight, which grows from a tenth to the whole during its slow start.
     pub(super) fn ramped_weight(&self, slow_start: Duration) -> f64 {
         let weight = f64::from(self.record.instance.weight());
@@ -94,6 +108,27 @@ impl fmt::Display for OutReason {
             Self::Ejected => "ejected",
             Self::Draining => "draining",
         })
+    }
+}
+
+impl NoneInRotationError {
+    pub(super) fn of(candidates: &[Candidate<'_>]) -> Self {
+        let mut out = BTreeMap::new();
+        for reason in candidates.iter().filter_map(Candidate::out) {
+            *out.entry(reason).or_insert(0) += 1;
+        }
+        Self { out }
+    }
+}
+
+impl fmt::Display for NoneInRotationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let total: usize = self.out.values().sum();
+        if total == 0 {
+            return f.write_str("there is no instance to choose from");
+        }
+        let reasons: Vec<_> = self.out.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+        write!(f, "none of {total} instances is in rotation: {}", reasons.join(", "))
     }
 }
 

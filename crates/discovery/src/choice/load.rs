@@ -110,19 +110,6 @@ impl Load {
         Self { in_flight: 0, latency: None, latency_at: now, success: 1.0, success_at: now, begun_at: None }
     }
 
-    /// With a latency to begin with: for a new instance the [median](Self::median) of the others, so that it is neither
-    /// flooded nor avoided.
-    pub fn with_latency(self, latency: Option<Duration>) -> Self {
-        Self { latency: latency.map(|latency| latency.as_secs_f64()), ..self }
-    }
-
-    /// The median of latencies.
-    pub fn median(latencies: impl IntoIterator<Item = Duration>) -> Option<Duration> {
-        let mut latencies: Vec<_> = latencies.into_iter().collect();
-        latencies.sort_unstable();
-        latencies.get(latencies.len() / 2).copied()
-    }
-
     /// A call begins.
     pub fn begin(&mut self, now: Instant) {
         self.in_flight = self.in_flight.saturating_add(1);
@@ -227,14 +214,6 @@ mod tests {
         let mut expected = Load::new(now);
         expected.begun_at = Some(now);
         assert_eq!(after(&[Outcome::Cancelled], now), expected);
-    }
-
-    #[test]
-    fn the_median_is_the_one_in_the_middle() {
-        assert_eq!(Load::median([]), None);
-        assert_eq!(Load::median([millis(9), millis(1), millis(2)]), Some(millis(2)));
-        let load = Load::new(Instant::now()).with_latency(Some(millis(2)));
-        assert_eq!(load.reading(&RULES, load.latency_at).latency, Some(millis(2)));
     }
 
     fn outcomes() -> impl Strategy<Value = Vec<(u64, Outcome)>> {

@@ -10,15 +10,13 @@ mod locality;
 mod outliers;
 mod policy;
 mod rendezvous;
-mod score;
 mod selection;
 
 pub use budget::RetryBudget;
-pub use candidate::{Candidate, OutReason};
+pub use candidate::{Candidate, NoneInRotationError, OutReason};
 pub use load::{Load, LoadReading, LoadRules, Outcome};
 pub use locality::Locality;
 pub use outliers::{Ejection, EjectionCause, OutlierRules, Outliers};
-pub use policy::{Draw, Policy};
+pub use policy::{Draw, Policy, Score, ScoreBy};
 pub use rendezvous::stable_hash;
-pub use score::{Score, ScoreBy};
-pub use selection::{Choice, Chosen, NoneInRotationError};
+pub use selection::{Choice, Chosen};

@@ -41,6 +41,8 @@ pub struct OutlierRules {
 const MIN_COMPARED: usize = 5;
 /// A service of fewer instances is small.
 const SMALL: usize = 3;
+/// The longest ejection that can be asked for, a year: a later end could be more than a clock can count.
+const MAX_EJECTION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// How much an ejection is longer or shorter by chance, so that instances do not return together.
 const JITTER: f64 = 0.1;
 
@@ -111,7 +113,7 @@ impl OutlierRules {
 
     /// How long an ejection lasts, the first of which is number 1.
     fn lasts(&self, times: u32, random: &mut fastrand::Rng) -> Duration {
-        let planned = self.ejection.saturating_mul(times).min(self.max_ejection);
+        let planned = self.ejection.saturating_mul(times).min(self.max_ejection).min(MAX_EJECTION);
         planned.mul_f64(1.0 - JITTER + 2.0 * JITTER * random.f64())
     }
 }

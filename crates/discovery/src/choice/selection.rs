@@ -1,10 +1,8 @@
 //! The choice as a whole: who is in rotation, which tier, which instance.
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
-use super::candidate::{Candidate, OutReason};
+use super::candidate::{Candidate, NoneInRotationError, OutReason};
 use super::locality::{Locality, TierCount};
 use super::policy::{Draw, Policy};
 use crate::instance::Zone;
@@ -65,14 +63,6 @@ pub struct Chosen<'a> {
     pub locality: Option<Locality>,
 }
 
-/// No instance that fits can be chosen, with how many are out of rotation and why.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub struct NoneInRotationError {
-    /// How many instances are out for which reason.
-    pub out: BTreeMap<OutReason, usize>,
-}
-
 impl Choice {
     /// The defaults.
     pub fn new() -> Self {
@@ -112,7 +102,9 @@ impl Choice {
         let in_rotation = staying.iter().filter(|it| it.out().is_none()).count();
         let fail_open = in_rotation * 100 < usize::from(self.fail_open_percent) * staying.len();
         let takes_part = |candidate: &&Candidate<'_>| fail_open || candidate.out().is_none();
-        let taking_part: Vec<_> = staying.iter().copied().filter(takes_part).copied().collect();
+        let assumed = assumed_latency(&staying);
+        let taking_part = staying.iter().copied().filter(takes_part).map(|it| it.assuming(assumed));
+        let taking_part: Vec<_> = taking_part.collect();
         let locality = self.near.as_ref().map(|here| draw_tier(here, candidates, &taking_part, &mut draw));
         let in_tier = |candidate: &Candidate<'_>| self.is_in(locality, candidate);
         let weighed = taking_part.into_iter().filter(in_tier).map(|it| (it, it.ramped_weight(self.slow_start)));
@@ -127,6 +119,17 @@ impl Choice {
         let (Some(here), Some(locality)) = (&self.near, locality) else { return true };
         Locality::of(here, candidate.zone()) == locality
     }
+}
+
+/// The median of the latencies that have been measured, if another one has not: what is not known is assumed to be as the
+/// others, so that a new instance is neither flooded nor avoided.
+fn assumed_latency(candidates: &[&Candidate<'_>]) -> Option<Duration> {
+    let mut measured: Vec<_> = candidates.iter().filter_map(|candidate| candidate.load().latency).collect();
+    if measured.len() == candidates.len() {
+        return None;
+    }
+    measured.sort_unstable();
+    measured.get(measured.len() / 2).copied()
 }
 
 /// Draws a tier by its share. Those that are draining count as lost.
@@ -144,27 +147,6 @@ fn draw_tier(here: &Zone, all: &[Candidate<'_>], taking_part: &[Candidate<'_>], 
     drawn.or_else(last).map_or(Locality::Elsewhere, |(tier, _)| tier)
 }
 
-impl NoneInRotationError {
-    fn of(candidates: &[Candidate<'_>]) -> Self {
-        let mut out = BTreeMap::new();
-        for reason in candidates.iter().filter_map(Candidate::out) {
-            *out.entry(reason).or_insert(0) += 1;
-        }
-        Self { out }
-    }
-}
-
-impl fmt::Display for NoneInRotationError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let total: usize = self.out.values().sum();
-        if total == 0 {
-            return f.write_str("there is no instance to choose from");
-        }
-        let reasons: Vec<_> = self.out.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-        write!(f, "none of {total} instances is in rotation: {}", reasons.join(", "))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -176,10 +158,9 @@ mod tests {
 
     use super::*;
     use crate::choice::load::LoadReading;
-    use crate::choice::score::ScoreBy;
+    use crate::choice::policy::ScoreBy;
     use crate::health::{InstanceHealth, InstanceStatus};
-    use crate::instance::Instance;
-    use crate::record::InstanceRecord;
+    use crate::instance::{Instance, InstanceRecord};
     use crate::samples::records;
 
     fn record(id: &str, zone: &str, status: InstanceStatus) -> InstanceRecord {
@@ -253,6 +234,20 @@ mod tests {
         let tiers = tiers(&choice, &records);
         assert!((650..=750).contains(&tiers[&Locality::SameZone]), "{tiers:?}");
         assert_eq!(tiers[&Locality::SameZone] + tiers[&Locality::SameRegion], 1_000);
+    }
+
+    #[test]
+    fn an_instance_without_a_measured_latency_is_assumed_to_be_as_the_others() {
+        let records = ["a", "b", "c", "d"].map(|id| record(id, "eu", InstanceStatus::Healthy));
+        for latency in [Duration::from_micros(1), Duration::from_secs(100)] {
+            let load = |latency| LoadReading { latency, idle: Some(Duration::ZERO), ..LoadReading::IDLE };
+            let candidates: Vec<_> =
+                records.iter().map(|it| Candidate::new(it, load((it.name().id() != "d").then_some(latency)))).collect();
+            let mut random = fastrand::Rng::with_seed(7);
+            let mut chosen = || Choice::new().choose(&candidates, Draw::new(&mut random)).unwrap().candidate;
+            let new = (0..1_000).filter(|_| chosen().name().id() == "d").count();
+            assert!((200..=300).contains(&new), "{new} of 1000 among three of {latency:?}");
+        }
     }
 
     #[test]

@@ -7,9 +7,8 @@ use semver::VersionReq;
 
 use super::misfit::{InstanceMisfits, Misfit, NoneFitsError};
 use crate::health::InstanceStatus;
-use crate::instance::{Capability, FieldError, Instance, Zone};
+use crate::instance::{Capability, FieldError, Instance, InstanceRecord, Zone};
 use crate::limits::MAX_VERSION;
-use crate::record::InstanceRecord;
 
 /// What an instance has to be: of which service and version, reached how, able to do what, where, and labelled how.
 ///

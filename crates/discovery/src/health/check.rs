@@ -25,6 +25,9 @@ const MAX_CHANGES: u32 = 6;
 /// So many like results in a row end the flapping.
 const QUIET: u32 = 10;
 
+/// The longest time of a rule, a year: a later one could be more than a clock can count.
+const MAX_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// By which rules the results of a check become a status.
 ///
 /// | | default |
@@ -34,6 +37,7 @@ const QUIET: u32 = 10;
 /// | [`grace`](Self::grace) | none |
 /// | [`expires_after`](Self::expires_after) | 30 s |
 ///
+/// A time beyond a year is a year.
 /// More than 6 changes within 21 results are flapping, which ends with 10 like results in a row.
 ///
 /// ```
@@ -99,12 +103,12 @@ impl CheckRules {
 
     /// How long from its beginning failures do not count, unless there has been a success.
     pub fn grace(self, time: Duration) -> Self {
-        Self { grace: time, ..self }
+        Self { grace: time.min(MAX_TIME), ..self }
     }
 
     /// How long a result counts: three intervals of the check are usual.
     pub fn expires_after(self, time: Duration) -> Self {
-        Self { expires_after: time, ..self }
+        Self { expires_after: time.min(MAX_TIME), ..self }
     }
 
     /// What its result is for, as set.
@@ -184,11 +188,19 @@ impl CheckState {
         }
     }
 
+    /// When the health that follows now is too old, unless there is another result before.
+    pub fn expires_at(&self, rules: &CheckRules) -> Instant {
+        match &self.last {
+            Some((at, _)) => *at + rules.expires_after,
+            None => self.began + rules.expires_after.max(rules.grace),
+        }
+    }
+
     /// The health that follows from the results so far, at this time.
     pub fn health(&self, rules: &CheckRules, now: Instant) -> InstanceHealth {
-        let last = self.last.as_ref().map_or(self.began, |(at, _)| *at);
-        let age = now.saturating_duration_since(last);
-        if age > rules.expires_after.max(if self.last.is_none() { rules.grace } else { Duration::ZERO }) {
+        if now > self.expires_at(rules) {
+            let last = self.last.as_ref().map_or(self.began, |(at, _)| *at);
+            let age = now.saturating_duration_since(last);
             return InstanceHealth::because(InstanceStatus::Unhealthy, StatusReason::Stale { age });
         }
         match (self.level, &self.last) {

@@ -11,5 +11,5 @@ pub use capability::Capability;
 pub use endpoint::Endpoint;
 pub use field::{FieldError, FieldErrorKind};
 pub use name::InstanceName;
-pub use value::{Instance, InstanceBuilder, MetadataReadError};
+pub use value::{Instance, InstanceBuilder, InstanceRecord, MetadataReadError};
 pub use zone::Zone;

@@ -1,8 +1,10 @@
-//! An instance, how it is built, and how it is written as metadata.
+//! An instance, how it is built, how it is written as metadata, and its record: with its actor and its health.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use foundation_kernel::names::{Metadata, MetadataError, Registration, ServiceName};
+use foundation_kernel::ractor::ActorId;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +13,7 @@ use super::endpoint::Endpoint;
 use super::field::{FieldError, FieldErrorKind};
 use super::name::InstanceName;
 use super::zone::Zone;
+use crate::health::{InstanceHealth, InstanceStatus};
 use crate::limits::{
     DEFAULT_WEIGHT, MAX_CAPABILITIES, MAX_INSTANCE, MAX_LABEL_KEY, MAX_LABEL_VALUE, MAX_LABELS, MAX_VERSION, MAX_WEIGHT,
 };
@@ -164,6 +167,48 @@ impl Instance {
             return Err(MetadataReadError::OtherName { name: name.clone(), found: instance.name });
         }
         Ok(Some(instance))
+    }
+}
+
+/// One incarnation of an instance as it is now: what it says of itself, its actor, and its health.
+///
+/// Cloning costs a reference count and the reason of its health.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InstanceRecord {
+    /// What it says of itself.
+    pub instance: Arc<Instance>,
+    /// The actor that has its name.
+    pub actor: ActorId,
+    /// Its health.
+    pub health: InstanceHealth,
+}
+
+impl InstanceRecord {
+    /// An instance that this actor has registered: draining if it says so, and otherwise of unknown health.
+    pub fn new(instance: Instance, actor: ActorId) -> Self {
+        let health = InstanceHealth::combined([], instance.is_draining());
+        Self { instance: Arc::new(instance), actor, health }
+    }
+
+    /// With this health.
+    pub fn with_health(self, health: InstanceHealth) -> Self {
+        Self { health, ..self }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &InstanceName {
+        self.instance.name()
+    }
+
+    /// Its service.
+    pub fn service(&self) -> &ServiceName {
+        self.instance.service()
+    }
+
+    /// Its status.
+    pub fn status(&self) -> InstanceStatus {
+        self.health.status
     }
 }
 

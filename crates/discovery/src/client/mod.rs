@@ -1,0 +1,14 @@
+//! Discovery in a namespace: the client, its watches, and the selectors that choose an instance for each call.
+
+mod discovery;
+mod error;
+mod options;
+mod selector;
+mod state;
+mod watch;
+
+pub use discovery::Discovery;
+pub use error::{CallInstanceError, DiscoveryError, PickError};
+pub use options::DiscoveryOptions;
+pub use selector::{Picked, Selector};
+pub use watch::{InstanceWatch, InstanceWatched};

@@ -1,0 +1,7 @@
+//! Discovery: instances, their health, watches of them, and the choice of one for each call.
+
+mod choosing;
+mod health;
+mod instances;
+mod setup;
+mod watching;
