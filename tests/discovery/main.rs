@@ -4,4 +4,5 @@ mod choosing;
 mod health;
 mod instances;
 mod setup;
+mod simulation;
 mod watching;

@@ -104,9 +104,13 @@ impl<M: Message> Selector<M> {
         limit: Duration,
     ) -> Result<R, CallInstanceError<M>> {
         self.budget.deposit();
-        let (began, mut tried) = (Instant::now(), Vec::new());
+        let (began, mut tried, mut last) = (Instant::now(), Vec::new(), None);
         loop {
-            let picked = self.pick_among(None, &tried)?;
+            let picked = match (self.pick_among(None, &tried), last.take()) {
+                (Ok(picked), _) => picked,
+                (Err(error), None) => return Err(error.into()),
+                (Err(_), Some((instance, source))) => return Err(no_answer(&tried, &instance, source)),
+            };
             let left = limit.saturating_sub(began.elapsed());
             let error = match self.shared.names.via(&picked.key).call(&message, left).await {
                 Ok(reply) => {
@@ -115,14 +119,13 @@ impl<M: Message> Selector<M> {
                 }
                 Err(error) => error,
             };
-            let record = picked.record.clone();
-            picked.failed();
-            let again = self.may_repeat(&error) && tried.len() + 1 < MAX_TRIES && self.has_other(&record, &tried);
-            if !again || !self.budget.withdraw() {
-                let before = tried.iter().map(|record: &InstanceRecord| record.name().clone()).collect();
-                return Err(CallInstanceError::Call { instance: record.name().clone(), before, source: error });
+            let instance = picked.record.clone();
+            picked.ended_with(&error);
+            tried.push(instance.clone());
+            if !self.may_repeat(&error) || tried.len() == MAX_TRIES || !self.budget.withdraw() {
+                return Err(no_answer(&tried, &instance, error));
             }
-            tried.push(record);
+            last = Some((instance, error));
         }
     }
 
@@ -133,14 +136,6 @@ impl<M: Message> Selector<M> {
             // No time is left, or there is no runtime.
             _ => false,
         }
-    }
-
-    /// Whether an instance fits that has not been tried.
-    fn has_other(&mut self, last: &InstanceRecord, tried: &[InstanceRecord]) -> bool {
-        let is_tried = |it: &Fitting<M>| it.record.actor == last.actor || is_in(tried, it.record.actor);
-        self.known
-            .fitting(&self.shared, &self.criteria, Instant::now())
-            .is_ok_and(|fitting| !fitting.iter().all(is_tried))
     }
 
     fn pick_among(&mut self, key: Option<&[u8]>, tried: &[InstanceRecord]) -> Result<Picked<M>, PickError> {
@@ -195,6 +190,12 @@ fn track<M>(shared: &Shared, record: InstanceRecord) -> Option<Fitting<M>> {
     let (tracked, calls) = shared.tracked(&record)?;
     let key = ServiceKey::from(record.name().registered().clone());
     Some(Fitting { record, key, tracked, calls })
+}
+
+/// The error of a call that this instance did not answer, the last of those that were tried.
+fn no_answer<M>(tried: &[InstanceRecord], last: &InstanceRecord, source: CallError<M>) -> CallInstanceError<M> {
+    let before = tried.iter().filter(|record| record.actor != last.actor).map(|record| record.name().clone());
+    CallInstanceError::Call { instance: last.name().clone(), before: before.collect(), source }
 }
 
 fn is_in(tried: &[InstanceRecord], actor: ActorId) -> bool {
@@ -301,6 +302,14 @@ impl<M> Picked<M> {
     /// The call has failed.
     pub fn failed(mut self) {
         self.outcome = Outcome::Failed;
+    }
+
+    /// A call that was not even tried says nothing of the instance.
+    fn ended_with(self, error: &CallError<M>) {
+        match error {
+            CallError::NoRuntime { .. } => drop(self),
+            _ => self.failed(),
+        }
     }
 }
 

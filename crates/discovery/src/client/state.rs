@@ -3,9 +3,9 @@
 //! # Invariants
 //!
 //! 1. Two locks, always taken in this order: that of the watch, and that of the state. No foreign code runs under the second.
-//! 2. Whoever holds the lock of the watch applies what it shows before the lock is released, so items are applied in their
-//!    order. Reading a watch may drop the last reference to an actor, whose unread messages may come back here: on the same
-//!    thread, which finds the watch in use and reads the catalog as it is.
+//! 2. What the watch shows is applied before its lock is released, so items are applied in their order. Reading a watch may
+//!    drop the last reference to an actor, whose unread messages may come back here: on the same thread, which finds the
+//!    watch in use and reads the catalog as it is.
 //! 3. What is kept of an incarnation goes with it.
 
 use std::cell::RefCell;

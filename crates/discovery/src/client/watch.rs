@@ -5,9 +5,12 @@ use std::fmt;
 use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use foundation_kernel::names::{Watch, Watched};
+use futures::stream::{BoxStream, unfold};
+use futures::{Stream, StreamExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
@@ -38,6 +41,39 @@ pub enum InstanceWatched {
 /// A watch costs a catalog of its own.
 #[must_use = "a watch that is dropped sees nothing"]
 pub struct InstanceWatch {
+    criteria: Criteria,
+    items: BoxStream<'static, InstanceWatched>,
+}
+
+impl InstanceWatch {
+    pub(super) fn new(shared: Arc<Shared>, criteria: Criteria) -> Self {
+        let follower = Follower::new(shared, criteria.clone());
+        let next = |mut follower: Follower| async { Some((follower.next().await?, follower)) };
+        Self { criteria, items: unfold(follower, next).boxed() }
+    }
+
+    /// The next item; `None` when the namespace has ended. This method is cancel safe.
+    pub async fn next(&mut self) -> Option<InstanceWatched> {
+        self.items.next().await
+    }
+}
+
+impl Stream for InstanceWatch {
+    type Item = InstanceWatched;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<InstanceWatched>> {
+        self.items.poll_next_unpin(context)
+    }
+}
+
+impl fmt::Debug for InstanceWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InstanceWatch").field("criteria", &self.criteria).finish_non_exhaustive()
+    }
+}
+
+/// The state of one watch: follows the names and the healths.
+struct Follower {
     shared: Arc<Shared>,
     criteria: Criteria,
     names: Watch,
@@ -53,31 +89,17 @@ enum Woken {
     Expiry,
 }
 
-impl InstanceWatch {
-    pub(super) fn new(shared: Arc<Shared>, criteria: Criteria) -> Self {
+impl Follower {
+    fn new(shared: Arc<Shared>, criteria: Criteria) -> Self {
         // Subscribe before reading: a change between the two is noticed.
         let (names, healths) = (shared.names.watch(), shared.healths());
         Self { shared, criteria, names, healths, catalog: Catalog::new(), unseen: VecDeque::new() }
     }
 
-    /// The next item; `None` when the namespace has ended. This method is cancel safe.
-    pub async fn next(&mut self) -> Option<InstanceWatched> {
-        loop {
-            if let Some(item) = self.unseen.pop_front() {
-                return Some(item);
-            }
+    async fn next(&mut self) -> Option<InstanceWatched> {
+        while self.unseen.is_empty() {
             match self.woken().await {
-                Woken::Names(None) => return None,
-                Woken::Names(Some(Watched::Snapshot(snapshot))) => {
-                    self.catalog.apply(Watched::Snapshot(snapshot));
-                    self.read_healths();
-                    let fitting = self.catalog.select(&self.criteria).unwrap_or_default();
-                    self.unseen = [InstanceWatched::Snapshot(fitting.into_iter().cloned().collect())].into();
-                }
-                Woken::Names(Some(watched)) => {
-                    let changes = self.catalog.apply(watched);
-                    changes.into_iter().for_each(|change| self.show_with_health(change));
-                }
+                Woken::Names(watched) => self.apply(watched?),
                 Woken::Healths => self.read_healths(),
                 Woken::Expiry => {
                     self.shared.refresh(Instant::now());
@@ -85,16 +107,29 @@ impl InstanceWatch {
                 }
             }
         }
+        self.unseen.pop_front()
+    }
+
+    fn apply(&mut self, watched: Watched) {
+        let is_first = matches!(watched, Watched::Snapshot(_));
+        let changes = self.catalog.apply(watched);
+        if is_first {
+            self.read_healths();
+            let fitting = self.catalog.select(&self.criteria).unwrap_or_default();
+            self.unseen = [InstanceWatched::Snapshot(fitting.into_iter().cloned().collect())].into();
+        } else {
+            changes.into_iter().for_each(|change| self.show_with_health(change));
+        }
     }
 
     /// Waits for a change of a name or of a health, or for the time at which a result is too old.
     async fn woken(&mut self) -> Woken {
         let expiry = self.shared.next_expiry();
-        let expired: Pin<Box<dyn Future<Output = ()> + Send>> = match expiry {
-            Some(expiry) => Box::pin(async move {
-                let _ = timeout_at(expiry + TICK, pending::<()>()).await;
-            }),
-            None => Box::pin(pending()),
+        let expired = async {
+            match expiry {
+                Some(expiry) => drop(timeout_at(expiry + TICK, pending::<()>()).await),
+                None => pending().await,
+            }
         };
         tokio::select! {
             biased;
@@ -148,12 +183,6 @@ fn seen_by(criteria: &Criteria, change: InstanceChange) -> Option<InstanceChange
         (true, false) => Some(InstanceChange::Removed { instance: before, cause: RemovalCause::FitsNoMore }),
         (false, true) => Some(InstanceChange::Added(after)),
         (false, false) => None,
-    }
-}
-
-impl fmt::Debug for InstanceWatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InstanceWatch").field("criteria", &self.criteria).finish_non_exhaustive()
     }
 }
 
