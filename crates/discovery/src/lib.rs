@@ -4,6 +4,7 @@ mod catalog;
 pub mod choice;
 mod client;
 mod criteria;
+mod hash;
 pub mod health;
 mod instance;
 pub mod limits;
@@ -12,10 +13,11 @@ mod samples;
 
 pub use catalog::{Catalog, FindError, InstanceChange, RemovalCause};
 pub use client::{
-    CallInstanceError, Discovery, DiscoveryError, DiscoveryOptions, InstanceWatch, InstanceWatched, PickError, Picked,
-    Selector,
+    CallInstanceError, Discovery, DiscoveryError, DiscoveryOptions, InstanceCheck, InstanceWatch, InstanceWatched,
+    PickError, Picked, Selector,
 };
 pub use criteria::{Criteria, InstanceMisfits, Misfit, NoneFitsError};
+pub use hash::stable_hash;
 pub use instance::{
     Capability, Endpoint, FieldError, FieldErrorKind, Instance, InstanceBuilder, InstanceName, InstanceRecord,
     MetadataReadError, Zone,

@@ -11,6 +11,7 @@
 //! | labels | [`MAX_LABELS`] of [`MAX_LABEL_KEY`] and [`MAX_LABEL_VALUE`] |
 //! | all of it, as JSON | [`MAX_INSTANCE`] |
 //! | checks of one instance | [`MAX_CHECKS`] |
+//! | checks that run at the same time | [`MAX_RUNNING_CHECKS`], of those that are started together |
 
 /// The longest id, in bytes.
 pub const MAX_ID: usize = 63;
@@ -40,3 +41,5 @@ pub const MAX_LABEL_VALUE: usize = 200;
 pub const MAX_INSTANCE: usize = 16 * 1_024;
 /// The largest number of checks of one instance.
 pub const MAX_CHECKS: usize = 16;
+/// The largest number of checks that run at the same time, of those that are started together.
+pub const MAX_RUNNING_CHECKS: usize = 64;

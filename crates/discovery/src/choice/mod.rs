@@ -18,5 +18,4 @@ pub use load::{Load, LoadReading, LoadRules, Outcome};
 pub use locality::Locality;
 pub use outliers::{Ejection, EjectionCause, OutlierRules, Outliers};
 pub use policy::{Draw, Policy, Score, ScoreBy};
-pub use rendezvous::stable_hash;
 pub use selection::{Choice, Chosen};

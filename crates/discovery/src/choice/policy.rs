@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::candidate::Candidate;
 use super::rendezvous::{self, Node};
+use crate::hash::stable_hash;
 
 /// How long an instance has to be without a call before it is tried although it costs more: kratos' figure.
 const IDLE: Duration = Duration::from_secs(3);
@@ -134,7 +135,7 @@ impl<'d> Draw<'d> {
     /// A number of 0 up to 1: the same for the same key and purpose, if there is a key.
     pub(super) fn fraction(&mut self, purpose: &str) -> f64 {
         match self.key {
-            Some(key) => rendezvous::fraction(rendezvous::stable_hash(key, purpose)),
+            Some(key) => rendezvous::fraction(stable_hash(key, purpose)),
             None => self.random.f64(),
         }
     }

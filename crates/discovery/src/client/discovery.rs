@@ -7,6 +7,7 @@ use foundation_kernel::names::{Metadata, RegistrationBuilder, ServiceKey, Servic
 use foundation_kernel::ractor::{Actor, ActorCell, ActorRef, Message};
 use foundation_kernel::supervision::{ChildSpec, Health};
 
+use super::checker::InstanceCheck;
 use super::error::DiscoveryError;
 use super::options::DiscoveryOptions;
 use super::selector::Selector;
@@ -227,8 +228,8 @@ impl Discovery {
 
     /// Takes in a result of a check of an instance, by these rules from now on, and returns the health that follows.
     ///
-    /// The check begins with its first result, and belongs to the present incarnation. The caller runs it: at an interval,
-    /// or as a heartbeat of the instance itself. Results [expire](CheckRules::expires_after), so one that is not
+    /// The check begins with its first result, and belongs to the present incarnation. The caller runs it, for example as a
+    /// heartbeat of the instance itself; see [`run_check`](Self::run_check) for one at an interval. Results [expire](CheckRules::expires_after), so one that is not
     /// recorded any more makes the instance unhealthy.
     ///
     /// # Errors
@@ -241,7 +242,29 @@ impl Discovery {
         result: Health,
     ) -> Result<InstanceHealth, DiscoveryError> {
         let record = self.instance(name).ok_or_else(|| self.not_found(name))?;
-        Ok(self.shared.record_check((name, record.actor), check, rules, result)?)
+        let health = self.shared.record_check((name, record.actor), check, rules, result)?;
+        health.ok_or_else(|| self.not_found(name))
+    }
+
+    /// Runs a check of each instance that meets the criteria, those to come included, whatever their status. Never two at
+    /// a time of one instance, and at most 64 of all.
+    ///
+    /// The future ends with the namespace; run it as a task. When it is dropped, the last results count until they are too
+    /// old, so that another one may go on.
+    ///
+    /// ```
+    /// # use foundation_kernel::names::ServiceName;
+    /// use std::time::Duration;
+    /// use foundation_discovery::{Criteria, Discovery, InstanceCheck};
+    ///
+    /// # async fn example(discovery: Discovery, orders: ServiceName) {
+    /// let check = InstanceCheck::function("disk", |_instance| async { Ok::<(), String>(()) });
+    /// let check = check.every(Duration::from_secs(5)).within(Duration::from_millis(500));
+    /// tokio::spawn(async move { discovery.run_check(Criteria::service(&orders), check).await });
+    /// # }
+    /// ```
+    pub async fn run_check(&self, criteria: Criteria, check: InstanceCheck) {
+        check.run(Arc::clone(&self.shared), criteria.of_any_status()).await;
     }
 
     /// Ends a check of an instance: what it has found is forgotten. True if there was one of this name.

@@ -1,5 +1,6 @@
 //! Discovery in a namespace: the client, its watches, and the selectors that choose an instance for each call.
 
+mod checker;
 mod discovery;
 mod error;
 mod options;
@@ -7,6 +8,7 @@ mod selector;
 mod state;
 mod watch;
 
+pub use checker::InstanceCheck;
 pub use discovery::Discovery;
 pub use error::{CallInstanceError, DiscoveryError, PickError};
 pub use options::DiscoveryOptions;

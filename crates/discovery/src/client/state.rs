@@ -142,30 +142,34 @@ impl Shared {
         self.read(|catalog| Ok(catalog.select(criteria)?.into_iter().cloned().collect()))
     }
 
-    /// Takes in a result of a check. The health is unknown if the actor does not have the name any more.
+    /// Takes in a result of a check. `None` if the actor does not have the name any more.
     pub(super) fn record_check(
         &self,
         of: (&InstanceName, ActorId),
         check: &str,
         rules: &CheckRules,
         result: Health,
-    ) -> Result<InstanceHealth, TooManyChecksError> {
+    ) -> Result<Option<InstanceHealth>, TooManyChecksError> {
         let now = Instant::now();
+        // An incarnation that is not in the catalog is gone, or no reader has seen it yet.
+        self.refresh(now);
         let recorded = {
             let mut state = self.state.lock();
             let recorded = state.checks.record(of, check, rules, result, now);
             state.show_health(of.0, of.1, now).map(|changed| recorded.map(|health| (health, changed)))
         };
-        let (health, changed) = recorded.unwrap_or(Ok((InstanceHealth::UNKNOWN, false)))?;
+        let Some((health, changed)) = recorded.transpose()? else { return Ok(None) };
         self.note_health(changed);
-        Ok(health)
+        Ok(Some(health))
     }
 
     pub(super) fn end_check(&self, name: &InstanceName, actor: ActorId, check: &str) -> bool {
+        let now = Instant::now();
+        self.refresh(now);
         let (ended, changed) = {
             let mut state = self.state.lock();
             let ended = state.checks.end(name, actor, check);
-            (ended, state.show_health(name, actor, Instant::now()) == Some(true))
+            (ended, state.show_health(name, actor, now) == Some(true))
         };
         self.note_health(changed);
         ended

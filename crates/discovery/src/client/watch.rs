@@ -12,7 +12,7 @@ use foundation_kernel::names::{Watch, Watched};
 use futures::stream::{BoxStream, unfold};
 use futures::{Stream, StreamExt};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::state::Shared;
 use crate::catalog::{Catalog, InstanceChange, RemovalCause};
@@ -127,7 +127,7 @@ impl Follower {
         let expiry = self.shared.next_expiry();
         let expired = async {
             match expiry {
-                Some(expiry) => drop(timeout_at(expiry + TICK, pending::<()>()).await),
+                Some(expiry) => wait_until(expiry + TICK).await,
                 None => pending().await,
             }
         };
@@ -164,6 +164,11 @@ impl Follower {
     fn show(&mut self, change: InstanceChange) {
         self.unseen.extend(seen_by(&self.criteria, change).map(InstanceWatched::Change));
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "that a result is too old is a matter of time")]
+async fn wait_until(time: Instant) {
+    tokio::time::sleep_until(time).await;
 }
 
 /// How a change looks to a reader of the instances that meet these criteria: one that begins to meet them is added, one that

@@ -104,6 +104,12 @@ impl Criteria {
         self
     }
 
+    /// Whatever its status, the opposite of [`healthy_only`](Self::healthy_only): the default.
+    pub fn of_any_status(mut self) -> Self {
+        self.healthy_only = false;
+        self
+    }
+
     /// The service that is asked for.
     pub fn wanted_service(&self) -> Option<&ServiceName> {
         self.service.as_ref()

@@ -15,10 +15,10 @@ use crate::limits::MAX_CHECKS;
 ///
 /// A check begins with its first result. What is kept of an incarnation goes when it is [removed](Self::remove).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Checks(HashMap<(InstanceName, ActorId), BTreeMap<String, Check>>);
+pub struct Checks(HashMap<(InstanceName, ActorId), BTreeMap<String, Checked>>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Check {
+struct Checked {
     rules: CheckRules,
     state: CheckState,
 }
@@ -58,7 +58,7 @@ impl Checks {
         if !checks.contains_key(check) && checks.len() >= MAX_CHECKS {
             return Err(TooManyChecksError { name: name.clone(), check: check.to_owned(), limit: MAX_CHECKS });
         }
-        let new = || Check { rules: rules.clone(), state: CheckState::new(now) };
+        let new = || Checked { rules: rules.clone(), state: CheckState::new(now) };
         let check = checks.entry(check.to_owned()).or_insert_with(new);
         check.rules = rules.clone();
         check.state.record(rules, result, now);
@@ -92,7 +92,7 @@ impl Checks {
     }
 }
 
-fn health(checks: &BTreeMap<String, Check>, now: Instant) -> InstanceHealth {
+fn health(checks: &BTreeMap<String, Checked>, now: Instant) -> InstanceHealth {
     let found = checks.values().map(|check| (check.rules.check_role(), check.state.health(&check.rules, now)));
     InstanceHealth::combined(found, false)
 }
