@@ -4,6 +4,7 @@ mod checking;
 mod choosing;
 mod health;
 mod instances;
+mod leases;
 mod setup;
 mod simulation;
 mod watching;

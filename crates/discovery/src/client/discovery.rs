@@ -2,13 +2,16 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use foundation_kernel::names::{Metadata, RegistrationBuilder, ServiceKey, ServiceName, ServiceRegistry};
 use foundation_kernel::ractor::{Actor, ActorCell, ActorRef, Message};
 use foundation_kernel::supervision::{ChildSpec, Health};
+use tokio::time::Instant;
 
 use super::checker::InstanceCheck;
 use super::error::DiscoveryError;
+use super::lease::{InstanceLease, Keeper, Remote, Term};
 use super::options::DiscoveryOptions;
 use super::selector::Selector;
 use super::state::Shared;
@@ -128,6 +131,28 @@ impl Discovery {
     /// As [`describe`](Self::describe), and those of the registry.
     pub async fn register<M: Message>(&self, instance: &Instance, actor: &ActorRef<M>) -> Result<(), DiscoveryError> {
         Ok(self.describe(instance)?.register(&Self::key(instance.name()), actor).await?)
+    }
+
+    /// Announces an instance outside of this process, for as long as its lease is renewed: at least once within `ttl`, which
+    /// is 100 ms at least and a day at most.
+    ///
+    /// ```
+    /// # use foundation_discovery::{Discovery, Instance};
+    /// # use std::time::Duration;
+    /// # async fn example(discovery: Discovery) -> Result<(), Box<dyn std::error::Error>> {
+    /// let instance = Instance::builder("orders", "remote-1").endpoint("grpc://10.0.0.7:8080").build()?;
+    /// let lease = discovery.announce(&instance, Duration::from_secs(10)).await?;
+    /// lease.renew()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`spawn`](Self::spawn).
+    pub async fn announce(&self, instance: &Instance, ttl: Duration) -> Result<InstanceLease, DiscoveryError> {
+        let term = Arc::new(Term::new(ttl, Instant::now()));
+        let keeper = self.spawn(instance, Keeper(Arc::clone(&term)), ()).await?;
+        Ok(InstanceLease::new(instance.name().clone(), keeper, term))
     }
 
     fn check_number(&self, name: &InstanceName) -> Result<(), DiscoveryError> {
@@ -284,6 +309,12 @@ impl Discovery {
     /// Chooses among the instances that meet these criteria, and answer to `M`, by the default [`Choice`].
     pub fn selector<M: Message>(&self, criteria: Criteria) -> Selector<M> {
         Selector::new(Arc::clone(&self.shared), criteria, Choice::new())
+    }
+
+    /// The same among the instances that were [announced](Self::announce): the caller uses the endpoint of the one that is
+    /// picked, and says how that ended.
+    pub fn endpoints(&self, criteria: Criteria) -> Selector<Remote> {
+        self.selector(criteria)
     }
 }
 

@@ -3,6 +3,7 @@
 mod checker;
 mod discovery;
 mod error;
+mod lease;
 mod options;
 mod selector;
 mod state;
@@ -11,6 +12,7 @@ mod watch;
 pub use checker::InstanceCheck;
 pub use discovery::Discovery;
 pub use error::{CallInstanceError, DiscoveryError, PickError};
+pub use lease::{InstanceLease, LeaseLostError, Remote};
 pub use options::DiscoveryOptions;
 pub use selector::{Picked, Selector};
 pub use watch::{InstanceWatch, InstanceWatched};
