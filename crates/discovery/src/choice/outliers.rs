@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use foundation_kernel::ractor::ActorId;
 use tokio::time::Instant;
 
@@ -167,8 +168,10 @@ pub struct Ejection {
 #[derive(Debug, Clone)]
 pub struct Outliers {
     rules: OutlierRules,
-    members: HashMap<ActorId, Member>,
+    members: HashMap<ActorId, Member, RandomState>,
     window_began: Instant,
+    /// When the last of the ejections so far ends.
+    last_end: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -217,7 +220,7 @@ impl Member {
 impl Outliers {
     /// Without members.
     pub fn new(rules: OutlierRules, now: Instant) -> Self {
-        Self { rules, members: HashMap::new(), window_began: now }
+        Self { rules, members: HashMap::default(), window_began: now, last_end: None }
     }
 
     /// Sets the instances of the service, by their actors: the shares are of all of them. Those that stay keep their
@@ -262,6 +265,8 @@ impl Outliers {
 
     /// The ejection of an instance, if it is ejected at this time.
     pub fn ejection(&self, actor: ActorId, now: Instant) -> Option<&Ejection> {
+        // Most of the time there is none.
+        self.last_end.filter(|end| *end > now)?;
         let ejection = self.members.get(&actor)?.ejection.as_ref();
         ejection.filter(|ejection| ejection.until > now)
     }
@@ -285,6 +290,7 @@ impl Outliers {
         member.times = member.times.saturating_add(1);
         let ejection = Ejection { actor, until: now + self.rules.lasts(member.times, random), cause };
         member.ejection = Some(ejection);
+        self.last_end = self.last_end.max(Some(ejection.until));
         Some(ejection)
     }
 

@@ -98,19 +98,14 @@ impl Choice {
         candidates: &[Candidate<'a>],
         mut draw: Draw<'_>,
     ) -> Result<Chosen<'a>, NoneInRotationError> {
-        let staying: Vec<_> = candidates.iter().filter(|it| it.out() != Some(OutReason::Draining)).collect();
-        let in_rotation = staying.iter().filter(|it| it.out().is_none()).count();
-        let fail_open = in_rotation * 100 < usize::from(self.fail_open_percent) * staying.len();
-        let takes_part = |candidate: &&Candidate<'_>| fail_open || candidate.out().is_none();
-        let assumed = assumed_latency(&staying);
-        let taking_part = staying.iter().copied().filter(takes_part).map(|it| it.assuming(assumed));
-        let taking_part: Vec<_> = taking_part.collect();
-        let locality = self.near.as_ref().map(|here| draw_tier(here, candidates, &taking_part, &mut draw));
-        let in_tier = |candidate: &Candidate<'_>| self.is_in(locality, candidate);
-        let weighed = taking_part.into_iter().filter(in_tier).map(|it| (it, it.ramped_weight(self.slow_start)));
-        let weighed: Vec<_> = weighed.collect();
+        let rotation = Rotation::of(candidates, self.fail_open_percent);
+        let locality = self.near.as_ref().map(|here| draw_tier(here, candidates, rotation, &mut draw));
+        let assumed = assumed_latency(candidates);
+        let takes_part = |it: &&Candidate<'_>| rotation.has(it) && self.is_in(locality, it);
+        let weigh = |it: &Candidate<'a>| (it.assuming(assumed), it.ramped_weight(self.slow_start));
+        let weighed: Vec<_> = candidates.iter().filter(takes_part).map(weigh).collect();
         match self.policy.choose(&weighed, &mut draw) {
-            Some(candidate) => Ok(Chosen { candidate: *candidate, fail_open, locality }),
+            Some(candidate) => Ok(Chosen { candidate: *candidate, fail_open: rotation.fail_open, locality }),
             None => Err(NoneInRotationError::of(candidates)),
         }
     }
@@ -123,19 +118,44 @@ impl Choice {
 
 /// The median of the latencies that have been measured, if another one has not: what is not known is assumed to be as the
 /// others, so that a new instance is neither flooded nor avoided.
-fn assumed_latency(candidates: &[&Candidate<'_>]) -> Option<Duration> {
-    let mut measured: Vec<_> = candidates.iter().filter_map(|candidate| candidate.load().latency).collect();
-    if measured.len() == candidates.len() {
+fn assumed_latency(candidates: &[Candidate<'_>]) -> Option<Duration> {
+    if candidates.iter().all(|candidate| candidate.load().latency.is_some()) {
         return None;
     }
+    let mut measured: Vec<_> = candidates.iter().filter_map(|candidate| candidate.load().latency).collect();
     measured.sort_unstable();
     measured.get(measured.len() / 2).copied()
 }
 
+/// Which candidates take part.
+#[derive(Debug, Clone, Copy)]
+struct Rotation {
+    /// Whether those that are out do, too, but for the draining ones.
+    fail_open: bool,
+}
+
+impl Rotation {
+    fn of(candidates: &[Candidate<'_>], fail_open_percent: u8) -> Self {
+        let staying = candidates.iter().filter(|it| it.out() != Some(OutReason::Draining)).count();
+        let in_rotation = candidates.iter().filter(|it| it.out().is_none()).count();
+        Self { fail_open: in_rotation * 100 < usize::from(fail_open_percent) * staying }
+    }
+
+    fn has(self, candidate: &Candidate<'_>) -> bool {
+        match candidate.out() {
+            None => true,
+            Some(OutReason::Draining) => false,
+            Some(_) => self.fail_open,
+        }
+    }
+}
+
 /// Draws a tier by its share. Those that are draining count as lost.
-fn draw_tier(here: &Zone, all: &[Candidate<'_>], taking_part: &[Candidate<'_>], draw: &mut Draw<'_>) -> Locality {
-    let count = |of: &[Candidate<'_>], tier| of.iter().filter(|it| Locality::of(here, it.zone()) == tier).count();
-    let counts = Locality::ALL.map(|tier| TierCount { total: count(all, tier), in_rotation: count(taking_part, tier) });
+fn draw_tier(here: &Zone, candidates: &[Candidate<'_>], rotation: Rotation, draw: &mut Draw<'_>) -> Locality {
+    let counts = Locality::ALL.map(|tier| {
+        let of_tier = || candidates.iter().filter(|it| Locality::of(here, it.zone()) == tier);
+        TierCount { total: of_tier().count(), in_rotation: of_tier().filter(|it| rotation.has(it)).count() }
+    });
     let shares = Locality::shares(counts);
     let mut left = draw.fraction("tier");
     let drawn = Locality::ALL.into_iter().zip(shares).filter(|(_, share)| *share > 0.0).find(|(_, share)| {
