@@ -1,0 +1,7 @@
+//! The catalog: which services there are, with their instances, as a fold of what a watch of names shows.
+
+mod change;
+mod value;
+
+pub use change::{InstanceChange, RemovalCause};
+pub use value::{Catalog, FindError};

@@ -1,0 +1,325 @@
+//! The client of a namespace's discovery.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foundation_kernel::names::{Metadata, RegistrationBuilder, ServiceKey, ServiceName, ServiceRegistry};
+use foundation_kernel::ractor::{Actor, ActorCell, ActorRef, Message};
+use foundation_kernel::supervision::{ChildSpec, Health};
+use tokio::time::Instant;
+
+use super::checker::InstanceCheck;
+use super::error::DiscoveryError;
+use super::lease::{InstanceLease, Keeper, Remote, Term};
+use super::options::DiscoveryOptions;
+use super::selector::Selector;
+use super::state::Shared;
+use super::watch::InstanceWatch;
+use crate::catalog::{Catalog, FindError};
+use crate::choice::Choice;
+use crate::criteria::Criteria;
+use crate::health::{CheckRules, InstanceHealth, ServiceHealth};
+use crate::instance::{Capability, Instance, InstanceBuilder, InstanceName, InstanceRecord};
+
+/// How many ids an error names.
+const MAX_IDS: usize = 5;
+
+/// Discovery in one namespace: registering instances, finding them, watching them, and choosing one.
+///
+/// A handle, cheap to clone; all handles of a namespace share what they know. It asks no actor: an instance is a registered
+/// name whose metadata is an [`Instance`], each reader applies what the registry has noted since the last one, and so an
+/// instance is found as soon as its registration has returned. Reading costs a lock, and what has changed meanwhile.
+///
+/// ```
+/// # use foundation_kernel::ractor::{self, Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+/// use std::time::Duration;
+/// use foundation_discovery::{Criteria, Discovery, Instance};
+/// use foundation_kernel::names::{Namespace, ProcessRegistry, ServiceName};
+///
+/// struct Clerk;
+/// enum ClerkMsg { Price(RpcReplyPort<u64>) }
+/// foundation_kernel::local_message!(ClerkMsg);
+/// # #[cfg_attr(feature = "async-trait", ractor::async_trait)]
+/// # impl Actor for Clerk {
+/// #     type Msg = ClerkMsg; type State = (); type Arguments = ();
+/// #     async fn pre_start(&self, _: ActorRef<ClerkMsg>, _: ()) -> Result<(), ActorProcessingErr> { Ok(()) }
+/// #     async fn handle(&self, _: ActorRef<ClerkMsg>, message: ClerkMsg, _: &mut ()) -> Result<(), ActorProcessingErr> {
+/// #         let ClerkMsg::Price(reply) = message;
+/// #         let _ = reply.send(42);
+/// #         Ok(())
+/// #     }
+/// # }
+/// const CLERKS: ServiceName = ServiceName::from_static("clerks");
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// let registry = ProcessRegistry::start().await?;
+/// let discovery = Discovery::of(&registry.namespace(Namespace::test()).await?);
+/// for id in ["a", "b"] {
+///     let clerk = Instance::builder("clerks", id).version("1.4.2").build()?;
+///     discovery.spawn(&clerk, Clerk, ()).await?;
+/// }
+///
+/// let mut clerks = discovery.selector(Criteria::service(&CLERKS).version("^1.4")?);
+/// assert_eq!(clerks.call(ClerkMsg::Price, Duration::from_secs(1)).await?, 42);
+/// registry.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Discovery {
+    shared: Arc<Shared>,
+}
+
+impl Discovery {
+    /// Discovery in this namespace, with the options of the first handle, or with the defaults if this is the first.
+    pub fn of(names: &ServiceRegistry) -> Self {
+        Self::with_options(names, DiscoveryOptions::new())
+    }
+
+    /// Discovery in this namespace, with these options if this is the first handle.
+    pub fn with_options(names: &ServiceRegistry, options: DiscoveryOptions) -> Self {
+        Self { shared: names.extension(|| Shared::new(names.clone(), options)) }
+    }
+
+    // ---- registering ----
+
+    /// Describes the instance that is registered next: `spawn`, `child_spec` and `register` of what is returned are the
+    /// registry's own. Register it under [the key of its name](Self::key).
+    ///
+    /// # Errors
+    /// [`DiscoveryError::TooManyInstances`], [`DiscoveryError::Metadata`].
+    pub fn describe(&self, instance: &Instance) -> Result<RegistrationBuilder, DiscoveryError> {
+        self.check_number(instance.name())?;
+        Ok(self.shared.names.with_metadata(instance.to_metadata()?))
+    }
+
+    /// The key under which an instance is registered.
+    pub fn key<M>(name: &InstanceName) -> ServiceKey<M> {
+        ServiceKey::from(name.registered().clone())
+    }
+
+    /// Spawns an actor as this instance; see [`ServiceRegistry::spawn`]. The instance ends with the actor.
+    ///
+    /// # Errors
+    /// As [`describe`](Self::describe), and those of the registry.
+    pub async fn spawn<A: Actor>(
+        &self,
+        instance: &Instance,
+        actor: A,
+        args: A::Arguments,
+    ) -> Result<ActorRef<A::Msg>, DiscoveryError> {
+        Ok(self.describe(instance)?.spawn(&Self::key(instance.name()), actor, args).await?)
+    }
+
+    /// Describes a child that registers itself as this instance at each start; see [`ServiceRegistry::child_spec`].
+    ///
+    /// # Errors
+    /// As [`describe`](Self::describe).
+    pub fn child_spec<A: Actor>(
+        &self,
+        instance: &Instance,
+        start: impl Fn() -> (A, A::Arguments) + Send + Sync + 'static,
+    ) -> Result<ChildSpec, DiscoveryError> {
+        Ok(self.describe(instance)?.child_spec(&Self::key(instance.name()), start))
+    }
+
+    /// Registers an actor that was started elsewhere as this instance; see [`ServiceRegistry::register`].
+    ///
+    /// # Errors
+    /// As [`describe`](Self::describe), and those of the registry.
+    pub async fn register<M: Message>(&self, instance: &Instance, actor: &ActorRef<M>) -> Result<(), DiscoveryError> {
+        Ok(self.describe(instance)?.register(&Self::key(instance.name()), actor).await?)
+    }
+
+    /// Announces an instance outside of this process, for as long as its lease is renewed: at least once within `ttl`, which
+    /// is 100 ms at least and a day at most.
+    ///
+    /// ```
+    /// # use foundation_discovery::{Discovery, Instance};
+    /// # use std::time::Duration;
+    /// # async fn example(discovery: Discovery) -> Result<(), Box<dyn std::error::Error>> {
+    /// let instance = Instance::builder("orders", "remote-1").endpoint("grpc://10.0.0.7:8080").build()?;
+    /// let lease = discovery.announce(&instance, Duration::from_secs(10)).await?;
+    /// lease.renew()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`spawn`](Self::spawn).
+    pub async fn announce(&self, instance: &Instance, ttl: Duration) -> Result<InstanceLease, DiscoveryError> {
+        let term = Arc::new(Term::new(ttl, Instant::now()));
+        let keeper = self.spawn(instance, Keeper(Arc::clone(&term)), ()).await?;
+        Ok(InstanceLease::new(instance.name().clone(), keeper, term))
+    }
+
+    fn check_number(&self, name: &InstanceName) -> Result<(), DiscoveryError> {
+        let (service, limit) = (name.service(), self.shared.options.max_instances);
+        let others = self.shared.read(|catalog| catalog.instances(service).filter(|it| it.name() != name).count());
+        if others < limit {
+            return Ok(());
+        }
+        Err(DiscoveryError::TooManyInstances { name: name.clone(), limit })
+    }
+
+    /// Removes an instance; its actor lives on. True if there was one.
+    pub fn unregister(&self, name: &InstanceName) -> bool {
+        self.shared.names.unregister(&Self::key::<()>(name))
+    }
+
+    /// Changes what an instance says of itself. Only its owner may: the actor that has the name passes its own reference.
+    ///
+    /// `change` may run more than once, if two updates race. Returns the instance in force. A restarted child begins
+    /// with the instance of its specification.
+    ///
+    /// # Errors
+    /// [`DiscoveryError::Field`] if the new one is not valid: then nothing is changed.
+    /// [`DiscoveryError::Registry`] if no actor has the name, or another one; [`DiscoveryError::NoInstance`],
+    /// [`DiscoveryError::Read`] if its metadata is not that of an instance.
+    pub fn update(
+        &self,
+        name: &InstanceName,
+        owner: &ActorCell,
+        mut change: impl FnMut(InstanceBuilder) -> InstanceBuilder,
+    ) -> Result<Instance, DiscoveryError> {
+        let mut outcome = Err(self.no_instance(name));
+        self.shared.names.update_metadata(&Self::key::<()>(name), owner, |metadata| {
+            outcome = self.changed(name, metadata, &mut change);
+            // What cannot be written has become the outcome.
+            let written = outcome.as_ref().ok().map(Instance::to_metadata)?;
+            written.map_err(|error| outcome = Err(error.into())).ok()
+        })?;
+        outcome
+    }
+
+    fn changed(
+        &self,
+        name: &InstanceName,
+        metadata: Option<&Metadata>,
+        change: &mut impl FnMut(InstanceBuilder) -> InstanceBuilder,
+    ) -> Result<Instance, DiscoveryError> {
+        let read = metadata.map(|metadata| Instance::read(name.registered(), metadata)).transpose()?;
+        let instance = read.flatten().ok_or_else(|| self.no_instance(name))?;
+        Ok(change(instance.to_builder()).build()?)
+    }
+
+    fn no_instance(&self, name: &InstanceName) -> DiscoveryError {
+        DiscoveryError::NoInstance { namespace: self.shared.names.namespace(), name: name.clone() }
+    }
+
+    // ---- finding ----
+
+    /// The services that have an instance, sorted.
+    pub fn services(&self) -> Vec<ServiceName> {
+        self.shared.read(|catalog| catalog.services().cloned().collect())
+    }
+
+    /// The instances that meet all criteria, sorted by service and id: healthy or not.
+    ///
+    /// # Errors
+    /// [`FindError`] says why there is none, and what comes near.
+    pub fn instances(&self, criteria: &Criteria) -> Result<Vec<InstanceRecord>, FindError> {
+        self.shared.select(criteria)
+    }
+
+    /// One instance. `None` if there is none of this name.
+    pub fn instance(&self, name: &InstanceName) -> Option<InstanceRecord> {
+        self.shared.read(|catalog| catalog.get(name).cloned())
+    }
+
+    /// The instances that can do this, of all services.
+    pub fn providers(&self, needed: &Capability) -> Vec<InstanceRecord> {
+        self.shared.read(|catalog| catalog.providers(needed).cloned().collect())
+    }
+
+    /// All of it as a value: a copy of the catalog. Cost: linear in the instances.
+    pub fn catalog(&self) -> Catalog {
+        self.shared.read(Catalog::clone)
+    }
+
+    /// Watches the instances that meet these criteria: those that are there, and then each change.
+    pub fn watch(&self, criteria: Criteria) -> InstanceWatch {
+        InstanceWatch::new(Arc::clone(&self.shared), criteria)
+    }
+
+    // ---- health ----
+
+    /// The condition of a service, with counts and reasons. Without an instance it is down.
+    pub fn service_health(&self, service: &ServiceName) -> ServiceHealth {
+        self.shared.read(|catalog| catalog.service_health(service))
+    }
+
+    /// Takes in a result of a check of an instance, by these rules from now on, and returns the health that follows.
+    ///
+    /// The check begins with its first result, and belongs to the present incarnation. The caller runs it, for example as a
+    /// heartbeat of the instance itself; see [`run_check`](Self::run_check) for one at an interval. Results [expire](CheckRules::expires_after), so one that is not
+    /// recorded any more makes the instance unhealthy.
+    ///
+    /// # Errors
+    /// [`DiscoveryError::NotFound`], [`DiscoveryError::TooManyChecks`].
+    pub fn record_check(
+        &self,
+        name: &InstanceName,
+        check: &str,
+        rules: &CheckRules,
+        result: Health,
+    ) -> Result<InstanceHealth, DiscoveryError> {
+        let record = self.instance(name).ok_or_else(|| self.not_found(name))?;
+        let health = self.shared.record_check((name, record.actor), check, rules, result)?;
+        health.ok_or_else(|| self.not_found(name))
+    }
+
+    /// Runs a check of each instance that meets the criteria, those to come included, whatever their status. Never two at
+    /// a time of one instance, and at most 64 of all.
+    ///
+    /// The future ends with the namespace; run it as a task. When it is dropped, the last results count until they are too
+    /// old, so that another one may go on.
+    ///
+    /// ```
+    /// # use foundation_kernel::names::ServiceName;
+    /// use std::time::Duration;
+    /// use foundation_discovery::{Criteria, Discovery, InstanceCheck};
+    ///
+    /// # async fn example(discovery: Discovery, orders: ServiceName) {
+    /// let check = InstanceCheck::function("disk", |_instance| async { Ok::<(), String>(()) });
+    /// let check = check.every(Duration::from_secs(5)).within(Duration::from_millis(500));
+    /// tokio::spawn(async move { discovery.run_check(Criteria::service(&orders), check).await });
+    /// # }
+    /// ```
+    pub async fn run_check(&self, criteria: Criteria, check: InstanceCheck) {
+        check.run(Arc::clone(&self.shared), criteria.of_any_status()).await;
+    }
+
+    /// Ends a check of an instance: what it has found is forgotten. True if there was one of this name.
+    pub fn end_check(&self, name: &InstanceName, check: &str) -> bool {
+        self.instance(name).is_some_and(|record| self.shared.end_check(name, record.actor, check))
+    }
+
+    fn not_found(&self, name: &InstanceName) -> DiscoveryError {
+        let ids = self.shared.read(|catalog| {
+            catalog.instances(name.service()).take(MAX_IDS).map(|record| record.name().id().to_owned()).collect()
+        });
+        DiscoveryError::NotFound { namespace: self.shared.names.namespace(), name: name.clone(), ids }
+    }
+
+    // ---- choosing ----
+
+    /// Chooses among the instances that meet these criteria, and answer to `M`, by the default [`Choice`].
+    pub fn selector<M: Message>(&self, criteria: Criteria) -> Selector<M> {
+        Selector::new(Arc::clone(&self.shared), criteria, Choice::new())
+    }
+
+    /// The same among the instances that were [announced](Self::announce): the caller uses the endpoint of the one that is
+    /// picked, and says how that ended.
+    pub fn endpoints(&self, criteria: Criteria) -> Selector<Remote> {
+        self.selector(criteria)
+    }
+}
+
+impl fmt::Debug for Discovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Discovery({})", self.shared.names.namespace())
+    }
+}

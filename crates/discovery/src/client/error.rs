@@ -1,0 +1,134 @@
+//! The errors of discovery in a namespace.
+
+use std::fmt;
+
+use foundation_kernel::names::{CallError, MetadataError, Namespace, RegistryError, ServiceName};
+
+use crate::catalog::FindError;
+use crate::choice::NoneInRotationError;
+use crate::health::TooManyChecksError;
+use crate::instance::{FieldError, InstanceName, MetadataReadError};
+
+/// Why an instance was not registered, updated or checked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DiscoveryError {
+    /// The registry did not do it.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The instance cannot be written as metadata.
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
+    /// The metadata of the name is not that of an instance.
+    #[error(transparent)]
+    Read(#[from] MetadataReadError),
+    /// An update would not be valid.
+    #[error(transparent)]
+    Field(#[from] FieldError),
+    /// The instance has as many checks as it may have.
+    #[error(transparent)]
+    TooManyChecks(#[from] TooManyChecksError),
+    /// The name is registered, and its metadata is not that of an instance.
+    #[error("{name} is registered in namespace {namespace}, and is not an instance: its metadata does not say so")]
+    NoInstance {
+        /// Where.
+        namespace: Namespace,
+        /// The name.
+        name: InstanceName,
+    },
+    /// No actor has the name.
+    #[error("there is no instance {name} in namespace {namespace}; {}", listed(.name.service(), .ids))]
+    NotFound {
+        /// Where.
+        namespace: Namespace,
+        /// The name.
+        name: InstanceName,
+        /// The ids of the instances that its service has, the first of them.
+        ids: Vec<String>,
+    },
+    /// The service has as many instances as it may have.
+    #[error("{name} cannot be registered: {} has {limit} instances, as many as it may have", .name.service())]
+    TooManyInstances {
+        /// The instance that was to be registered.
+        name: InstanceName,
+        /// The limit.
+        limit: usize,
+    },
+}
+
+fn listed(service: &ServiceName, ids: &[String]) -> String {
+    match ids {
+        [] => format!("{service} has no instance"),
+        ids => format!("{service} has {}", ids.join(", ")),
+    }
+}
+
+/// Why no instance was picked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PickError {
+    /// No instance meets the criteria.
+    #[error("namespace {namespace}: {source}")]
+    Find {
+        /// Where.
+        namespace: Namespace,
+        /// Why none does.
+        #[source]
+        source: FindError,
+    },
+    /// Those that meet the criteria are out of rotation.
+    #[error("namespace {namespace}: {source}")]
+    NoneInRotation {
+        /// Where.
+        namespace: Namespace,
+        /// Why they are.
+        #[source]
+        source: NoneInRotationError,
+    },
+    /// The namespace has ended.
+    #[error("namespace {namespace} is not running")]
+    NotRunning {
+        /// Which one.
+        namespace: Namespace,
+    },
+}
+
+/// Why a call through a [`Selector`](crate::Selector) has no answer.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum CallInstanceError<M> {
+    /// No instance was picked.
+    #[error(transparent)]
+    Pick(PickError),
+    /// The last instance that was picked did not answer.
+    #[error("instance {instance}{}: {source}", after(.before))]
+    Call {
+        /// The instance.
+        instance: InstanceName,
+        /// Those that were tried before it.
+        before: Vec<InstanceName>,
+        /// What happened.
+        #[source]
+        source: CallError<M>,
+    },
+}
+
+fn after(before: &[InstanceName]) -> String {
+    match before {
+        [] => String::new(),
+        tried => format!(" (after {})", tried.iter().map(InstanceName::as_str).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+impl<M> From<PickError> for CallInstanceError<M> {
+    fn from(error: PickError) -> Self {
+        Self::Pick(error)
+    }
+}
+
+// By hand: a message need not be `Debug` for its error to be.
+impl<M> fmt::Debug for CallInstanceError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

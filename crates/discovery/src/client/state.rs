@@ -1,0 +1,272 @@
+//! What the clients of a namespace share: the catalog, the checks and the loads.
+//!
+//! # Invariants
+//!
+//! 1. Two locks, always taken in this order: that of the watch, and that of the state. No foreign code runs under the second.
+//! 2. What the watch shows is applied before its lock is released, so items are applied in their order. Reading a watch may
+//!    drop the last reference to an actor, whose unread messages may come back here: on the same thread, which finds the
+//!    watch in use and reads the catalog as it is.
+//! 3. What is kept of an incarnation goes with it.
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use foundation_kernel::names::{ServiceName, ServiceRegistry, Watch, Watched};
+use foundation_kernel::ractor::ActorId;
+use foundation_kernel::supervision::Health;
+use futures::FutureExt;
+use parking_lot::{Mutex, ReentrantMutex};
+use tokio::sync::watch;
+use tokio::task::coop::unconstrained;
+use tokio::time::Instant;
+
+use super::options::DiscoveryOptions;
+use crate::catalog::{Catalog, FindError, InstanceChange};
+use crate::choice::{Ejection, Load, Outcome, Outliers};
+use crate::criteria::Criteria;
+use crate::health::{CheckRules, Checks, InstanceHealth, TooManyChecksError};
+use crate::instance::{InstanceName, InstanceRecord};
+
+/// The state of discovery in one namespace.
+pub(super) struct Shared {
+    pub(super) names: ServiceRegistry,
+    pub(super) options: DiscoveryOptions,
+    watch: ReentrantMutex<RefCell<Watch>>,
+    state: Mutex<State>,
+    /// Grows with each change of the catalog.
+    generation: AtomicU64,
+    /// Notified of each change of a health.
+    healths: watch::Sender<()>,
+}
+
+struct State {
+    catalog: Catalog,
+    checks: Checks,
+    /// Until then no health changes without a result.
+    expiry: Option<Instant>,
+    tracked: HashMap<(InstanceName, ActorId), Arc<Tracked>>,
+    services: HashMap<ServiceName, Arc<Mutex<ServiceCalls>>>,
+    random: fastrand::Rng,
+}
+
+/// One incarnation: since when it is known, and its load.
+pub(super) struct Tracked {
+    pub(super) since: Instant,
+    pub(super) load: Mutex<Load>,
+}
+
+/// How the calls of one service ended.
+pub(super) struct ServiceCalls {
+    outliers: Outliers,
+    random: fastrand::Rng,
+}
+
+impl ServiceCalls {
+    pub(super) fn record(&mut self, actor: ActorId, outcome: Outcome, now: Instant) -> Vec<Ejection> {
+        let Some(success) = outcome.is_success() else { return Vec::new() };
+        self.outliers.record(actor, success, now, &mut self.random)
+    }
+
+    pub(super) fn is_ejected(&self, actor: ActorId, now: Instant) -> bool {
+        self.outliers.ejection(actor, now).is_some()
+    }
+}
+
+impl Shared {
+    pub(super) fn new(names: ServiceRegistry, options: DiscoveryOptions) -> Self {
+        let watch = ReentrantMutex::new(RefCell::new(names.watch()));
+        let random = options.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
+        let state = State {
+            catalog: Catalog::new(),
+            checks: Checks::new(),
+            expiry: None,
+            tracked: HashMap::new(),
+            services: HashMap::new(),
+            random,
+        };
+        let (healths, _) = watch::channel(());
+        Self { names, options, watch, state: Mutex::new(state), generation: AtomicU64::new(0), healths }
+    }
+
+    /// Brings the catalog up to date, and returns its generation.
+    pub(super) fn refresh(&self, now: Instant) -> u64 {
+        let watch = self.watch.lock();
+        if let Ok(mut watch) = watch.try_borrow_mut() {
+            // Not as a part of the caller's budget: an exhausted one would hide what is there.
+            while let Some(item) = unconstrained(watch.next()).now_or_never() {
+                let Some(watched) = item else {
+                    self.apply(Watched::Snapshot(Vec::new()), now);
+                    break;
+                };
+                self.apply(watched, now);
+            }
+        }
+        self.expire(now);
+        self.generation.load(Ordering::Acquire)
+    }
+
+    fn apply(&self, watched: Watched, now: Instant) {
+        let changed = self.state.lock().apply(watched, &self.options, now);
+        self.note_change(changed);
+    }
+
+    fn note_change(&self, changed: bool) {
+        if changed {
+            self.generation.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// Shows the healths whose last result has become too old.
+    fn expire(&self, now: Instant) {
+        let expired = self.state.lock().expire(now);
+        self.note_health(expired);
+    }
+
+    fn note_health(&self, changed: bool) {
+        self.note_change(changed);
+        if changed {
+            self.healths.send_replace(());
+        }
+    }
+
+    /// Reads the catalog, up to date. The function runs under a lock: it is none of a user.
+    pub(super) fn read<R>(&self, read: impl FnOnce(&Catalog) -> R) -> R {
+        self.refresh(Instant::now());
+        read(&self.state.lock().catalog)
+    }
+
+    /// The instances that meet all criteria, up to date.
+    pub(super) fn select(&self, criteria: &Criteria) -> Result<Vec<InstanceRecord>, FindError> {
+        self.read(|catalog| Ok(catalog.select(criteria)?.into_iter().cloned().collect()))
+    }
+
+    /// Takes in a result of a check. `None` if the actor does not have the name any more.
+    pub(super) fn record_check(
+        &self,
+        of: (&InstanceName, ActorId),
+        check: &str,
+        rules: &CheckRules,
+        result: Health,
+    ) -> Result<Option<InstanceHealth>, TooManyChecksError> {
+        let now = Instant::now();
+        // An incarnation that is not in the catalog is gone, or no reader has seen it yet.
+        self.refresh(now);
+        let recorded = {
+            let mut state = self.state.lock();
+            let recorded = state.checks.record(of, check, rules, result, now);
+            state.show_health(of.0, of.1, now).map(|changed| recorded.map(|health| (health, changed)))
+        };
+        let Some((health, changed)) = recorded.transpose()? else { return Ok(None) };
+        self.note_health(changed);
+        Ok(Some(health))
+    }
+
+    pub(super) fn end_check(&self, name: &InstanceName, actor: ActorId, check: &str) -> bool {
+        let now = Instant::now();
+        self.refresh(now);
+        let (ended, changed) = {
+            let mut state = self.state.lock();
+            let ended = state.checks.end(name, actor, check);
+            (ended, state.show_health(name, actor, now) == Some(true))
+        };
+        self.note_health(changed);
+        ended
+    }
+
+    /// Is notified of changes of healths from now on.
+    pub(super) fn healths(&self) -> watch::Receiver<()> {
+        self.healths.subscribe()
+    }
+
+    /// What the checks of this incarnation have found.
+    pub(super) fn health(&self, record: &InstanceRecord, now: Instant) -> InstanceHealth {
+        self.state.lock().checks.health(record.name(), record.actor, now)
+    }
+
+    /// What the checks of all have found.
+    pub(super) fn all_healths(&self, now: Instant) -> Vec<(InstanceName, ActorId, InstanceHealth)> {
+        let state = self.state.lock();
+        state.checks.iter(now).map(|(name, actor, health)| (name.clone(), actor, health)).collect()
+    }
+
+    /// When the next result is too old.
+    pub(super) fn next_expiry(&self) -> Option<Instant> {
+        self.state.lock().expiry
+    }
+
+    /// The load of an incarnation, and the calls of its service. `None` if it is gone.
+    pub(super) fn tracked(&self, record: &InstanceRecord) -> Option<(Arc<Tracked>, Arc<Mutex<ServiceCalls>>)> {
+        let state = self.state.lock();
+        let tracked = state.tracked.get(&(record.name().clone(), record.actor))?;
+        Some((Arc::clone(tracked), Arc::clone(state.services.get(record.service())?)))
+    }
+
+    /// A source of randomness of its own.
+    pub(super) fn random(&self) -> fastrand::Rng {
+        self.state.lock().random.fork()
+    }
+}
+
+impl State {
+    /// True if something has changed.
+    fn apply(&mut self, watched: Watched, options: &DiscoveryOptions, now: Instant) -> bool {
+        let changes = self.catalog.apply(watched);
+        let services: BTreeSet<_> = changes.iter().map(|change| change.name().service().clone()).collect();
+        for change in &changes {
+            match change {
+                InstanceChange::Added(instance) => self.track(instance, now),
+                InstanceChange::Removed { instance, .. } => self.forget(instance),
+                _ => {}
+            }
+        }
+        services.iter().for_each(|service| self.set_members(service, options, now));
+        !changes.is_empty()
+    }
+
+    fn track(&mut self, instance: &InstanceRecord, now: Instant) {
+        let tracked = Tracked { since: now, load: Mutex::new(Load::new(now)) };
+        self.tracked.insert((instance.name().clone(), instance.actor), Arc::new(tracked));
+    }
+
+    fn forget(&mut self, instance: &InstanceRecord) {
+        self.checks.remove(instance.name(), instance.actor);
+        self.tracked.remove(&(instance.name().clone(), instance.actor));
+    }
+
+    fn set_members(&mut self, service: &ServiceName, options: &DiscoveryOptions, now: Instant) {
+        let members: Vec<_> = self.catalog.instances(service).map(|record| record.actor).collect();
+        if members.is_empty() {
+            self.services.remove(service);
+            return;
+        }
+        let random = &mut self.random;
+        let new = || {
+            let outliers = Outliers::new(options.outliers.clone(), now);
+            Arc::new(Mutex::new(ServiceCalls { outliers, random: random.fork() }))
+        };
+        self.services.entry(service.clone()).or_insert_with(new).lock().outliers.set_members(members, now);
+    }
+
+    /// Shows the health that follows from the checks; true if the status has changed, `None` if the incarnation is gone.
+    fn show_health(&mut self, name: &InstanceName, actor: ActorId, now: Instant) -> Option<bool> {
+        if self.catalog.get(name).is_none_or(|record| record.actor != actor) {
+            self.checks.remove(name, actor);
+            return None;
+        }
+        self.expiry = self.checks.next_expiry(now);
+        Some(self.catalog.set_health(name, actor, self.checks.health(name, actor, now)).is_some())
+    }
+
+    /// True if a status has changed.
+    fn expire(&mut self, now: Instant) -> bool {
+        if self.expiry.is_none_or(|expiry| now <= expiry) {
+            return false;
+        }
+        self.expiry = self.checks.next_expiry(now);
+        let healths: Vec<_> = self.checks.iter(now).map(|(name, actor, it)| (name.clone(), actor, it)).collect();
+        let changes = healths.into_iter().filter_map(|(name, actor, it)| self.catalog.set_health(&name, actor, it));
+        changes.count() > 0
+    }
+}

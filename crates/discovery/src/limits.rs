@@ -1,0 +1,45 @@
+//! The limits of what an instance says of itself, and of its checks, in one table.
+//!
+//! | what | limit |
+//! |---|---|
+//! | id | [`MAX_ID`], and with its service the 128 bytes of a name |
+//! | version | [`MAX_VERSION`] |
+//! | protocol, host | [`MAX_PROTOCOL`], [`MAX_HOST`] |
+//! | region, zone | [`MAX_ZONE`], each |
+//! | weight | 1 to [`MAX_WEIGHT`], without one [`DEFAULT_WEIGHT`] |
+//! | capabilities | [`MAX_CAPABILITIES`] of [`MAX_CAPABILITY`] |
+//! | labels | [`MAX_LABELS`] of [`MAX_LABEL_KEY`] and [`MAX_LABEL_VALUE`] |
+//! | all of it, as JSON | [`MAX_INSTANCE`] |
+//! | checks of one instance | [`MAX_CHECKS`] |
+//! | checks that run at the same time | [`MAX_RUNNING_CHECKS`], of those that are started together |
+
+/// The longest id, in bytes.
+pub const MAX_ID: usize = 63;
+/// The longest text of a version, in bytes.
+pub const MAX_VERSION: usize = 128;
+/// The longest protocol of an endpoint, in bytes.
+pub const MAX_PROTOCOL: usize = 32;
+/// The longest host of an endpoint, in bytes: that of DNS.
+pub const MAX_HOST: usize = 253;
+/// The longest region, and the longest zone, in bytes.
+pub const MAX_ZONE: usize = 63;
+/// The largest weight.
+pub const MAX_WEIGHT: u16 = 1_000;
+/// The weight of an instance that states none.
+pub const DEFAULT_WEIGHT: u16 = 100;
+/// The largest number of capabilities.
+pub const MAX_CAPABILITIES: usize = 32;
+/// The longest name of a capability, in bytes.
+pub const MAX_CAPABILITY: usize = 64;
+/// The largest number of labels.
+pub const MAX_LABELS: usize = 32;
+/// The longest key of a label, in bytes.
+pub const MAX_LABEL_KEY: usize = 64;
+/// The longest value of a label, in bytes.
+pub const MAX_LABEL_VALUE: usize = 200;
+/// The longest instance, in bytes of JSON.
+pub const MAX_INSTANCE: usize = 16 * 1_024;
+/// The largest number of checks of one instance.
+pub const MAX_CHECKS: usize = 16;
+/// The largest number of checks that run at the same time, of those that are started together.
+pub const MAX_RUNNING_CHECKS: usize = 64;

@@ -1,0 +1,142 @@
+//! Checks that run at an interval, in paused time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use foundation::supervision::Health;
+use foundation_discovery::health::{CheckRules, InstanceStatus};
+use foundation_discovery::{Criteria, InstanceCheck, InstanceRecord};
+use foundation_testkit::{Command, soon};
+use futures::future::{pending, ready};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+
+use crate::setup::{World, all, name, orders, world};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Runs a check of all instances of `orders` each second.
+fn check(world: &World, check: InstanceCheck) -> JoinHandle<()> {
+    check_of(world, all(), check)
+}
+
+fn check_of(world: &World, criteria: Criteria, check: InstanceCheck) -> JoinHandle<()> {
+    let discovery = world.discovery.clone();
+    tokio::spawn(async move { discovery.run_check(criteria, check.every(SECOND)).await })
+}
+
+/// Waits until an instance has this status, and returns its health as a text.
+async fn until_status(world: &World, id: &str, status: InstanceStatus) -> String {
+    let mut watch = world.discovery.watch(all());
+    soon(format!("{id} is {status}"), async {
+        loop {
+            match world.discovery.instance(&name(id)) {
+                Some(record) if record.status() == status => return record.health.to_string(),
+                _ => drop(watch.next().await),
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_instance_is_checked_those_that_come_later_included() {
+    let world = world().await;
+    world.spawn("good").await;
+    check(
+        &world,
+        InstanceCheck::function("disk", |record: InstanceRecord| async move {
+            if record.name().id() == "bad" { Err("no disk") } else { Ok(()) }
+        }),
+    );
+    until_status(&world, "good", InstanceStatus::Healthy).await;
+    world.spawn("bad").await;
+    let began = Instant::now();
+    let health = until_status(&world, "bad", InstanceStatus::Unhealthy).await;
+    assert_eq!(health, "unhealthy: failed: no disk (3 in a row)");
+    let elapsed = began.elapsed();
+    assert!(elapsed > SECOND * 4 && elapsed < SECOND * 7, "the phase, two and then three intervals: {elapsed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_hangs_or_panics_is_a_failure() {
+    let world = world().await;
+    world.spawn("a").await;
+    let hangs = check(&world, InstanceCheck::function("hangs", |_| pending::<()>()).within(SECOND / 2));
+    let health = until_status(&world, "a", InstanceStatus::Unhealthy).await;
+    assert_eq!(health, "unhealthy: timed out after 500ms (3 in a row)");
+    hangs.abort();
+    assert!(world.discovery.end_check(&name("a"), "hangs"));
+    check(&world, InstanceCheck::function("panics", |_| -> std::future::Ready<()> { panic!("it breaks") }));
+    let health = until_status(&world, "a", InstanceStatus::Unhealthy).await;
+    assert_eq!(health, "unhealthy: crashed: it breaks (3 in a row)");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_is_asked_by_a_call() {
+    let world = world().await;
+    world.spawn("a").await;
+    let yes = check(&world, InstanceCheck::call("open", |reply| Command::Answer(true, reply)));
+    until_status(&world, "a", InstanceStatus::Healthy).await;
+    yes.abort();
+    check(&world, InstanceCheck::call("open", |reply| Command::Answer(false, reply)));
+    let health = until_status(&world, "a", InstanceStatus::Unhealthy).await;
+    assert_eq!(health, "unhealthy: failed: the check said no (3 in a row)");
+}
+
+#[tokio::test(start_paused = true)]
+async fn never_two_checks_of_one_instance_run_at_a_time() {
+    let world = world().await;
+    world.spawn("a").await;
+    let (running, most, ended) =
+        (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+    let counters = (Arc::clone(&running), Arc::clone(&most), Arc::clone(&ended));
+    let slow = InstanceCheck::function("slow", move |_| {
+        let (running, most, ended) = counters.clone();
+        async move {
+            most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            let _ = timeout(SECOND * 5, pending::<()>()).await;
+            running.fetch_sub(1, Ordering::SeqCst);
+            ended.notify_one();
+        }
+    });
+    check(&world, slow.within(SECOND * 10));
+    for run in 1..=5 {
+        soon(format!("the end of run {run}"), ended.notified()).await;
+    }
+    assert_eq!(most.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_meets_the_criteria_no_longer_is_not_checked_any_more() {
+    let world = world().await;
+    let owner = world.spawn_as(orders("a").label("checked", "yes")).await;
+    let failing = InstanceCheck::function("disk", |_| ready(false)).rules(CheckRules::new().fall(1));
+    check_of(&world, all().label("checked", "yes").healthy_only(), failing);
+    until_status(&world, "a", InstanceStatus::Unhealthy).await;
+    world.discovery.update(&name("a"), &owner, |it| it.label("checked", "no")).unwrap();
+    until_status(&world, "a", InstanceStatus::Unknown).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_checker_that_is_dropped_leaves_results_that_become_too_old() {
+    let world = world().await;
+    world.spawn("a").await;
+    let checker = check(&world, InstanceCheck::function("disk", |_| ready(Health::Healthy)));
+    until_status(&world, "a", InstanceStatus::Healthy).await;
+    checker.abort();
+    let health = until_status(&world, "a", InstanceStatus::Unhealthy).await;
+    assert_eq!(health, "unhealthy: no result for 6.001s", "five intervals and the limit of one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn checks_end_with_the_namespace() {
+    let world = world().await;
+    world.spawn("a").await;
+    let checker = check(&world, InstanceCheck::function("disk", |_| ready(true)));
+    until_status(&world, "a", InstanceStatus::Healthy).await;
+    world.names.cleanup().await.unwrap();
+    soon("its end", checker).await.unwrap();
+}

@@ -1,0 +1,119 @@
+//! Health: results of checks, and what follows from them.
+
+use std::time::Duration;
+
+use foundation::supervision::Health;
+use foundation_discovery::health::{CheckRules, InstanceStatus, ServiceCondition};
+use foundation_discovery::limits::MAX_CHECKS;
+use foundation_testkit::{Command, eventually};
+
+use crate::setup::{ORDERS, World, all, name, orders, world};
+
+fn failed() -> Health {
+    Health::Failed("no disk".to_owned())
+}
+
+fn status(world: &World, id: &str) -> InstanceStatus {
+    world.discovery.instance(&name(id)).unwrap().status()
+}
+
+#[tokio::test]
+async fn an_instance_is_as_healthy_as_the_results_of_its_checks() {
+    let world = world().await;
+    world.spawn("a").await;
+    assert_eq!(status(&world, "a"), InstanceStatus::Unknown);
+    let record = |result| world.discovery.record_check(&name("a"), "disk", &CheckRules::new(), result).unwrap();
+    assert_eq!(record(Health::Healthy).status, InstanceStatus::Healthy);
+    assert_eq!(record(failed()).status, InstanceStatus::Healthy);
+    assert_eq!(record(failed()).status, InstanceStatus::Healthy);
+    assert_eq!(record(failed()).to_string(), "unhealthy: failed: no disk (3 in a row)");
+    assert_eq!(status(&world, "a"), InstanceStatus::Unhealthy);
+    assert!(world.discovery.end_check(&name("a"), "disk") && !world.discovery.end_check(&name("a"), "disk"));
+    assert_eq!(status(&world, "a"), InstanceStatus::Unknown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_that_stops_makes_its_instance_unhealthy() {
+    let world = world().await;
+    world.spawn("a").await;
+    let rules = CheckRules::new().expires_after(Duration::from_secs(6));
+    for _ in 0..10 {
+        world.discovery.record_check(&name("a"), "heartbeat", &rules, Health::Healthy).unwrap();
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert_eq!(status(&world, "a"), InstanceStatus::Healthy);
+    }
+    tokio::time::advance(Duration::from_millis(1_001)).await;
+    let record = world.discovery.instance(&name("a")).unwrap();
+    assert_eq!(record.health.to_string(), "unhealthy: no result for 6.001s");
+    world.discovery.record_check(&name("a"), "heartbeat", &rules, Health::Healthy).unwrap();
+    assert_eq!(status(&world, "a"), InstanceStatus::Healthy);
+}
+
+#[tokio::test]
+async fn the_next_incarnation_begins_without_a_check() {
+    let world = world().await;
+    let actor = world.spawn("a").await;
+    world.discovery.record_check(&name("a"), "disk", &CheckRules::new().fall(1), failed()).unwrap();
+    assert_eq!(status(&world, "a"), InstanceStatus::Unhealthy);
+    actor.cast(Command::Stop(None)).unwrap();
+    eventually("its end", async || world.ids().is_empty().then_some(())).await;
+    world.spawn("a").await;
+    assert_eq!(status(&world, "a"), InstanceStatus::Unknown);
+}
+
+#[tokio::test]
+async fn an_instance_that_drains_is_draining_whatever_its_checks_say() {
+    let world = world().await;
+    let owner = world.spawn("a").await;
+    world.discovery.record_check(&name("a"), "disk", &CheckRules::new(), Health::Healthy).unwrap();
+    world.discovery.update(&name("a"), &owner, |it| it.draining(true)).unwrap();
+    assert_eq!(status(&world, "a"), InstanceStatus::Draining);
+    world.discovery.record_check(&name("a"), "disk", &CheckRules::new(), Health::Healthy).unwrap();
+    assert_eq!(status(&world, "a"), InstanceStatus::Draining);
+    world.discovery.update(&name("a"), &owner, |it| it.draining(false)).unwrap();
+    assert_eq!(status(&world, "a"), InstanceStatus::Healthy);
+}
+
+#[tokio::test]
+async fn a_service_is_as_healthy_as_its_instances_and_says_why() {
+    let world = world().await;
+    assert_eq!(world.discovery.service_health(&ORDERS).condition, ServiceCondition::Down);
+    world.spawn("a").await;
+    world.spawn_as(orders("b")).await;
+    assert_eq!(world.discovery.service_health(&ORDERS).to_health(), Health::Healthy);
+    world.discovery.record_check(&name("b"), "disk", &CheckRules::new().fall(1), failed()).unwrap();
+    let text = "orders is degraded: 1 unknown, 1 unhealthy; b is unhealthy: failed: no disk";
+    assert_eq!(world.discovery.service_health(&ORDERS).to_health(), Health::Degraded(text.to_owned()));
+    let healthy = world.discovery.instances(&all().healthy_only()).unwrap_err().to_string();
+    assert!(healthy.starts_with("none of 2 instances of orders fits: unhealthy (1), unknown (1)"), "{healthy}");
+}
+
+#[tokio::test]
+async fn a_check_of_no_instance_is_refused_with_those_that_there_are() {
+    let world = world().await;
+    let record = |id| world.discovery.record_check(&name(id), "disk", &CheckRules::new(), failed()).unwrap_err();
+    let namespace = world.names.namespace();
+    let none = format!("there is no instance orders.c in namespace {namespace}; orders has no instance");
+    assert_eq!(record("c").to_string(), none);
+    world.spawn("a").await;
+    world.spawn("b").await;
+    assert_eq!(
+        record("c").to_string(),
+        format!("there is no instance orders.c in namespace {namespace}; orders has a, b")
+    );
+}
+
+#[tokio::test]
+async fn an_instance_has_a_limited_number_of_checks() {
+    let world = world().await;
+    world.spawn("a").await;
+    let record = |check: usize| {
+        world.discovery.record_check(&name("a"), &check.to_string(), &CheckRules::new(), Health::Healthy)
+    };
+    (0..MAX_CHECKS).for_each(|check| drop(record(check).unwrap()));
+    let refused = record(MAX_CHECKS).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        r#"instance orders.a has 16 checks, as many as it may have; "16" is not one of them"#
+    );
+}

@@ -1,0 +1,118 @@
+//! Watches of instances.
+
+use std::time::Duration;
+
+use foundation::supervision::Health;
+use foundation_discovery::health::CheckRules;
+use foundation_discovery::{Criteria, InstanceChange, InstanceWatch, InstanceWatched, RemovalCause};
+use foundation_testkit::{Command, soon};
+
+use crate::setup::{all, ids, name, orders, world};
+
+/// The next item, as a text.
+async fn next(watch: &mut InstanceWatch) -> String {
+    match soon("the next item", watch.next()).await {
+        Some(InstanceWatched::Snapshot(records)) => format!("snapshot of {:?}", ids(&records)),
+        Some(InstanceWatched::Change(change)) => change.to_string(),
+        other => format!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_watch_shows_what_there_is_and_then_each_change_with_its_cause() {
+    let world = world().await;
+    let first = world.spawn("a").await;
+    let mut watch = world.discovery.watch(all());
+    assert_eq!(next(&mut watch).await, r#"snapshot of ["a"]"#);
+    let second = world.spawn("b").await;
+    assert_eq!(next(&mut watch).await, "orders.b added, unknown");
+    world.discovery.update(&name("b"), &second, |it| it.weight(5)).unwrap();
+    assert_eq!(next(&mut watch).await, "orders.b updated, unknown");
+    let rules = CheckRules::new().fall(1);
+    world.discovery.record_check(&name("b"), "disk", &rules, Health::Failed("no disk".to_owned())).unwrap();
+    assert_eq!(next(&mut watch).await, "orders.b was unknown and is unhealthy: failed: no disk");
+    first.cast(Command::Fail("it breaks")).unwrap();
+    assert_eq!(next(&mut watch).await, "orders.a removed: its actor ended: failed: it breaks");
+    world.discovery.unregister(&name("b"));
+    assert_eq!(next(&mut watch).await, "orders.b removed: its name was taken from its actor");
+}
+
+#[tokio::test]
+async fn a_watch_of_some_instances_shows_when_one_begins_to_fit_and_when_it_no_longer_does() {
+    let world = world().await;
+    let owner = world.spawn("a").await;
+    world.spawn_as(orders("b").capability("refund")).await;
+    let mut watch = world.discovery.watch(all().capability("refund").unwrap().healthy_only());
+    assert_eq!(next(&mut watch).await, "snapshot of []");
+    let rules = CheckRules::new().fall(1);
+    world.discovery.record_check(&name("b"), "disk", &rules, Health::Healthy).unwrap();
+    assert_eq!(next(&mut watch).await, "orders.b added, healthy");
+    world.discovery.record_check(&name("a"), "disk", &rules, Health::Healthy).unwrap();
+    world.discovery.update(&name("a"), &owner, |it| it.capability("refund")).unwrap();
+    assert_eq!(next(&mut watch).await, "orders.a added, healthy");
+    world.discovery.record_check(&name("b"), "disk", &rules, Health::Failed("no".to_owned())).unwrap();
+    assert_eq!(next(&mut watch).await, "orders.b removed: it does not meet the criteria any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_shows_a_result_that_becomes_too_old_without_another_reader() {
+    let world = world().await;
+    world.spawn("a").await;
+    let rules = CheckRules::new().expires_after(Duration::from_secs(6));
+    world.discovery.record_check(&name("a"), "heartbeat", &rules, Health::Healthy).unwrap();
+    let mut watch = world.discovery.watch(all());
+    assert_eq!(next(&mut watch).await, r#"snapshot of ["a"]"#);
+    let began = tokio::time::Instant::now();
+    assert_eq!(next(&mut watch).await, "orders.a was healthy and is unhealthy: no result for 6.001s");
+    assert!(began.elapsed() < Duration::from_millis(6_100));
+}
+
+#[tokio::test]
+async fn an_instance_that_was_checked_before_the_watch_saw_it_has_its_health() {
+    let world = world().await;
+    let mut watch = world.discovery.watch(Criteria::any());
+    assert_eq!(next(&mut watch).await, "snapshot of []");
+    world.spawn("a").await;
+    world.discovery.record_check(&name("a"), "disk", &CheckRules::new(), Health::Healthy).unwrap();
+    assert_eq!(next(&mut watch).await, "orders.a added, unknown");
+    assert_eq!(next(&mut watch).await, "orders.a was unknown and is healthy");
+}
+
+#[tokio::test]
+async fn a_slow_reader_gets_what_it_has_missed_as_the_difference() {
+    let world = world().await;
+    world.spawn("a").await;
+    let mut watch = world.discovery.watch(all());
+    assert_eq!(next(&mut watch).await, r#"snapshot of ["a"]"#);
+    let owner = world.spawn("b").await;
+    for weight in 1..=600_u16 {
+        world.discovery.update(&name("b"), &owner, |it| it.weight(weight)).unwrap();
+        world.discovery.update(&name("b"), &owner, |it| it.weight(weight + 1)).unwrap();
+    }
+    world.discovery.unregister(&name("a"));
+    let (mut removed, mut added) = (0, 0);
+    for _ in 0..2 {
+        match soon("the difference", watch.next()).await {
+            Some(InstanceWatched::Change(InstanceChange::Removed { instance, cause: RemovalCause::Missed })) => {
+                assert_eq!(instance.name(), &name("a"));
+                removed += 1;
+            }
+            Some(InstanceWatched::Change(InstanceChange::Added(instance))) => {
+                assert_eq!(instance.instance.weight(), 601);
+                added += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((removed, added), (1, 1));
+}
+
+#[tokio::test]
+async fn a_watch_ends_with_its_namespace() {
+    let world = world().await;
+    world.spawn("a").await;
+    let mut watch = world.discovery.watch(all());
+    assert_eq!(next(&mut watch).await, r#"snapshot of ["a"]"#);
+    world.names.cleanup().await.unwrap();
+    soon("its end", async { while watch.next().await.is_some() {} }).await;
+}
