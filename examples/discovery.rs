@@ -15,7 +15,7 @@ use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use foundation::{answer, ask, local_message};
 use foundation_discovery::choice::Choice;
 use foundation_discovery::{Criteria, Discovery, Instance, InstanceName, InstanceWatched, Selector};
-use foundation_examples::{Failure, exit, heading};
+use foundation_examples::{BoxError, exit, heading};
 
 const ORDERS: ServiceName = ServiceName::from_static("orders");
 const CALLS: usize = 400;
@@ -55,7 +55,7 @@ impl Actor for Clerk {
     }
 }
 
-async fn start_instances(discovery: &Discovery) -> Result<(), Failure> {
+async fn start_instances(discovery: &Discovery) -> Result<(), BoxError> {
     for (id, version, zone, clerk) in [
         ("good", "1.4.0", "eu/a", Clerk::Answers),
         ("slow", "1.4.0", "eu/a", Clerk::TakesItsTime),
@@ -71,7 +71,7 @@ async fn start_instances(discovery: &Discovery) -> Result<(), Failure> {
 }
 
 /// One call: picks an instance, asks it, and says how that ended.
-async fn call(selector: &mut Selector<Price>) -> Result<(String, bool), Failure> {
+async fn call(selector: &mut Selector<Price>) -> Result<(String, bool), BoxError> {
     let picked = selector.pick()?;
     let id = picked.record().name().id().to_owned();
     let answered = matches!(ask(picked.actor(), Price).await, Ok(Ok(_)));
@@ -84,13 +84,13 @@ async fn call(selector: &mut Selector<Price>) -> Result<(String, bool), Failure>
 }
 
 /// Makes calls, eight at a time, and prints how many each instance got.
-async fn make_calls(selector: &Selector<Price>) -> Result<(), Failure> {
+async fn make_calls(selector: &Selector<Price>) -> Result<(), BoxError> {
     let caller = |mut selector: Selector<Price>| async move {
         let mut calls = Vec::new();
         for _ in 0..CALLS / 8 {
             calls.push(call(&mut selector).await?);
         }
-        Ok::<_, Failure>(calls)
+        Ok::<_, BoxError>(calls)
     };
     let callers: Vec<_> = (0..8).map(|_| tokio::spawn(caller(selector.clone()))).collect();
     let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
@@ -106,7 +106,7 @@ async fn make_calls(selector: &Selector<Price>) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn run() -> Result<(), Failure> {
+async fn run() -> Result<(), BoxError> {
     let registry = ProcessRegistry::start().await?;
     let discovery = Discovery::of(&registry.namespace(Namespace::test()).await?);
     start_instances(&discovery).await?;

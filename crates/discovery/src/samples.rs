@@ -59,7 +59,7 @@ pub(crate) fn registration(name: &str, actor: ActorId, metadata: Option<Metadata
 async fn register_one() -> Registration {
     let registry = ProcessRegistry::start().await.unwrap();
     let names = registry.namespace(Namespace::test()).await.unwrap();
-    names.spawn(&ServiceKey::<u64>::new("sample"), Idle, ()).await.unwrap();
+    names.spawn(&ServiceKey::<u64>::from_static("sample"), Idle, ()).await.unwrap();
     let sample = names.find(|_| true).unwrap();
     registry.shutdown().await;
     sample
