@@ -2,6 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use foundation::events::RetentionReport;
 use foundation::health::Condition;
 use foundation::names::Measurement;
 use foundation::supervision::{ChildEvent, Health, Report, Stopped};
@@ -110,6 +111,9 @@ fn each_health_cause_and_report_has_a_word_and_its_units() {
         json!(["in_time", "brutally", "killed"])
     );
     assert_eq!(written(&Measurement::Sampled), json!("sampled"));
+    let mut retention = RetentionReport::default();
+    retention.clock_ahead = Duration::from_micros(1_500);
+    assert_eq!(written(&retention)["clock_ahead_ms"], json!(1.5));
     let happened = ChildEvent::StartFailed { cause: "no desk".into() };
     let report = Report::new("top/office", "clerk", happened);
     let expected =

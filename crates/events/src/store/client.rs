@@ -200,7 +200,7 @@ impl EventStore {
     /// # Errors
     /// As [`query`](Self::query), except for damaged events.
     pub async fn page(&self, query: Query) -> Result<EventPage, EventStoreError> {
-        let class = ReadClass::Long(Some(query.parts().within.unwrap_or(self.handle.limits.query_time)));
+        let class = ReadClass::Long(query.parts().within.unwrap_or(Some(self.handle.limits.query_time)));
         let most = self.handle.limits.query_events;
         let bounded = query.parts().limit.is_some();
         // One more than allowed, so that an excess shows.

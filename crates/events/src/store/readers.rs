@@ -229,10 +229,8 @@ impl ReadClass {
     /// The error of a read that was stopped at its limit.
     fn late(self, limit: Duration) -> EventStoreError {
         match self {
-            Self::Quick(_) | Self::Chunk => {
-                EventStoreError::no_answer(format!("the event store did not answer a read within {limit:?}"))
-            }
             Self::Long(_) => EventStoreError::QueryLimit(QueryLimit::Time(limit)),
+            _ => EventStoreError::no_answer(format!("the event store did not answer a read within {limit:?}")),
         }
     }
 }

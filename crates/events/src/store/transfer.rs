@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -129,7 +129,7 @@ impl Export {
     fn query(&self) -> Query {
         let page = self.query.clone().limit(self.left.unwrap_or(PAGE).min(PAGE));
         // Without a time limit, unless the caller has set one.
-        let within = page.parts().within.unwrap_or(Duration::MAX);
+        let within = page.parts().within.flatten();
         page.within(within)
     }
 
@@ -240,7 +240,7 @@ async fn next_page(from: &mut (impl AsyncBufRead + Unpin), lines: &mut u64) -> R
 
 #[cfg(test)]
 mod tests {
-    use std::time::UNIX_EPOCH;
+    use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
     use crate::NewEvent;
