@@ -55,7 +55,7 @@ async fn every_snapshot_of_a_namespace_is_written_as_json(namespace: TestNamespa
 
     assert!(written(&namespace.events().stats().await.unwrap())["recorded"].is_u64());
     let verification = written(&namespace.events().verify(|_| ()).await.unwrap());
-    assert_eq!((&verification["damaged_count"], &verification["damaged"]), (&json!(0), &json!([])));
+    assert_eq!((&verification["finding_count"], &verification["findings"]), (&json!(0), &json!([])));
 
     namespace
         .services()
