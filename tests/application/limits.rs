@@ -7,7 +7,9 @@ use std::sync::Arc;
 use foundation::config::{ConfigServerLimits, ConfigSources};
 use foundation::events::EventStoreLimits;
 use foundation::names::{ProcessRegistry, RegistryError, RegistryLimits};
-use foundation::supervision::{ChildError, Health, HealthLimits, Shutdown, SupervisorKey, SupervisorLimits, SupervisorSpec};
+use foundation::supervision::{
+    ChildError, Health, HealthLimits, Shutdown, SupervisorKey, SupervisorLimits, SupervisorSpec,
+};
 use foundation::{
     ChildSpec, ConfigServer, EventStore, Foundation, Limits, NewEvent, ServiceKey, Strategy, Supervisor, Telemetry,
 };

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use foundation::events::{
-    Event, EventId, EventKind, EventStorage, EventStoreError, FailureRule, FailureVerdict, Forwarding, ForwardingEnd, SubscriptionError,
-    SubscriptionName, SubscriptionSpec,
+    Event, EventId, EventKind, EventStorage, EventStoreError, FailureRule, FailureVerdict, Forwarding, ForwardingEnd,
+    SubscriptionError, SubscriptionName, SubscriptionSpec,
 };
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use foundation::supervision::{Backoff, RestartIntensity};

@@ -308,7 +308,11 @@ impl EventStore {
     }
 
     /// Waits until the store has its name and its handle meets the condition.
-    async fn wait_until(&self, until: Option<Instant>, is_so: impl Fn(&WriterHandle) -> bool) -> Result<(), RegistryError> {
+    async fn wait_until(
+        &self,
+        until: Option<Instant>,
+        is_so: impl Fn(&WriterHandle) -> bool,
+    ) -> Result<(), RegistryError> {
         let begun = Instant::now();
         loop {
             // Subscribe before checking, so that no change is missed.

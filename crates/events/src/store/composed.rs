@@ -21,7 +21,7 @@ use super::message::EVENT_STORE;
 use super::readers::ReadClass;
 use super::server::EventStoreServer;
 use super::transfer::{self, TransferStore};
-use crate::subscription::{ConsumerLeases, Found, SubscriptionStore, TailReader, Wanted};
+use crate::subscription::{Chunk, ChunkRequest, ConsumerLeases, SubscriptionStore, TailReader};
 use crate::{
     DamagedEvent, DurableSubscription, Event, EventChain, EventId, EventPage, EventReader, EventStats, EventStorage,
     EventStore, EventStoreError, EventSubscription, Forwarding, MemoryLog, ParkedEvent, PruneBound, Query,
@@ -451,7 +451,7 @@ impl TransferStore for EventStore {
         Self::page(self, query).await
     }
 
-    async fn take_in(&self, page: Vec<Event>) -> Result<(), EventStoreError> {
+    async fn import_page(&self, page: Vec<Event>) -> Result<(), EventStoreError> {
         let position = page.last().map(|event| event.id);
         let taken = self.ask_and_move(move |log| {
             let taken = log.import(page)?;
@@ -463,10 +463,10 @@ impl TransferStore for EventStore {
 }
 
 impl SubscriptionStore for EventStore {
-    fn read(&self, wanted: Wanted) -> BoxFuture<'static, Result<Found, EventStoreError>> {
+    fn read(&self, request: ChunkRequest) -> BoxFuture<'static, Result<Chunk, EventStoreError>> {
         let store = self.clone();
         let read =
-            move |reader: &dyn EventReader| wanted.read(|query| reader.page(query), || Ok(reader.stats()?.oldest));
+            move |reader: &dyn EventReader| request.read(|query| reader.page(query), || Ok(reader.stats()?.oldest));
         async move { store.read_recorded(ReadClass::Chunk, read).await }.boxed()
     }
 

@@ -22,7 +22,7 @@ pub(super) trait TransferStore {
     async fn page(&self, query: Query) -> Result<EventPage, EventStoreError>;
 
     /// Imports a page.
-    async fn take_in(&self, page: Vec<Event>) -> Result<(), EventStoreError>;
+    async fn import_page(&self, page: Vec<Event>) -> Result<(), EventStoreError>;
 }
 
 /// Writes the events that a query finds in a store of this namespace.
@@ -77,7 +77,7 @@ pub(super) async fn import(
             return Ok(taken);
         }
         let count = page.len() as u64;
-        store.take_in(page).await.map_err(|cause| TransferError::Store { events: taken, cause })?;
+        store.import_page(page).await.map_err(|cause| TransferError::Store { events: taken, cause })?;
         taken += count;
         progress(taken);
     }
