@@ -2,13 +2,21 @@
 
 use std::time::Duration;
 
-use foundation::config::ConfigServerLimits;
+use std::sync::Arc;
+
+use foundation::config::{ConfigServerLimits, ConfigSources};
 use foundation::events::EventStoreLimits;
 use foundation::names::{ProcessRegistry, RegistryError, RegistryLimits};
-use foundation::supervision::{ChildError, Health, HealthLimits, Shutdown, SupervisorLimits, SupervisorSpec};
-use foundation::{ChildSpec, Foundation, Limits, NewEvent, ServiceKey, Strategy, Supervisor};
+use foundation::supervision::{
+    ChildError, Health, HealthLimits, Shutdown, SupervisorKey, SupervisorLimits, SupervisorSpec,
+};
+use foundation::{
+    ChildSpec, ConfigServer, EventStore, Foundation, Limits, NewEvent, ServiceKey, Strategy, Supervisor, Telemetry,
+};
 use foundation_testkit::{Behavior, Command, Probe, TestClock, assert_error, error_text, held_up_by};
-use tokio::time::Instant;
+use futures::future::{join_all, select_all};
+use futures::{FutureExt, TryFutureExt};
+use tokio::time::{Instant, timeout};
 
 const CLERK: ServiceKey<Command> = ServiceKey::from_static("clerk");
 const SHORT: Duration = Duration::from_millis(20);
@@ -18,23 +26,35 @@ fn supervisors(limits: SupervisorLimits) -> Limits {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_without_a_limit_has_the_limit_of_the_registry() {
+async fn a_wait_without_a_limit_lasts_until_the_end_of_the_namespace() {
     let registry = ProcessRegistry::builder().limits(RegistryLimits::new().wait(SHORT)).start().await.unwrap();
-    let production = registry.namespace(foundation::Namespace::Production).await.unwrap();
-    let begun = Instant::now();
-    let late = production.wait_for_service(&CLERK, None).await.unwrap_err();
-    assert!(matches!(late, RegistryError::WaitTimedOut { waited: SHORT, .. }), "{late}");
-    assert_eq!(begun.elapsed().as_millis(), SHORT.as_millis());
+    let names = registry.namespace(foundation::Namespace::Production).await.unwrap();
+    let config = ConfigServer::new(&names, &Arc::new(ConfigSources::new().load().unwrap()));
+    let (telemetry, events) = (Telemetry::of(&names), EventStore::of(&names));
+    let clerk = CLERK;
+    let mut waits = vec![
+        names.wait_for_service(&clerk, None).map_ok(drop).boxed(),
+        config.wait_until_up(None).boxed(),
+        telemetry.wait_until_up(None).boxed(),
+        events.wait_until_up(None).boxed(),
+        events.wait_until_readable(None).boxed(),
+    ];
+    assert!(timeout(Duration::from_secs(30 * 24 * 3_600), select_all(&mut waits)).await.is_err());
     registry.shutdown().await;
+    for ended in join_all(waits).await {
+        assert!(matches!(ended, Err(RegistryError::NotRunning { .. })), "{ended:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_limit_of_zero_finds_an_existing_service_and_does_not_wait() {
     let limits = Limits::new().registry(RegistryLimits::new().wait(Duration::ZERO));
     let foundation = Foundation::builder().limits(limits).start().await.unwrap();
-    foundation.events().wait_until_up(None).await.unwrap();
+    foundation.events().wait_until_up(Duration::ZERO).await.unwrap();
     let begun = Instant::now();
-    foundation.production().wait_for_service(&CLERK, None).await.unwrap_err();
+    foundation.production().wait_for_service(&CLERK, Duration::ZERO).await.unwrap_err();
+    let clerks: SupervisorKey<Supervisor> = SupervisorKey::new("clerks").unwrap();
+    foundation.production().supervisor(&clerks).count_children().await.unwrap_err();
     assert!(begun.elapsed() < Duration::from_millis(5));
     foundation.shutdown().await;
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use foundation::events::RetentionReport;
 use foundation::health::Condition;
 use foundation::names::Measurement;
 use foundation::supervision::{ChildEvent, Health, Report, Stopped};
@@ -54,7 +55,7 @@ async fn every_snapshot_of_a_namespace_is_written_as_json(namespace: TestNamespa
 
     assert!(written(&namespace.events().stats().await.unwrap())["recorded"].is_u64());
     let verification = written(&namespace.events().verify(|_| ()).await.unwrap());
-    assert_eq!((&verification["damaged_count"], &verification["damaged"]), (&json!(0), &json!([])));
+    assert_eq!((&verification["finding_count"], &verification["findings"]), (&json!(0), &json!([])));
 
     namespace
         .services()
@@ -110,6 +111,9 @@ fn each_health_cause_and_report_has_a_word_and_its_units() {
         json!(["in_time", "brutally", "killed"])
     );
     assert_eq!(written(&Measurement::Sampled), json!("sampled"));
+    let mut retention = RetentionReport::default();
+    retention.clock_ahead = Duration::from_micros(1_500);
+    assert_eq!(written(&retention)["clock_ahead_ms"], json!(1.5));
     let happened = ChildEvent::StartFailed { cause: "no desk".into() };
     let report = Report::new("top/office", "clerk", happened);
     let expected =

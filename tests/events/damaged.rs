@@ -284,7 +284,7 @@ async fn a_repair_moves_damaged_events_aside_and_readers_find_no_damage_afterwar
     let damage = Damage::by(&format!("{}; DELETE FROM events WHERE id = 22", change("payload = '{'"))).await;
     let store = damage.events();
     let found = store.verify(|_| ()).await.unwrap();
-    let named = |number| found.damaged.iter().any(|entry| entry.event == Some(id(number)));
+    let named = |number| found.findings.iter().any(|entry| entry.event == Some(id(number)));
     assert!(named(20) && named(22), "{found}");
     let report = store.repair().await.unwrap();
     assert_eq!((report.moved_count, report.moved[0].event, report.moved[1].event), (2, id(20), id(22)));

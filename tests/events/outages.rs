@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use foundation::config::ConfigUpdateError;
 use foundation::events::{
-    EventLog, EventStorage, EventStoreError, LogError, MemoryLog, Query, Retention, SubscriptionSpec,
+    EventLog, EventStorage, EventStoreError, LogError, LogErrorKind, MemoryLog, Query, Retention, SubscriptionSpec,
 };
 use foundation::health::Condition;
 use foundation::names::RegistryError;
@@ -56,6 +56,7 @@ fn assert_unavailable(error: EventStoreError) -> Vec<NewEvent> {
         (*since, cause.to_string().as_str()),
         (at(7), "recording events failed in a file: no space left on device")
     );
+    assert_eq!(cause.kind(), &LogErrorKind::Full);
     error.into_batch()
 }
 

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use foundation::events::{
-    Event, EventId, EventKind, EventStorage, FailureRule, FailureVerdict, Forwarding, ForwardingEnd, SubscriptionError,
-    SubscriptionName, SubscriptionSpec,
+    Event, EventId, EventKind, EventStorage, EventStoreError, FailureRule, FailureVerdict, Forwarding, ForwardingEnd,
+    SubscriptionError, SubscriptionName, SubscriptionSpec,
 };
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use foundation::supervision::{Backoff, RestartIntensity};
 use foundation::{EventStore, Foundation, FoundationBuilder, NewEvent, ServiceKey, Services, TestNamespace};
-use foundation_testkit::{TestClock, assert_error, held_up_by, poll_and_drop};
+use foundation_testkit::{SOON, TestClock, TestDisk, assert_error, held_up_by, poll_and_drop};
 use futures::poll;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
@@ -301,8 +301,28 @@ async fn beyond_the_bound_no_event_is_parked_and_none_is_lost() {
     foundation.shutdown().await;
 }
 
+#[tokio::test]
+async fn an_event_that_is_not_unparked_since_the_disk_is_full_is_shown_again_as_it_was_to_be() {
+    let disk = TestDisk::default();
+    let foundation = Foundation::builder().events(disk.in_memory()).start().await.unwrap();
+    let (store, name) = (foundation.events(), BOOKS);
+    store.append_batch(notes(1..=2)).await.unwrap();
+    let mut books = store.subscribe_durable(BOOKS, spec(FailureRule::park_after(0))).await.unwrap();
+    books.next().await.unwrap();
+    assert_eq!(books.fail(id(1), "no").await.unwrap(), FailureVerdict::Park);
+    assert_eq!(store.play_parked(&name).await.unwrap(), 1);
+
+    disk.set_full(true);
+    assert_error!(store.append_batch(notes(3..=3)).await, EventStoreError::NoAnswer { .. });
+    assert_error!(store.unpark(&name, id(1)).await, EventStoreError::Unavailable { .. });
+    disk.set_full(false);
+    store.wait_until_up(SOON).await.unwrap();
+    assert_eq!(books.next().await.unwrap().unwrap().id, id(1));
+    foundation.shutdown().await;
+}
+
 #[test]
-fn an_event_given_up_without_an_answer_is_not_delivered_by_a_play_that_has_read_it() {
+fn an_event_unparked_without_an_answer_is_not_delivered_by_a_replay_that_has_read_it() {
     // With one thread for blocking work, reads are done one after the other.
     let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).enable_all().build().unwrap();
     runtime.block_on(async {
@@ -316,11 +336,11 @@ fn an_event_given_up_without_an_answer_is_not_delivered_by_a_play_that_has_read_
 
         let (release, held) = std::sync::mpsc::channel::<()>();
         let busy = tokio::task::spawn_blocking(move || held.recv());
-        let mut play = pin!(store.play_parked(&name));
-        assert!(poll!(&mut play).is_pending());
+        let mut replay = pin!(store.play_parked(&name));
+        assert!(poll!(&mut replay).is_pending());
         drop(release);
         drop(busy.await);
-        assert_eq!(store.parked(&name).await.unwrap().len(), 1, "the play has read it by now");
+        assert_eq!(store.parked(&name).await.unwrap().len(), 1, "the replay has read it by now");
         // The writer cannot answer before its caller has gone.
         let mut held = clock.hold_next();
         store.note(notes(2..=2)).unwrap();
@@ -329,7 +349,7 @@ fn an_event_given_up_without_an_answer_is_not_delivered_by_a_play_that_has_read_
         drop(held);
         store.wait_until_settled().await.unwrap();
         assert_eq!(store.parked(&name).await.unwrap(), []);
-        assert_eq!(play.await.unwrap(), 0);
+        assert_eq!(replay.await.unwrap(), 0);
         assert_eq!(books.next().await.unwrap().unwrap().id, id(2));
         foundation.shutdown().await;
     });

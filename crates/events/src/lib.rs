@@ -11,8 +11,8 @@ pub use event::{
     BatchError, Event, EventError, EventId, EventKind, EventSource, ImportError, InvalidNameReason, NewEvent, checksum,
 };
 pub use log::{
-    Append, Appended, DamagedEntry, DamagedEvent, EventLimits, EventLog, EventPage, EventReader, EventStats,
-    ExpectedPosition, Interrupt, LogError, LogErrorKind, MemoryLog, OnDamaged, Order, ParkedEvent, PruneBound, Query,
+    Append, Appended, DamagedEvent, EventLimits, EventLog, EventPage, EventReader, EventStats, ExpectedPosition,
+    Interrupt, LogError, LogErrorKind, LogFinding, MemoryLog, OnDamaged, Order, ParkedEvent, PruneBound, Query,
     QueryParts, ReaderSource, RepairReport, RepairStep, SubscriptionName, Verification, recordable,
 };
 #[cfg(feature = "sqlite")]

@@ -12,7 +12,7 @@ foundation_kernel::limits! {
     ///
     /// | limit | default | what it limits |
     /// |---|---|---|
-    /// | `registry.wait` | `5s` | a wait for a service or for a free name that is given no limit |
+    /// | `registry.wait` | `5s` | the wait of a request for a supervisor that it finds by name |
     /// | `registry.name_release` | `5s` | the wait of a start for a name whose holder is on its way out |
     /// | `registry.supervisor.worker_start` | `30s` | the start of a worker that does not say otherwise |
     /// | `registry.supervisor.worker_stop` | `5s` | the stop of a worker that does not say otherwise, before it is killed |

@@ -79,7 +79,7 @@ impl Recording {
         payload.insert("supervisor".to_owned(), json!(&*report.supervisor));
         payload.insert("child".to_owned(), json!(report.child.as_str()));
         payload.extend(details.as_object().cloned().unwrap_or_default());
-        let source = shortened_to(&source_of(&report.supervisor), limits.max_source_bytes);
+        let source = shortened_to(&source_of(&report.supervisor), limits.source_bytes());
         // A JSON value can always be written as JSON.
         NewEvent::of(kind).source(source).payload(fitting(payload.into(), limits)).ok()
     }
@@ -141,14 +141,14 @@ const LEFT_OUT: &str = "…";
 /// The payload, shortened until the log takes it.
 fn fitting(mut payload: Value, limits: &EventLimits) -> Value {
     let fits = |payload: &Value| {
-        !is_deeper_than(limits.max_payload_depth, payload) && json_bytes(payload) <= limits.max_payload_bytes
+        !is_deeper_than(limits.payload_depth(), payload) && json_bytes(payload) <= limits.payload_bytes()
     };
     if fits(&payload) {
         return payload;
     }
     payload["shortened"] = true.into();
     for longest in TEXTS {
-        payload = shortened(payload, longest, limits.max_payload_depth);
+        payload = shortened(payload, longest, limits.payload_depth());
         if fits(&payload) {
             return payload;
         }

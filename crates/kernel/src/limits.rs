@@ -123,8 +123,8 @@ limits! {
 limits! {
     /// How long the steps of a registry may take. See [`SupervisorLimits`] for the meaning of extreme values.
     pub struct RegistryLimits {
-        /// How long a wait for a service, or for a free name, takes without a limit of its own, and how long a request
-        /// waits for a supervisor that it finds [by name](crate::names::ServiceRegistry::supervisor); 5 s.
+        /// How long a request waits for a supervisor that it finds [by name](crate::names::ServiceRegistry::supervisor);
+        /// 5 s.
         wait: Duration = Duration::from_secs(5),
         /// How long a start or a registration waits for a name whose holder is stopping; 5 s.
         name_release: Duration = Duration::from_secs(5),

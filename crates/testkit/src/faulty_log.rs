@@ -104,7 +104,7 @@ impl<L: EventLog> EventLog for FaultyLog<L> {
     }
 
     fn unpark(&mut self, subscription: &SubscriptionName, event: EventId) -> Result<bool, LogError> {
-        self.working("giving up a parked event")?.unpark(subscription, event)
+        self.working("removing a parked event")?.unpark(subscription, event)
     }
 
     fn import(&mut self, events: Vec<Event>) -> Result<Result<(), EventError>, LogError> {

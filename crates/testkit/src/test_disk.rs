@@ -1,3 +1,4 @@
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,9 +50,13 @@ impl TestDisk {
             }
             let is_full = Arc::clone(&disk.is_full);
             Ok(FaultyLog::new(open(namespace)?, move |log, group, now| match is_full.load(Ordering::SeqCst) {
-                true => Err(LogError::new("recording events", "a file", "no space left on device")),
+                true => Err(LogError::new("recording events", "a file", no_space())),
                 false => log.commit(group, now),
             }))
         })
     }
+}
+
+fn no_space() -> io::Error {
+    io::Error::new(io::ErrorKind::StorageFull, "no space left on device")
 }

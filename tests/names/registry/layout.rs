@@ -236,13 +236,13 @@ async fn registered_actors_and_members_have_the_configured_time_to_stop() {
 
 #[tokio::test(start_paused = true)]
 async fn a_wait_for_a_name_takes_at_most_the_configured_time() {
-    let limits = RegistryLimits::new().name_release(SECOND).wait(2 * SECOND);
+    let limits = RegistryLimits::new().name_release(SECOND);
     let registry = ProcessRegistry::builder().limits(limits).start().await.unwrap();
     let names = registry.namespace(Namespace::test()).await.unwrap();
     let gate = Gate::new();
     let leaving = names.spawn(&PROBE, Probe::default().stop(Behavior::Wait(gate.clone())), ()).await.unwrap();
     let begun = Instant::now();
-    let held = names.wait_until_free(&PROBE, None).await.unwrap_err();
+    let held = names.wait_until_free(&PROBE, 2 * SECOND).await.unwrap_err();
     assert!(matches!(held, RegistryError::StillHeld { waited, .. } if waited == 2 * SECOND), "{held}");
     leaving.stop(None);
     gate.arrival().await;

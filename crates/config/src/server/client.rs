@@ -324,8 +324,7 @@ impl ConfigServer {
         self.ask(ConfigMsg::Status).await
     }
 
-    /// Waits until the server runs: after its restart, say. Without a limit it waits as long as
-    /// [`wait_for_service`](ServiceRegistry::wait_for_service) does.
+    /// Waits until the server runs: after its restart, say; without a limit if that is `None`.
     ///
     /// # Errors
     /// [`RegistryError::WaitTimedOut`]; [`RegistryError::NotRunning`] when the namespace ends.

@@ -388,7 +388,7 @@ fn position(id: &Option<EventId>) -> String {
 /// let Err(EventError::Refused { error, .. }) = log.append_batch(batch, SystemTime::now()) else {
 ///     panic!("two events are more than one");
 /// };
-/// assert_eq!(error, BatchError::BatchTooLong { found: 2, limit: 1 });
+/// assert_eq!(error, BatchError::TooLong { found: 2, limit: 1 });
 /// # Ok::<(), EventError>(())
 /// ```
 #[non_exhaustive]
@@ -396,7 +396,7 @@ fn position(id: &Option<EventId>) -> String {
 pub enum BatchError {
     /// The batch has too many events.
     #[error("the batch has {found} events, and the log takes at most {limit} at once")]
-    BatchTooLong {
+    TooLong {
         /// Events in the batch.
         found: usize,
         /// Events that are allowed.

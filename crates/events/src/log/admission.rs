@@ -115,75 +115,43 @@ fn causes_are_recorded(batch: &[NewEvent], position: Option<EventId>) -> Result<
     forged.map_or(Ok(()), Err)
 }
 
-/// The limits of a log, which keep one bad event from harming the others.
-///
-/// ```
-/// use foundation_events::{EventLimits, MemoryLog};
-///
-/// let limits = EventLimits::new().max_payload_bytes(4096);
-/// let log = MemoryLog::new("production").with_limits(limits);
-/// ```
-#[non_exhaustive]
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EventLimits {
-    /// Events in one batch; 10,000 by default.
-    pub max_batch: usize,
-    /// Bytes of one payload, written as JSON; 1 MiB by default.
-    pub max_payload_bytes: usize,
-    /// Levels of nesting of one payload; 64 by default. JSON readers commonly stop at 128.
-    pub max_payload_depth: usize,
-    /// Bytes of the name of a source and of its actor id, together; 256 by default.
-    pub max_source_bytes: usize,
-    /// Bytes of an idempotency key; 256 by default.
-    pub max_key_bytes: usize,
-}
-
-impl Default for EventLimits {
-    fn default() -> Self {
-        Self {
-            max_batch: 10_000,
-            max_payload_bytes: 1 << 20,
-            max_payload_depth: 64,
-            max_source_bytes: 256,
-            max_key_bytes: 256,
-        }
+foundation_kernel::limits! {
+    /// The limits of a log, which keep one bad event from harming the others.
+    ///
+    /// ```
+    /// use foundation_events::{EventLimits, MemoryLog};
+    ///
+    /// let limits = EventLimits::new().max_payload_bytes(4096);
+    /// let log = MemoryLog::new("production").with_limits(limits);
+    /// ```
+    pub struct EventLimits {
+        /// The most events of one batch; 10,000.
+        max_batch: usize = 10_000,
+        /// The most bytes of one payload, written as JSON; 1 MiB.
+        max_payload_bytes: usize = 1 << 20,
+        /// The most levels of nesting of one payload; 64. JSON readers commonly stop at 128.
+        max_payload_depth: usize = 64,
+        /// The most bytes of the name of a source and of its actor id, together; 256.
+        max_source_bytes: usize = 256,
+        /// The most bytes of an idempotency key; 256.
+        max_key_bytes: usize = 256,
     }
 }
 
 impl EventLimits {
-    /// The default limits.
-    pub fn new() -> Self {
-        Self::default()
+    /// The most bytes of one payload, written as JSON.
+    pub fn payload_bytes(&self) -> usize {
+        self.max_payload_bytes
     }
 
-    /// Sets the most events of one batch; 10,000 by default.
-    pub fn max_batch(mut self, events: usize) -> Self {
-        self.max_batch = events;
-        self
+    /// The most levels of nesting of one payload.
+    pub fn payload_depth(&self) -> usize {
+        self.max_payload_depth
     }
 
-    /// Sets the most bytes of one payload, written as JSON; 1 MiB by default.
-    pub fn max_payload_bytes(mut self, bytes: usize) -> Self {
-        self.max_payload_bytes = bytes;
-        self
-    }
-
-    /// Sets the most levels of nesting of one payload; 64 by default.
-    pub fn max_payload_depth(mut self, levels: usize) -> Self {
-        self.max_payload_depth = levels;
-        self
-    }
-
-    /// Sets the most bytes of the name of a source and of its actor id, together; 256 by default.
-    pub fn max_source_bytes(mut self, bytes: usize) -> Self {
-        self.max_source_bytes = bytes;
-        self
-    }
-
-    /// Sets the most bytes of an idempotency key; 256 by default.
-    pub fn max_key_bytes(mut self, bytes: usize) -> Self {
-        self.max_key_bytes = bytes;
-        self
+    /// The most bytes of the name of a source and of its actor id, together.
+    pub fn source_bytes(&self) -> usize {
+        self.max_source_bytes
     }
 
     /// The bytes of each payload of an acceptable batch, in order.
@@ -204,7 +172,7 @@ impl EventLimits {
     /// The first [`BatchError`].
     pub fn check(&self, batch: &[NewEvent]) -> Result<Vec<usize>, BatchError> {
         if batch.len() > self.max_batch {
-            return Err(BatchError::BatchTooLong { found: batch.len(), limit: self.max_batch });
+            return Err(BatchError::TooLong { found: batch.len(), limit: self.max_batch });
         }
         (0..).zip(batch).map(|(index, event)| self.check_one(index, &Parts::of_new(event))).collect()
     }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 use foundation_kernel::containment::error_text;
@@ -45,6 +46,8 @@ struct Inner {
 pub enum LogErrorKind {
     /// The storage has failed.
     Storage,
+    /// The storage is full: its device has no space left, or a quota is used up.
+    Full,
     /// One event cannot be read; all others can.
     Damaged(DamagedEvent),
     /// The storage is not the one that was opened: its file was removed, replaced, moved or cut off, or it ends before
@@ -53,14 +56,34 @@ pub enum LogErrorKind {
 }
 
 impl LogError {
-    /// The error of an action ("committing 3 events") in a place (a file, for example) for this cause.
+    /// The error of an action ("committing 3 events") in a place (a file, for example) for this cause. With an
+    /// [`io::Error`] of the kind [`StorageFull`](io::ErrorKind::StorageFull) or
+    /// [`QuotaExceeded`](io::ErrorKind::QuotaExceeded) as its cause it is [`Full`](LogErrorKind::Full).
     pub fn new(
         action: impl Into<String>,
         place: impl Into<String>,
         cause: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
         let (action, place, cause) = (action.into(), place.into(), cause.into());
-        Self(Arc::new(Inner { action, place, cause, kind: LogErrorKind::Storage }))
+        let kind = if cause.downcast_ref().is_some_and(is_full) { LogErrorKind::Full } else { LogErrorKind::Storage };
+        Self(Arc::new(Inner { action, place, cause, kind }))
+    }
+
+    /// The error of an action in a place whose storage is full.
+    ///
+    /// ```
+    /// use foundation_events::{LogError, LogErrorKind};
+    ///
+    /// let error = LogError::full("recording 3 events", "/var/lib/shop/events.db", "no space left on device");
+    /// assert_eq!(error.kind(), &LogErrorKind::Full);
+    /// ```
+    pub fn full(
+        action: impl Into<String>,
+        place: impl Into<String>,
+        cause: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
+        let (action, place, cause) = (action.into(), place.into(), cause.into());
+        Self(Arc::new(Inner { action, place, cause, kind: LogErrorKind::Full }))
     }
 
     /// The error of an action in a place because of one damaged event.
@@ -117,20 +140,27 @@ impl LogError {
         &self.0.place
     }
 
-    /// The cause, as the log has given it. Its text, and those of its own sources, are part of that of the error.
+    /// The cause, as the log has given it. Its text, and those of its own sources, are part of that of the error. That of a
+    /// [`SqliteLog`](crate::SqliteLog) is of a private type; what a program can act on is the [`kind`](Self::kind).
     ///
     /// ```
     /// use std::io;
-    /// use foundation_events::LogError;
+    /// use foundation_events::{LogError, LogErrorKind};
     ///
     /// let full = io::Error::from(io::ErrorKind::StorageFull);
-    /// let error = LogError::new("committing 3 events", "/var/lib/shop/events.db", full);
-    /// let cause = error.cause().downcast_ref::<io::Error>().expect("it was given");
+    /// let error = LogError::new("committing 3 events", "/mnt/log", full);
+    /// assert_eq!(error.kind(), &LogErrorKind::Full);
+    /// let cause = error.cause().downcast_ref::<io::Error>().expect("as it was given");
     /// assert_eq!(cause.kind(), io::ErrorKind::StorageFull);
     /// ```
     pub fn cause(&self) -> &(dyn Error + Send + Sync + 'static) {
         &*self.0.cause
     }
+}
+
+/// Whether an error says that the storage is full.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 impl fmt::Display for LogError {

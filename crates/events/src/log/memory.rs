@@ -411,14 +411,14 @@ impl MemoryTable {
         let mut latest = UNIX_EPOCH;
         for (expected, HeldEvent { event, .. }) in (self.pruned() + 1..).zip(&self.held) {
             if event.id.get() != expected {
-                verification.add_damaged(event.id, format!("it is where event {expected} should be"));
+                verification.add_finding(event.id, format!("it is where event {expected} should be"));
             }
             if event.recorded_at < latest {
-                verification.add_damaged(event.id, "it was recorded before the event before it");
+                verification.add_finding(event.id, "it was recorded before the event before it");
             }
             let found = event.idempotency_key.as_ref().map(|key| self.keys.get(key));
             if found.is_some_and(|found| found != Some(&event.id)) {
-                verification.add_damaged(event.id, "it is not found by its idempotency key");
+                verification.add_finding(event.id, "it is not found by its idempotency key");
             }
             latest = event.recorded_at;
         }
@@ -429,11 +429,11 @@ impl MemoryTable {
     fn verify_sums(&self, verification: &mut Verification) {
         let keyed = self.held.iter().filter(|held| held.event.idempotency_key.is_some()).count();
         if keyed != self.keys.len() {
-            verification.add_damaged(None, format!("{} keys are known, and {keyed} events have one", self.keys.len()));
+            verification.add_finding(None, format!("{} keys are known, and {keyed} events have one", self.keys.len()));
         }
         let bytes: u64 = self.held.iter().map(|held| held.bytes).sum();
         if bytes != self.bytes {
-            verification.add_damaged(None, format!("the events have {bytes} bytes, and {} are counted", self.bytes));
+            verification.add_finding(None, format!("the events have {bytes} bytes, and {} are counted", self.bytes));
         }
     }
 }

@@ -32,4 +32,4 @@ pub use repair::{RepairReport, RepairStep};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, SqliteLog, SqliteOptions};
 pub use stats::EventStats;
-pub use verification::{DamagedEntry, Verification};
+pub use verification::{LogFinding, Verification};

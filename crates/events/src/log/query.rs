@@ -62,8 +62,8 @@ pub struct QueryParts {
     pub offset: usize,
     /// How many events to return at most.
     pub limit: Option<usize>,
-    /// How long a store may take to answer; `None` if the query does not say.
-    pub within: Option<Duration>,
+    /// How long a store may take to answer, `Some(None)` for no limit; `None` for that of the store.
+    pub within: Option<Option<Duration>>,
 }
 
 /// The order in which a query answers.
@@ -212,7 +212,7 @@ impl Query {
     /// # Ok::<(), foundation_events::EventError>(())
     /// ```
     pub fn within(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.0.within = Some(limit.into().unwrap_or(Duration::MAX));
+        self.0.within = Some(limit.into());
         self
     }
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::EventId;
 
-/// The most entries that are listed.
+/// The most findings that are listed.
 const MAX_LISTED: usize = 100;
 
 /// The result of checking every event of a log, and every way to find it.
@@ -24,16 +24,16 @@ const MAX_LISTED: usize = 100;
 pub struct Verification {
     /// Events that were checked.
     pub checked: u64,
-    /// The first 100 entries that are damaged.
-    pub damaged: Vec<DamagedEntry>,
+    /// The first 100 findings.
+    pub findings: Vec<LogFinding>,
     /// How many there were.
-    pub damaged_count: u64,
+    pub finding_count: u64,
 }
 
-/// An entry of a log that cannot be as it was recorded.
+/// What a verification has found: an event, or a way to find one, that is not as it was recorded.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct DamagedEntry {
+pub struct LogFinding {
     /// The event that it is about; `None` if it is about the log as a whole.
     pub event: Option<EventId>,
     /// What is wrong.
@@ -43,14 +43,14 @@ pub struct DamagedEntry {
 impl Verification {
     /// Whether nothing is damaged.
     pub fn is_clean(&self) -> bool {
-        self.damaged_count == 0
+        self.finding_count == 0
     }
 
-    /// Adds a damaged entry; for implementors of [`EventLog`](crate::EventLog).
-    pub fn add_damaged(&mut self, event: impl Into<Option<EventId>>, reason: impl Into<String>) {
-        self.damaged_count += 1;
-        if self.damaged.len() < MAX_LISTED {
-            self.damaged.push(DamagedEntry { event: event.into(), reason: reason.into() });
+    /// Adds a finding; for implementors of [`EventLog`](crate::EventLog).
+    pub fn add_finding(&mut self, event: impl Into<Option<EventId>>, reason: impl Into<String>) {
+        self.finding_count += 1;
+        if self.findings.len() < MAX_LISTED {
+            self.findings.push(LogFinding { event: event.into(), reason: reason.into() });
         }
     }
 }
@@ -59,15 +59,15 @@ impl fmt::Display for Verification {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = |count, one: &str, more: &str| format!("{count} {}", if count == 1 { one } else { more });
         write!(f, "{} checked, ", count(self.checked, "event", "events"))?;
-        match self.damaged_count {
+        match self.finding_count {
             0 => return f.write_str("no damage"),
-            damaged => f.write_str(&count(damaged, "damaged entry", "damaged entries"))?,
+            findings => f.write_str(&count(findings, "finding", "findings"))?,
         }
-        self.damaged.iter().try_for_each(|entry| write!(f, "\n  {entry}"))
+        self.findings.iter().try_for_each(|finding| write!(f, "\n  {finding}"))
     }
 }
 
-impl fmt::Display for DamagedEntry {
+impl fmt::Display for LogFinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.event {
             Some(id) => write!(f, "event {id}: {}", self.reason),
@@ -81,14 +81,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_many_damaged_entries_all_are_counted_and_the_first_hundred_listed() {
+    fn of_many_findings_all_are_counted_and_the_first_hundred_listed() {
         let mut found = Verification::default();
         for number in 1..=101 {
-            found.add_damaged(EventId::new(number), format!("damage {number}"));
+            found.add_finding(EventId::new(number), format!("damage {number}"));
         }
-        assert_eq!((found.damaged_count, found.damaged.len(), found.is_clean()), (101, 100, false));
+        assert_eq!((found.finding_count, found.findings.len(), found.is_clean()), (101, 100, false));
         let text = found.to_string();
-        assert!(text.starts_with("0 events checked, 101 damaged entries\n  event 1: damage 1\n"), "{text}");
+        assert!(text.starts_with("0 events checked, 101 findings\n  event 1: damage 1\n"), "{text}");
         assert!(text.ends_with("event 100: damage 100"), "{text}");
     }
 }

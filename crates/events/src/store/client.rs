@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use foundation_kernel::Limit;
 use foundation_kernel::containment::{report, waking_contained};
 use foundation_kernel::names::{NearMisses, RegistryError, ServiceName, ServiceRegistry, Via};
 use foundation_kernel::supervision::Health;
@@ -25,8 +26,6 @@ use crate::{
 const ENDED: &str = "the event store ended and did not answer";
 /// The most of the newest events that are read as quickly as one.
 const MAX_QUICK: usize = 1_000;
-/// A wait longer than any program runs.
-const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The event store of one namespace: appends recorded facts and finds them again.
 ///
@@ -201,7 +200,7 @@ impl EventStore {
     /// # Errors
     /// As [`query`](Self::query), except for damaged events.
     pub async fn page(&self, query: Query) -> Result<EventPage, EventStoreError> {
-        let class = ReadClass::Long(Some(query.parts().within.unwrap_or(self.handle.limits.query_time)));
+        let class = ReadClass::Long(query.parts().within.unwrap_or(Some(self.handle.limits.query_time)));
         let most = self.handle.limits.query_events;
         let bounded = query.parts().limit.is_some();
         // One more than allowed, so that an excess shows.
@@ -309,17 +308,25 @@ impl EventStore {
     }
 
     /// Waits until the store has its name and its handle meets the condition.
-    async fn wait_until(&self, until: Instant, is_so: impl Fn(&WriterHandle) -> bool) -> Result<(), RegistryError> {
+    async fn wait_until(
+        &self,
+        until: Option<Instant>,
+        is_so: impl Fn(&WriterHandle) -> bool,
+    ) -> Result<(), RegistryError> {
         let begun = Instant::now();
         loop {
             // Subscribe before checking, so that no change is missed.
             let mut change = pin!(self.handle.change_to_come());
             change.as_mut().enable();
-            let left = until.saturating_duration_since(Instant::now());
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             self.registry.wait_for_service(&EVENT_STORE, left).await?;
             if is_so(&self.handle) {
                 return Ok(());
             }
+            let Some(until) = until else {
+                waking_contained(change).await;
+                continue;
+            };
             if timeout_at(until, waking_contained(change)).await.is_err() {
                 let (namespace, waited) = (self.via.namespace(), until.saturating_duration_since(begun));
                 let near = NearMisses::of(Self::NAME.as_str(), std::iter::empty());
@@ -338,7 +345,7 @@ impl EventStore {
 
     /// Whether the store can be read before this time.
     async fn is_back(&self, until: Instant) -> bool {
-        self.wait_until(until, |handle| !handle.is_shut()).await.is_ok()
+        self.wait_until(Some(until), |handle| !handle.is_shut()).await.is_ok()
     }
 
     /// How long a request waits for a store that is being restarted.
@@ -497,8 +504,8 @@ impl EventStore {
 }
 
 /// When a wait that begins now ends.
-fn deadline(limit: Option<Duration>) -> Instant {
-    Instant::now() + limit.unwrap_or(FOREVER).min(FOREVER)
+fn deadline(limit: Option<Duration>) -> Option<Instant> {
+    limit.map(|limit| Instant::now() + limit.bounded())
 }
 
 /// What a namespace keeps for its store, under a type that only this module can name.

@@ -21,7 +21,7 @@ use super::message::EVENT_STORE;
 use super::readers::ReadClass;
 use super::server::EventStoreServer;
 use super::transfer::{self, TransferStore};
-use crate::subscription::{ConsumerLeases, Found, SubscriptionStore, TailReader, Wanted};
+use crate::subscription::{Chunk, ChunkRequest, ConsumerLeases, SubscriptionStore, TailReader};
 use crate::{
     DamagedEvent, DurableSubscription, Event, EventChain, EventId, EventPage, EventReader, EventStats, EventStorage,
     EventStore, EventStoreError, EventSubscription, Forwarding, MemoryLog, ParkedEvent, PruneBound, Query,
@@ -259,14 +259,15 @@ impl EventStore {
         self.leases().show_again(name, parked).await
     }
 
-    /// Gives up a parked event; true if it was parked. The current consumer is not shown it again, nor is a later one
-    /// once an event from it on is acknowledged.
+    /// Removes an event from the parked ones; true if it was parked. The current consumer is not shown it again, nor is a
+    /// later one once an event from it on is acknowledged.
     ///
-    /// Without an answer, or if the future is dropped, the event may still be parked; then it is shown again only if it
-    /// is [played](Self::play_parked) after this call.
+    /// Without an answer, or if the future is dropped, the event may still be parked; then it is shown again only if
+    /// [`play_parked`](Self::play_parked) is called after this call.
     ///
     /// # Errors
-    /// As [`get`](Self::get); [`EventStoreError::Unavailable`] while the store cannot record.
+    /// As [`get`](Self::get); [`EventStoreError::Unavailable`] while the store cannot record. After this one and
+    /// [`EventStoreError::NotDelivered`] the event is parked as before, and shown again if it was to be.
     pub async fn unpark(&self, name: &SubscriptionName, event: EventId) -> Result<bool, EventStoreError> {
         SubscriptionStore::unpark(self, name, event).await
     }
@@ -450,7 +451,7 @@ impl TransferStore for EventStore {
         Self::page(self, query).await
     }
 
-    async fn take_in(&self, page: Vec<Event>) -> Result<(), EventStoreError> {
+    async fn import_page(&self, page: Vec<Event>) -> Result<(), EventStoreError> {
         let position = page.last().map(|event| event.id);
         let taken = self.ask_and_move(move |log| {
             let taken = log.import(page)?;
@@ -462,10 +463,10 @@ impl TransferStore for EventStore {
 }
 
 impl SubscriptionStore for EventStore {
-    fn read(&self, wanted: Wanted) -> BoxFuture<'static, Result<Found, EventStoreError>> {
+    fn read(&self, request: ChunkRequest) -> BoxFuture<'static, Result<Chunk, EventStoreError>> {
         let store = self.clone();
         let read =
-            move |reader: &dyn EventReader| wanted.read(|query| reader.page(query), || Ok(reader.stats()?.oldest));
+            move |reader: &dyn EventReader| request.read(|query| reader.page(query), || Ok(reader.stats()?.oldest));
         async move { store.read_recorded(ReadClass::Chunk, read).await }.boxed()
     }
 
@@ -481,13 +482,13 @@ impl SubscriptionStore for EventStore {
     fn unpark(&self, name: &SubscriptionName, event: EventId) -> BoxFuture<'_, Result<bool, EventStoreError>> {
         let (leases, name) = (self.leases(), name.clone());
         let unparking = async move {
-            // Before the request, for plays that have read the event already: its answer may be lost. After it, for
-            // those that have read it since.
-            leases.give_up(&name, event);
-            let asked = name.clone();
-            let was_parked = self.ask(move |log| log.unpark(&asked, event)).await?;
-            leases.give_up(&name, event);
-            Ok(was_parked)
+            // Before the request: its answer may be lost.
+            let removal = leases.remove(&name, event);
+            let answer = self.ask(move |log| log.unpark(&name, event)).await;
+            if let Err(EventStoreError::NotDelivered { .. } | EventStoreError::Unavailable { .. }) = answer {
+                removal.revoke();
+            }
+            answer
         };
         unparking.boxed()
     }

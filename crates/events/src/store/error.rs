@@ -90,7 +90,7 @@ impl From<LogError> for EventStoreError {
         match error.kind() {
             LogErrorKind::Damaged(damaged) => damaged.clone().into(),
             LogErrorKind::Displaced => Self::Displaced { reason: error.to_string() },
-            LogErrorKind::Storage => Self::no_answer(error),
+            LogErrorKind::Storage | LogErrorKind::Full => Self::no_answer(error),
         }
     }
 }

@@ -21,8 +21,8 @@ const CHUNK: usize = 1_000;
 ///
 /// A program without a config server may use it for views that it builds anew from the log at each start.
 ///
-/// Modelled on PostgreSQL's replication slots, which hold its write-ahead log; but this holder is notified that it is
-/// in the way, and can let go in time.
+/// Modelled on PostgreSQL's replication slots, which hold its write-ahead log; but this holder is notified when events
+/// that it holds are to be pruned, and can let go in time.
 pub struct Hold {
     keep_from: watch::Sender<Option<EventId>>,
     holder: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
@@ -49,7 +49,8 @@ impl Hold {
         *self.keep_from.borrow()
     }
 
-    /// Sets the callback that runs each time the hold is in the way, and replaces the one before. It must be brief.
+    /// Sets the callback that runs each time an event that is held is to be pruned, and replaces the one before. It must be
+    /// brief.
     pub fn held_by(&self, notify: impl Fn() + Send + Sync + 'static) {
         let before = self.holder.lock().replace(Arc::new(notify));
         // Not under the lock: the callback may have the last reference to an actor.
@@ -62,7 +63,7 @@ impl Hold {
         let _ = waking_contained(self.keep_from.subscribe().wait_for(|kept| *kept != from)).await.map(drop);
     }
 
-    /// Notifies the holder that it is in the way.
+    /// Notifies the holder that an event that it holds is to be pruned.
     pub(super) fn notify_holder(&self) {
         let notify = self.holder.lock().clone();
         if let Some(notify) = notify {

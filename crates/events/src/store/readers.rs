@@ -2,7 +2,7 @@
 //!
 //! 1. No read keeps one of another class waiting, however long it takes: each class has permits of its own.
 //! 2. The thread that reads gives the permit back, not the task that waits for it: so there are never more threads than
-//!    permits, however many reads were given up.
+//!    permits, however many reads were cancelled.
 //! 3. A read is interrupted when no task waits for it any more, or its time is over; so are all when the store ends,
 //!    which waits for them.
 //! 4. Readers outlive a failure of their log, and are replaced when it is opened again: a reader that was lent
@@ -229,10 +229,8 @@ impl ReadClass {
     /// The error of a read that was stopped at its limit.
     fn late(self, limit: Duration) -> EventStoreError {
         match self {
-            Self::Quick(_) | Self::Chunk => {
-                EventStoreError::no_answer(format!("the event store did not answer a read within {limit:?}"))
-            }
             Self::Long(_) => EventStoreError::QueryLimit(QueryLimit::Time(limit)),
+            _ => EventStoreError::no_answer(format!("the event store did not answer a read within {limit:?}")),
         }
     }
 }

@@ -133,6 +133,7 @@ pub struct RetentionReport {
     pub by_bytes: u64,
     /// By how much the time of day was ahead of the time that ages were counted from, since it has jumped and is not
     /// confirmed yet; otherwise zero.
+    #[serde(rename = "clock_ahead_ms", serialize_with = "foundation_kernel::written::millis")]
     pub clock_ahead: Duration,
     /// How long it took, on tokio's clock.
     #[serde(rename = "took_ms", serialize_with = "foundation_kernel::written::millis")]

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -22,7 +22,7 @@ pub(super) trait TransferStore {
     async fn page(&self, query: Query) -> Result<EventPage, EventStoreError>;
 
     /// Imports a page.
-    async fn take_in(&self, page: Vec<Event>) -> Result<(), EventStoreError>;
+    async fn import_page(&self, page: Vec<Event>) -> Result<(), EventStoreError>;
 }
 
 /// Writes the events that a query finds in a store of this namespace.
@@ -77,7 +77,7 @@ pub(super) async fn import(
             return Ok(taken);
         }
         let count = page.len() as u64;
-        store.take_in(page).await.map_err(|cause| TransferError::Store { events: taken, cause })?;
+        store.import_page(page).await.map_err(|cause| TransferError::Store { events: taken, cause })?;
         taken += count;
         progress(taken);
     }
@@ -129,7 +129,7 @@ impl Export {
     fn query(&self) -> Query {
         let page = self.query.clone().limit(self.left.unwrap_or(PAGE).min(PAGE));
         // Without a time limit, unless the caller has set one.
-        let within = page.parts().within.unwrap_or(Duration::MAX);
+        let within = page.parts().within.flatten();
         page.within(within)
     }
 
@@ -240,7 +240,7 @@ async fn next_page(from: &mut (impl AsyncBufRead + Unpin), lines: &mut u64) -> R
 
 #[cfg(test)]
 mod tests {
-    use std::time::UNIX_EPOCH;
+    use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
     use crate::NewEvent;

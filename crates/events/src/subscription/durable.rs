@@ -67,7 +67,7 @@ pub struct DurableSubscription {
     /// Events that were parked before and come after the acknowledged one: they are not shown again by themselves.
     parked: BTreeSet<EventId>,
     /// Parked events that were shown again and are not acknowledged.
-    played: BTreeSet<EventId>,
+    replayed: BTreeSet<EventId>,
     /// The last event, to be shown again after a failure.
     again: Option<Again>,
     failed: bool,
@@ -88,9 +88,9 @@ impl DurableSubscription {
         acknowledged: Option<EventId>,
         parked: BTreeSet<EventId>,
     ) -> Self {
-        let (played, failed) = (BTreeSet::new(), false);
+        let (replayed, failed) = (BTreeSet::new(), false);
         let (given_out, last, again) = (None, None, None);
-        Self { subscription, lease, rule, given_out, acknowledged, last, parked, played, again, failed }
+        Self { subscription, lease, rule, given_out, acknowledged, last, parked, replayed, again, failed }
     }
 
     /// Waits for the next event; `None` when the subscription has ended, and from then on: as
@@ -105,7 +105,7 @@ impl DurableSubscription {
     }
 
     /// Acknowledges this event and all before it; returns when the store remembers that. An event that was
-    /// [played again](crate::EventStore::play_parked) is acknowledged by itself, and is not parked any more.
+    /// [replayed](crate::EventStore::play_parked) is acknowledged by itself, and is not parked any more.
     ///
     /// It costs a commit, which it may share with appends: a consumer of many events acknowledges the last of several.
     /// Acknowledging an event twice costs nothing.
@@ -114,9 +114,9 @@ impl DurableSubscription {
     /// [`SubscriptionError::NotGivenOut`] if the event was neither shown nor reported as missed,
     /// [`SubscriptionError::Store`].
     pub async fn ack(&mut self, event: EventId) -> Result<(), SubscriptionError> {
-        if self.played.contains(&event) {
+        if self.replayed.contains(&event) {
             self.store().unpark(self.name(), event).await?;
-            self.played.remove(&event);
+            self.replayed.remove(&event);
             return Ok(());
         }
         if Some(event) <= self.acknowledged {
@@ -135,7 +135,7 @@ impl DurableSubscription {
 
     /// Reports that the consumer cannot handle the last event that it was shown; returns what the subscription's
     /// [`FailureRule`] decides. An event that is to be shown again comes next, after the delay. A parked event that was
-    /// played again stays parked.
+    /// replayed stays parked.
     ///
     /// ```
     /// use foundation_events::{DurableSubscription, SubscriptionError};
@@ -163,7 +163,7 @@ impl DurableSubscription {
             let (name, last) = (self.name().clone(), self.given_out);
             return Err(SubscriptionError::NotGivenOut { name, event, last });
         };
-        if self.played.remove(&event) {
+        if self.replayed.remove(&event) {
             return Ok(FailureVerdict::Park);
         }
         let reason = excerpt(&reason.into());
@@ -240,8 +240,8 @@ impl DurableSubscription {
     }
 
     /// Whether this event was parked and is shown again.
-    pub(super) fn is_played(&self, event: EventId) -> bool {
-        self.played.contains(&event)
+    pub(super) fn is_replayed(&self, event: EventId) -> bool {
+        self.replayed.contains(&event)
     }
 
     /// Whether it has ended at an event, as its specification says.
@@ -265,8 +265,8 @@ impl DurableSubscription {
     }
 
     /// Shows a parked event again.
-    fn play(&mut self, event: Arc<Event>) -> Poll<Option<Result<Arc<Event>, SubscriptionError>>> {
-        self.played.insert(event.id);
+    fn replay(&mut self, event: Arc<Event>) -> Poll<Option<Result<Arc<Event>, SubscriptionError>>> {
+        self.replayed.insert(event.id);
         self.last = Some(Arc::clone(&event));
         Poll::Ready(Some(Ok(event)))
     }
@@ -283,11 +283,11 @@ impl DurableSubscription {
         }
         loop {
             if let Some(event) = self.lease.next_again() {
-                return self.play(event);
+                return self.replay(event);
             }
             let Poll::Ready(shown) = self.subscription.poll(context) else {
                 let event = ready!(self.lease.poll_again(context.waker()));
-                return self.play(event);
+                return self.replay(event);
             };
             match &shown {
                 Some(Ok(event)) => {

@@ -15,7 +15,7 @@ use foundation_kernel::supervision::{Backoff, ExponentialBackoff};
 ///
 /// By default an event is shown again three times, after 1, 2 and 4 seconds, which the default restart intensity of a
 /// supervisor allows. Then it is parked: the log keeps it, whatever is pruned, it is
-/// [listed](crate::EventStore::parked), and can be [played again](crate::EventStore::play_parked). So one event that
+/// [listed](crate::EventStore::parked), and can be [replayed](crate::EventStore::play_parked). So one event that
 /// cannot be handled does not block the others.
 ///
 /// ```

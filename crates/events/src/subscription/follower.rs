@@ -70,7 +70,7 @@ pub(super) enum Next {
     /// Report that the log is another one, which ends here already.
     Rewound { position: EventId, newest: Option<EventId> },
     /// Read the log and [learn](Follower::learn) what is in it.
-    Read(Wanted),
+    Read(ChunkRequest),
     /// Wait until the ring changes.
     Wait,
 }
@@ -111,37 +111,37 @@ impl Follower {
             }
             match ring.after(self.passed) {
                 TailRead::Nothing => return Next::Wait,
-                TailRead::InLog => return Next::Read(self.wanted(ring)),
+                TailRead::InLog => return Next::Read(self.request(ring)),
                 TailRead::Events(events) => events.take(self.chunk).for_each(|event| self.pass(event)),
             }
         }
     }
 
     /// Takes the result of [`Next::Read`]; reports events that were missed before it.
-    pub(super) fn learn(&mut self, wanted: &Wanted, found: Found) -> Option<Next> {
-        let oldest = found.oldest.map_or(wanted.newest, |oldest| oldest.get() - 1).min(wanted.newest);
+    pub(super) fn learn(&mut self, request: &ChunkRequest, found: Chunk) -> Option<Next> {
+        let oldest = found.oldest.map_or(request.newest, |oldest| oldest.get() - 1).min(request.newest);
         if oldest > self.passed {
             let (from, to) = (EventId::after(self.passed), EventId::after(oldest - 1));
             self.passed = oldest;
             return Some(Next::Missed { from, to });
         }
-        let Found { events, damaged, .. } = found;
+        let Chunk { events, damaged, .. } = found;
         let last = damaged.as_ref().map(|damaged| damaged.event).or(events.last().map(|event| event.id));
         // If all matching events were found, everything up to the newest is covered; otherwise only up to the last one.
-        let complete = damaged.is_none() && events.len() < wanted.at_most;
+        let complete = damaged.is_none() && events.len() < request.at_most;
         let items = events.into_iter().map(Queued::Event);
         let items = items.chain(damaged.map(Unreadable::Damaged).map(Queued::Unreadable));
-        items.filter(|item| item.first().get() <= wanted.newest).for_each(|item| self.take(item));
-        if complete || last.is_some_and(|last| last.get() >= wanted.newest) {
-            self.expect(wanted.newest.saturating_add(1));
-            self.passed = wanted.newest;
+        items.filter(|item| item.first().get() <= request.newest).for_each(|item| self.take(item));
+        if complete || last.is_some_and(|last| last.get() >= request.newest) {
+            self.expect(request.newest.saturating_add(1));
+            self.passed = request.newest;
         }
         None
     }
 
-    fn wanted(&self, ring: &Ring) -> Wanted {
+    fn request(&self, ring: &Ring) -> ChunkRequest {
         let import = ring.next_import(self.passed).filter(|_| self.skips_imports);
-        Wanted {
+        ChunkRequest {
             kinds: Arc::clone(&self.kinds),
             after: EventId::new(self.passed),
             at_most: self.chunk,
@@ -220,7 +220,7 @@ impl Unreadable {
 
 /// A request to read a chunk.
 #[derive(Debug, Clone)]
-pub(crate) struct Wanted {
+pub(crate) struct ChunkRequest {
     /// Only these kinds; any if there are none.
     kinds: Arc<[EventKind]>,
     /// Only events after this one.
@@ -233,8 +233,8 @@ pub(crate) struct Wanted {
 
 /// A chunk that was read.
 #[derive(Debug)]
-pub(crate) struct Found {
-    /// The first events that match, in order: as many as were wanted, or all there are.
+pub(crate) struct Chunk {
+    /// The first events that match, in order: as many as were requested, or all there are.
     events: Vec<Arc<Event>>,
     /// The damaged event after them, at which the read ended.
     damaged: Option<DamagedEvent>,
@@ -242,7 +242,7 @@ pub(crate) struct Found {
     oldest: Option<EventId>,
 }
 
-impl Wanted {
+impl ChunkRequest {
     /// Reads the chunk with these two reads of a log: a page, and the oldest event there is.
     ///
     /// # Errors
@@ -251,7 +251,7 @@ impl Wanted {
         &self,
         page: impl FnOnce(&Query) -> Result<EventPage, E>,
         oldest: impl FnOnce() -> Result<Option<EventId>, E>,
-    ) -> Result<Found, E> {
+    ) -> Result<Chunk, E> {
         let after = self.after.into_iter().fold(Query::new(), Query::after);
         let page = page(&after.kinds(self.kinds.iter().cloned()).limit(self.at_most))?;
         // The matching events are read first, the oldest one second: events pruned in between are then reported as
@@ -261,7 +261,7 @@ impl Wanted {
             _ => oldest()?,
         };
         let EventPage { events, damaged, .. } = page;
-        Ok(Found { events, damaged: damaged.into_iter().next(), oldest })
+        Ok(Chunk { events, damaged: damaged.into_iter().next(), oldest })
     }
 }
 

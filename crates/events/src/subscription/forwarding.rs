@@ -232,7 +232,7 @@ impl Feed {
     /// Waits until an item may be sent, or returns what happens to it instead.
     async fn admit<M: Message>(&mut self, item: &Item, actor: &ActorRef<M>) -> Disposition {
         let Self::Durable { subscription, park_again, .. } = self else { return Disposition::Send };
-        if last_of(item).is_some_and(|event| subscription.is_played(event)) {
+        if last_of(item).is_some_and(|event| subscription.is_replayed(event)) {
             return Disposition::Send;
         }
         loop {
@@ -261,7 +261,7 @@ impl Feed {
     /// Where a failure is counted if this item is not answered.
     fn attempt(&self, item: &Item) -> Option<(SubscriptionRecord, EventId)> {
         let Self::Durable { subscription, .. } = self else { return None };
-        let event = last_of(item).filter(|event| !subscription.is_played(*event))?;
+        let event = last_of(item).filter(|event| !subscription.is_replayed(*event))?;
         Some((subscription.record().clone(), event))
     }
 
@@ -274,10 +274,10 @@ impl Feed {
 
     async fn answered(&mut self, event: Option<EventId>) {
         let Self::Durable { subscription, answered, .. } = self else { return };
-        if let Some(event) = event.filter(|event| subscription.is_played(*event)) {
+        if let Some(event) = event.filter(|event| subscription.is_replayed(*event)) {
             if let Err(error) = subscription.ack(event).await {
                 let name = subscription.name();
-                report(|| tracing::warn!(subscription = %name, %event, %error, "a parked event is not given up yet"));
+                report(|| tracing::warn!(subscription = %name, %event, %error, "a parked event is not removed yet"));
             }
             return;
         }

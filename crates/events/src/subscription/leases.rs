@@ -1,10 +1,11 @@
 //! The durable subscriptions of a namespace: the one consumer of each, and the state that outlives it.
 //!
-//! 1. A subscription is in the table while it has a consumer, a play under way, or a state that is not over. It is
-//!    removed under the lock of the table, under which consumers and plays are added: no play is lost with a lease.
-//! 2. A play begins before the parked events are read from the log, and an event is given up before and after it is
-//!    removed from the log. So an event that is given up while a play reads is known to that play, which does not show
-//!    it, even if the answer of the log is lost; the same holds for all events of a subscription that is forgotten.
+//! 1. A subscription is in the table while it has a consumer, a replay or a removal under way, or a state that is not
+//!    over. It is removed under the lock of the table, under which these are added: no replay is lost with a lease.
+//! 2. A replay begins before the parked events are read from the log, and a removal before the event is removed from the
+//!    log. While an event is being removed it is withheld: no replay shows it. It is shown after all if it certainly
+//!    stays parked, and otherwise by no replay that has begun, even if the answer of the log is lost. The same holds for
+//!    all events of a subscription that is forgotten.
 //! 3. The locks are taken in this order: the table, then `progress` or `again`. No waker is woken or dropped under one.
 
 use std::collections::{HashMap, VecDeque};
@@ -49,12 +50,23 @@ struct Shared {
 #[derive(Default)]
 struct Again {
     queue: VecDeque<Arc<Event>>,
-    /// How many plays are reading the log.
-    plays: usize,
-    /// The events that were given up since the first of these plays began.
-    given_up: Vec<EventId>,
+    /// How many replays are reading the log.
+    replays: usize,
+    /// The events that were removed since the first of these replays began.
+    removed: Vec<EventId>,
+    /// The events that are being removed.
+    withheld: HashMap<EventId, Withheld>,
     /// How often the subscription was forgotten, with all of its parked events.
     resets: u64,
+}
+
+/// An event that is being removed from the log.
+#[derive(Default)]
+struct Withheld {
+    /// How many removals are under way.
+    removals: usize,
+    /// The event, if it was to be shown again.
+    event: Option<Arc<Event>>,
 }
 
 /// The progress of an actor that receives the events.
@@ -92,12 +104,24 @@ struct Failing {
 pub(crate) struct ConsumerLease(SubscriptionRecord);
 
 /// Parked events of one subscription that are about to be shown again: made before they are read from the log.
-struct Play {
+struct Replay {
     leases: Arc<ConsumerLeases>,
     name: SubscriptionName,
     shared: Arc<Shared>,
     /// The resets before it began.
     resets: u64,
+}
+
+/// A parked event that is being removed: made before it is removed from the log. Dropped, it says that the event may have
+/// been removed.
+#[must_use = "the event is withheld until it is dropped"]
+pub(crate) struct Removal {
+    leases: Arc<ConsumerLeases>,
+    name: SubscriptionName,
+    shared: Arc<Shared>,
+    event: EventId,
+    /// Whether the event certainly stays parked.
+    revoked: bool,
 }
 
 /// The state of one subscription, whichever consumer it has.
@@ -151,11 +175,13 @@ impl ConsumerLeases {
         }
     }
 
-    /// An event was given up: it is not shown again, unless it was shown already. To be called before it is removed from
-    /// the log and once it is.
-    pub(crate) fn give_up(&self, name: &SubscriptionName, event: EventId) {
-        let shared = self.known.lock().get(name).map(|known| Arc::clone(&known.shared));
-        shared.into_iter().for_each(|shared| shared.give_up(event));
+    /// Begins to remove a parked event, which is not shown again, unless it was shown already. To be called before it is
+    /// removed from the log, and to be kept until that is answered.
+    pub(crate) fn remove(self: &Arc<Self>, name: &SubscriptionName, event: EventId) -> Removal {
+        let mut table = self.known.lock();
+        let shared = Arc::clone(&table.entry(name.clone()).or_default().shared);
+        shared.again.lock().withhold(event);
+        Removal { leases: Arc::clone(self), name: name.clone(), shared, event, revoked: false }
     }
 
     /// Shows the parked events that this reads from the log again, to the current consumer or to the next one; returns
@@ -168,20 +194,20 @@ impl ConsumerLeases {
         name: &SubscriptionName,
         parked: impl Future<Output = Result<Vec<Arc<Event>>, E>>,
     ) -> Result<usize, E> {
-        // Before the events are read: one that is given up from now on is not shown.
-        let play = self.play(name);
-        Ok(play.show(parked.await?))
+        // Before the events are read: one that is removed from now on is not shown.
+        let replay = self.replay(name);
+        Ok(replay.show(parked.await?))
     }
 
-    fn play(self: &Arc<Self>, name: &SubscriptionName) -> Play {
+    fn replay(self: &Arc<Self>, name: &SubscriptionName) -> Replay {
         let mut table = self.known.lock();
         let shared = Arc::clone(&table.entry(name.clone()).or_default().shared);
         let resets = {
             let mut again = shared.again.lock();
-            again.plays += 1;
+            again.replays += 1;
             again.resets
         };
-        Play { leases: Arc::clone(self), name: name.clone(), shared, resets }
+        Replay { leases: Arc::clone(self), name: name.clone(), shared, resets }
     }
 
     /// Removes a subscription that has no consumer, and no state that a later one would need.
@@ -196,35 +222,59 @@ impl Shared {
     fn is_over(&self) -> bool {
         self.progress.lock().is_over() && self.again.lock().is_over()
     }
-
-    fn give_up(&self, event: EventId) {
-        let mut again = self.again.lock();
-        again.queue.retain(|waiting| waiting.id != event);
-        if again.plays > 0 {
-            again.given_up.push(event);
-        }
-    }
 }
 
 impl Again {
     fn is_over(&self) -> bool {
-        self.queue.is_empty() && self.plays == 0
+        self.queue.is_empty() && self.replays == 0 && self.withheld.is_empty()
     }
 
-    /// Adds events that are not in the queue and were not given up meanwhile; returns how many.
+    /// Adds events that are not in the queue and were not removed meanwhile; returns how many.
     fn add(&mut self, events: Vec<Arc<Event>>) -> usize {
         let before = self.queue.len();
         for event in events {
             let is_known = self.queue.iter().any(|waiting| waiting.id == event.id);
-            if !is_known && !self.given_up.contains(&event.id) {
-                self.queue.push_back(event);
+            if is_known || self.removed.contains(&event.id) {
+                continue;
+            }
+            match self.withheld.get_mut(&event.id) {
+                Some(withheld) => withheld.event = Some(event),
+                None => self.queue.push_back(event),
             }
         }
         self.queue.len() - before
     }
+
+    fn withhold(&mut self, event: EventId) {
+        let place = self.queue.iter().position(|waiting| waiting.id == event);
+        let waiting = place.and_then(|place| self.queue.remove(place));
+        let withheld = self.withheld.entry(event).or_default();
+        withheld.removals += 1;
+        withheld.event = withheld.event.take().or(waiting);
+    }
+
+    /// A removal has ended; `revoked` if the event certainly stays parked.
+    fn end_removal(&mut self, event: EventId, revoked: bool) {
+        let Some(withheld) = self.withheld.get_mut(&event) else { return };
+        withheld.removals -= 1;
+        if !revoked {
+            withheld.event = None;
+            if self.replays > 0 {
+                self.removed.push(event);
+            }
+        }
+        if withheld.removals > 0 {
+            return;
+        }
+        if let Some(event) = self.withheld.remove(&event).and_then(|withheld| withheld.event) {
+            // The oldest first.
+            let place = self.queue.partition_point(|waiting| waiting.id < event.id);
+            self.queue.insert(place, event);
+        }
+    }
 }
 
-impl Play {
+impl Replay {
     /// Shows these events again, to the current consumer or to the next one; returns how many are new to it.
     fn show(self, events: Vec<Arc<Event>>) -> usize {
         let count = {
@@ -237,17 +287,36 @@ impl Play {
     }
 }
 
-impl Drop for Play {
+impl Drop for Replay {
     fn drop(&mut self) {
         let Self { leases, name, shared, .. } = self;
         let mut table = leases.known.lock();
         let mut again = shared.again.lock();
-        again.plays -= 1;
-        if again.plays == 0 {
-            again.given_up.clear();
+        again.replays -= 1;
+        if again.replays == 0 {
+            again.removed.clear();
         }
         drop(again);
         ConsumerLeases::forget_if_over(&mut table, name);
+    }
+}
+
+impl Removal {
+    /// The event certainly stays parked: it is shown again if it was to be shown.
+    pub(crate) fn revoke(mut self) {
+        self.revoked = true;
+    }
+}
+
+impl Drop for Removal {
+    fn drop(&mut self) {
+        let Self { leases, name, shared, event, revoked } = self;
+        let mut table = leases.known.lock();
+        shared.again.lock().end_removal(*event, *revoked);
+        ConsumerLeases::forget_if_over(&mut table, name);
+        drop(table);
+        // Not under a lock: the woken task may call in here.
+        shared.waker.take().into_iter().for_each(wake);
     }
 }
 
@@ -350,6 +419,7 @@ impl SubscriptionRecord {
         *self.shared.progress.lock() = Progress::default();
         let mut again = self.shared.again.lock();
         again.queue.clear();
+        again.withheld.values_mut().for_each(|withheld| withheld.event = None);
         again.resets += 1;
     }
 }
@@ -413,35 +483,62 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_is_given_up_while_a_play_reads_the_log_is_not_shown_by_it() {
+    fn an_event_that_is_removed_while_a_replay_reads_the_log_is_not_shown_by_it() {
         let leases = Arc::new(ConsumerLeases::default());
         let lease = leases.take(&NAME, "the clerk".to_owned()).unwrap();
-        let (play, other) = (leases.play(&NAME), leases.play(&NAME));
+        let (replay, other) = (leases.replay(&NAME), leases.replay(&NAME));
         // Both have read the event from the log by now.
-        leases.give_up(&NAME, EventId::FIRST);
-        assert_eq!(play.show(vec![event()]), 0);
-        leases.give_up(&NAME, EventId::FIRST);
+        let removal = leases.remove(&NAME, EventId::FIRST);
+        assert_eq!(replay.show(vec![event()]), 0);
+        drop(removal);
         assert_eq!(other.show(vec![event()]), 0);
         assert!(lease.next_again().is_none());
-        let play = leases.play(&NAME);
+        let replay = leases.replay(&NAME);
         lease.reset();
-        assert_eq!(play.show(vec![event()]), 0);
-        // A later play reads what was parked again since.
-        assert_eq!(leases.play(&NAME).show(vec![event()]), 1);
+        assert_eq!(replay.show(vec![event()]), 0);
+        // A later replay reads what was parked again since.
+        assert_eq!(leases.replay(&NAME).show(vec![event()]), 1);
         assert!(lease.next_again().is_some());
     }
 
     #[test]
-    fn what_a_play_shows_when_the_lease_ends_is_shown_to_the_next_consumer() {
+    fn an_event_whose_removals_all_certainly_failed_is_shown_again() {
+        let leases = Arc::new(ConsumerLeases::default());
+        assert_eq!(leases.replay(&NAME).show(vec![event()]), 1);
+        let (removal, other) = (leases.remove(&NAME, EventId::FIRST), leases.remove(&NAME, EventId::FIRST));
+        removal.revoke();
+        let lease = leases.take(&NAME, "the clerk".to_owned()).unwrap();
+        assert!(lease.next_again().is_none(), "the other one may remove it");
+        other.revoke();
+        assert!(lease.next_again().is_some());
+
+        // One that a replay has read meanwhile, too.
+        let removal = leases.remove(&NAME, EventId::FIRST);
+        assert_eq!(leases.replay(&NAME).show(vec![event()]), 0);
+        removal.revoke();
+        assert!(lease.next_again().is_some());
+
+        // One of them has perhaps removed it.
+        let (removal, other) = (leases.remove(&NAME, EventId::FIRST), leases.remove(&NAME, EventId::FIRST));
+        assert_eq!(leases.replay(&NAME).show(vec![event()]), 0);
+        drop(removal);
+        other.revoke();
+        assert!(lease.next_again().is_none());
+        drop(lease);
+        assert!(leases.known.lock().is_empty(), "a subscription without state is forgotten");
+    }
+
+    #[test]
+    fn what_a_replay_shows_when_the_lease_ends_is_shown_to_the_next_consumer() {
         let leases = Arc::new(ConsumerLeases::default());
         let lease = leases.take(&NAME, "the clerk".to_owned()).unwrap();
-        let play = leases.play(&NAME);
+        let replay = leases.replay(&NAME);
         drop(lease);
-        assert_eq!(play.show(vec![event()]), 1);
+        assert_eq!(replay.show(vec![event()]), 1);
         let lease = leases.take(&NAME, "the next clerk".to_owned()).unwrap();
         assert!(lease.next_again().is_some());
         drop(lease);
-        drop(leases.play(&NAME));
+        drop(leases.replay(&NAME));
         assert!(leases.known.lock().is_empty(), "a subscription without state is forgotten");
     }
 
@@ -464,11 +561,11 @@ mod tests {
     }
 
     #[test]
-    fn a_waker_that_panics_harms_neither_a_play_nor_the_end_of_a_lease() {
+    fn a_waker_that_panics_harms_neither_a_replay_nor_the_end_of_a_lease() {
         let leases = Arc::new(ConsumerLeases::default());
         let lease = leases.take(&NAME, "the clerk".to_owned()).unwrap();
         assert!(lease.poll_again(&Waker::from(Arc::new(Panics::Woken))).is_pending());
-        assert_eq!(leases.play(&NAME).show(vec![event()]), 1);
+        assert_eq!(leases.replay(&NAME).show(vec![event()]), 1);
         assert!(lease.next_again().is_some());
         assert!(lease.poll_again(&Waker::from(Arc::new(Panics::Dropped))).is_pending());
         drop(lease);

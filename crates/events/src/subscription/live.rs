@@ -13,19 +13,19 @@ use futures::{FutureExt, Stream, StreamExt};
 use tokio::task::coop::poll_proceed;
 use tokio::time::Sleep;
 
-use super::follower::{Follower, Found, Next, TailReader, Unreadable, Wanted};
+use super::follower::{Chunk, ChunkRequest, Follower, Next, TailReader, Unreadable};
 use crate::{
     DamagedEvent, Event, EventId, EventKind, EventStoreError, EventStoreLimits, FailureRule, OnDamaged, ParkedEvent,
     SubscriptionError, SubscriptionName,
 };
 
 /// An item of a subscription: an event, or why some cannot be shown.
-type Shown = Result<Arc<Event>, SubscriptionError>;
+type SubscriptionItem = Result<Arc<Event>, SubscriptionError>;
 
 /// The store of a subscription: what it reads, and what it has the store remember.
 pub(crate) trait SubscriptionStore: Send + Sync {
     /// Reads a chunk of the log.
-    fn read(&self, wanted: Wanted) -> BoxFuture<'static, Result<Found, EventStoreError>>;
+    fn read(&self, request: ChunkRequest) -> BoxFuture<'static, Result<Chunk, EventStoreError>>;
 
     /// Remembers the last acknowledged event of a durable subscription.
     fn acknowledge(&self, name: &SubscriptionName, up_to: EventId) -> BoxFuture<'_, Result<(), EventStoreError>>;
@@ -169,7 +169,7 @@ pub struct EventSubscription {
     follower: Follower,
     tail: TailReader,
     store: Arc<dyn SubscriptionStore>,
-    reading: Option<BoxFuture<'static, (Wanted, Result<Found, EventStoreError>)>>,
+    reading: Option<BoxFuture<'static, (ChunkRequest, Result<Chunk, EventStoreError>)>>,
     /// The pause before the log is read again after a failure.
     pause: Pause,
     /// Signals the end of the namespace; `None` after it.
@@ -232,7 +232,7 @@ impl EventSubscription {
         self.stopped
     }
 
-    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Shown>> {
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<SubscriptionItem>> {
         // A reader with many events does not keep its thread from other tasks.
         let budget = ready!(poll_proceed(context));
         let shown = self.show(context);
@@ -242,7 +242,7 @@ impl EventSubscription {
         shown
     }
 
-    fn show(&mut self, context: &mut Context<'_>) -> Poll<Option<Shown>> {
+    fn show(&mut self, context: &mut Context<'_>) -> Poll<Option<SubscriptionItem>> {
         if self.stopped {
             return Poll::Ready(None);
         }
@@ -268,7 +268,7 @@ impl EventSubscription {
                 Next::Rewound { position, newest } => {
                     return Poll::Ready(Some(Err(SubscriptionError::Rewound { position, newest })));
                 }
-                Next::Read(wanted) => self.reading = Some(self.begin_to_read(wanted)),
+                Next::Read(request) => self.reading = Some(self.begin_to_read(request)),
                 Next::Wait if self.life.is_none() => return Poll::Ready(None),
                 // Something may have been recorded between the check and the end: check again, after the end.
                 Next::Wait if self.has_ended(context) => {}
@@ -282,14 +282,14 @@ impl EventSubscription {
         // Retrying at once after a failure would keep the storage from recovering, and a core busy.
         ready!(self.pause.poll(context));
         let Some(reading) = &mut self.reading else { return Poll::Ready(Ok(None)) };
-        let (wanted, found) = ready!(reading.poll_unpin(context));
+        let (request, found) = ready!(reading.poll_unpin(context));
         self.reading = None;
         let found = match found {
             Ok(found) => found,
             Err(error) => return Poll::Ready(Err(error)),
         };
         self.pause.end();
-        Poll::Ready(Ok(self.follower.learn(&wanted, found)))
+        Poll::Ready(Ok(self.follower.learn(&request, found)))
     }
 
     fn skip(&mut self, unreadable: Unreadable) {
@@ -298,9 +298,12 @@ impl EventSubscription {
         report(|| tracing::warn!(%error, "a subscription skips what it cannot read"));
     }
 
-    fn begin_to_read(&self, wanted: Wanted) -> BoxFuture<'static, (Wanted, Result<Found, EventStoreError>)> {
-        let found = self.store.read(wanted.clone());
-        async move { (wanted, found.await) }.boxed()
+    fn begin_to_read(
+        &self,
+        request: ChunkRequest,
+    ) -> BoxFuture<'static, (ChunkRequest, Result<Chunk, EventStoreError>)> {
+        let found = self.store.read(request.clone());
+        async move { (request, found.await) }.boxed()
     }
 
     /// Whether the namespace has ended; if not, its end will wake this task.
@@ -326,9 +329,9 @@ impl From<Unreadable> for SubscriptionError {
 }
 
 impl Stream for EventSubscription {
-    type Item = Shown;
+    type Item = SubscriptionItem;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Shown>> {
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<SubscriptionItem>> {
         self.poll(context)
     }
 }

@@ -9,7 +9,7 @@ mod live;
 
 pub use durable::DurableSubscription;
 pub use failure_rule::{FailureRule, FailureVerdict};
-pub(crate) use follower::{Found, Tail, TailReader, Wanted};
+pub(crate) use follower::{Chunk, ChunkRequest, Tail, TailReader};
 pub use forwarding::{Forwarding, ForwardingEnd};
 pub(crate) use leases::ConsumerLeases;
 pub(crate) use live::SubscriptionStore;

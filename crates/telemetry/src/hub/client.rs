@@ -342,8 +342,7 @@ impl Telemetry {
         self.ask(TelemetryMsg::Tick).await
     }
 
-    /// Waits until the service runs: after its restart, say. Without a limit it waits as long as
-    /// [`wait_for_service`](ServiceRegistry::wait_for_service) does.
+    /// Waits until the service runs: after its restart, say; without a limit if that is `None`.
     ///
     /// # Errors
     /// [`RegistryError::WaitTimedOut`]; [`RegistryError::NotRunning`] when the namespace ends.

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::log::error::is_full;
 use crate::{DamagedEvent, EventId, LogError};
 use foundation_kernel::text::{excerpt, one_line};
 
@@ -50,7 +51,16 @@ impl SqliteError {
         match self {
             Self::Damaged(damaged) => LogError::damaged(action, one_line(&path), damaged),
             error @ Self::Displaced { .. } => LogError::displaced(action, one_line(&path), error),
+            error if error.is_full() => LogError::full(action, one_line(&path), error),
             error => LogError::new(action, one_line(&path), error),
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        match self {
+            Self::Sqlite(error) => error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull),
+            Self::Directory { source, .. } | Self::Lock { source, .. } => is_full(source),
+            _ => false,
         }
     }
 

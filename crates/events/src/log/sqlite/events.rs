@@ -161,19 +161,19 @@ impl State {
         let (highest, latest, bytes): (Option<i64>, Option<i64>, i64) = match sums {
             Ok(sums) => sums,
             Err(error) => {
-                found.add_damaged(None, format!("summing up the events failed: {}", SqliteError::from(error)));
+                found.add_finding(None, format!("summing up the events failed: {}", SqliteError::from(error)));
                 return Ok(());
             }
         };
         if highest.is_some_and(|highest| number(state.highest_id) != highest) {
             let given = state.highest_id;
-            found.add_damaged(None, format!("the newest event is {highest:?}, and ids up to {given} were given"));
+            found.add_finding(None, format!("the newest event is {highest:?}, and ids up to {given} were given"));
         }
         if latest.is_some_and(|latest| state.latest < latest) {
-            found.add_damaged(None, "the time of the latest event is later than the latest time");
+            found.add_finding(None, "the time of the latest event is later than the latest time");
         }
         if number(state.bytes) != bytes {
-            found.add_damaged(None, format!("the events have {bytes} bytes, and {} are counted", state.bytes));
+            found.add_finding(None, format!("the events have {bytes} bytes, and {} are counted", state.bytes));
         }
         Ok(())
     }

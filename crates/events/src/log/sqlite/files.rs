@@ -29,7 +29,7 @@ impl Files {
         let mut log = OsString::from(database);
         log.push("-wal");
         let log = PathBuf::from(log);
-        // SQLite has no locks on this one that would be given up when it is closed, as they would be on the database.
+        // SQLite has no locks on this one that would be released when it is closed, as they would be on the database.
         let log_file = File::open(&log).map_err(|error| SqliteError::lookup(&log, error))?;
         let (database, log) = (OpenFile::of(database.to_path_buf())?, OpenFile::of(log)?);
         Ok(Self { length: database.find()?.len(), database, log, log_file })

@@ -230,7 +230,7 @@ impl EventLog for SqliteLog {
     }
 
     fn unpark(&mut self, subscription: &SubscriptionName, event: EventId) -> Result<bool, LogError> {
-        self.write("giving up a parked event", |connection, _, _| parking::unpark(connection, subscription, event))
+        self.write("removing a parked event", |connection, _, _| parking::unpark(connection, subscription, event))
     }
 
     fn import(&mut self, events: Vec<Event>) -> Result<Result<(), EventError>, LogError> {

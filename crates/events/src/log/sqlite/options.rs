@@ -43,10 +43,12 @@ impl SqliteOptions {
         self
     }
 
-    /// How long a request waits for another program that has locked the file, without a limit if that is `None`; by
-    /// default as long as [`EventStoreLimits::locked_file`] says.
-    pub fn locked_file(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.locked_file = Some(limit.into().unwrap_or(Duration::MAX));
+    /// How long a request waits for another program that has locked the file, at most 24 days, which is the longest that
+    /// SQLite waits; by default as long as [`EventStoreLimits::locked_file`] says.
+    ///
+    /// Nothing ends this wait earlier: all appends wait with it, and so do an opening of the log and the end of the store.
+    pub fn locked_file(mut self, limit: Duration) -> Self {
+        self.locked_file = Some(limit);
         self
     }
 

@@ -22,7 +22,7 @@ pub(super) fn verify(connection: &Connection, progress: &mut dyn FnMut(u64)) -> 
             Err(SqliteError::Interrupted) => return Err(SqliteError::Interrupted),
             // A page that cannot be read ends the walk, but not the check: the next steps find what is wrong with it.
             Err(error) => {
-                walk.found.add_damaged(None, format!("reading the events ended early: {error}"));
+                walk.found.add_finding(None, format!("reading the events ended early: {error}"));
                 break;
             }
         }
@@ -62,7 +62,7 @@ impl Walk {
             self.check(row.get(0)?, events::read(row));
         }
         if !any && next <= until {
-            self.found.add_damaged(EventId::new(next), format!("it and all up to event {until} are missing"));
+            self.found.add_finding(EventId::new(next), format!("it and all up to event {until} are missing"));
         }
         Ok(any)
     }
@@ -72,11 +72,11 @@ impl Walk {
         self.found.checked += 1;
         if let Some(expected) = self.next.filter(|expected| *expected < id) {
             self.found
-                .add_damaged(EventId::new(expected), format!("it is missing; the next one there is is event {id}"));
+                .add_finding(EventId::new(expected), format!("it is missing; the next one there is is event {id}"));
         }
         self.next = Some(id + 1);
         match read {
-            Err(error) => self.found.add_damaged(EventId::new(id), error.to_string()),
+            Err(error) => self.found.add_finding(EventId::new(id), error.to_string()),
             Ok(event) => self.in_time(&event),
         }
     }
@@ -84,11 +84,11 @@ impl Walk {
     fn in_time(&mut self, event: &Event) {
         let recorded_at = nanoseconds(event.recorded_at);
         if recorded_at < self.latest {
-            self.found.add_damaged(event.id, "it was recorded before the event before it");
+            self.found.add_finding(event.id, "it was recorded before the event before it");
         }
         self.latest = self.latest.max(recorded_at);
         if let Some(cause) = event.causation_id.filter(|cause| *cause >= event.id) {
-            self.found.add_damaged(event.id, format!("its cause, event {cause}, is not before it"));
+            self.found.add_finding(event.id, format!("its cause, event {cause}, is not before it"));
         }
     }
 }
@@ -103,13 +103,13 @@ fn structure(connection: &Connection, found: &mut Verification) -> Result<(), Sq
             Ok(Some(row)) => {
                 let line: String = row.get(0)?;
                 if line != "ok" {
-                    found.add_damaged(None, format!("SQLite says: {line}"));
+                    found.add_finding(None, format!("SQLite says: {line}"));
                 }
             }
             Err(error) => match SqliteError::from(error) {
                 SqliteError::Interrupted => return Err(SqliteError::Interrupted),
                 error => {
-                    found.add_damaged(None, format!("SQLite's check ended early: {error}"));
+                    found.add_finding(None, format!("SQLite's check ended early: {error}"));
                     return Ok(());
                 }
             },

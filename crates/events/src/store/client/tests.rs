@@ -26,7 +26,7 @@ async fn a_request_that_promises_the_errors_of_get_waits_for_a_store_that_is_bei
     root.get_all_services(Namespace::Production)[&EventStore::NAME].cell().kill_and_wait(None).await.unwrap();
 
     let begun = Instant::now();
-    let (got, verified, repaired, moved, parked, played, unparked, pruned) = futures::join!(
+    let (got, verified, repaired, moved, parked, replayed, unparked, pruned) = futures::join!(
         store.get(id),
         store.verify(|_| ()),
         store.repair(),
@@ -39,6 +39,6 @@ async fn a_request_that_promises_the_errors_of_get_waits_for_a_store_that_is_bei
     assert!(begun.elapsed() >= second);
     assert_eq!((got.unwrap().unwrap().id, verified.unwrap().checked), (id, 1));
     assert_eq!((repaired.unwrap().moved_count, moved.unwrap().len(), pruned.unwrap()), (0, 0, 0));
-    assert_eq!((parked.unwrap().len(), played.unwrap(), unparked.unwrap()), (0, 0, false));
+    assert_eq!((parked.unwrap().len(), replayed.unwrap(), unparked.unwrap()), (0, 0, false));
     root.shutdown().await;
 }

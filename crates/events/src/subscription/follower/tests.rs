@@ -161,9 +161,9 @@ impl World {
     fn read(&mut self, who: usize, more: usize, fewer: u64) -> bool {
         let next = self.readers[who].follower.next(&self.ring);
         let next = match next {
-            Next::Read(wanted) => {
-                let found = self.find(&wanted, more, fewer);
-                let Some(next) = self.readers[who].follower.learn(&wanted, found) else { return true };
+            Next::Read(request) => {
+                let found = self.find(&request, more, fewer);
+                let Some(next) = self.readers[who].follower.learn(&request, found) else { return true };
                 next
             }
             next => next,
@@ -178,10 +178,10 @@ impl World {
         true
     }
 
-    fn find(&mut self, wanted: &Wanted, more: usize, fewer: u64) -> Found {
+    fn find(&mut self, request: &ChunkRequest, more: usize, fewer: u64) -> Chunk {
         self.commit(&vec![0; more], false);
         let reader = PruningReader { log: self.log.clone(), fewer, pruned: AtomicU64::new(0) };
-        let found = wanted.read(|query| reader.page(query), || Ok(reader.stats()?.oldest)).unwrap();
+        let found = request.read(|query| reader.page(query), || Ok(reader.stats()?.oldest)).unwrap();
         self.pruned += reader.pruned.into_inner();
         found
     }
@@ -239,7 +239,7 @@ fn a_reader_before_the_end_of_a_log_that_begins_anew_goes_on_without_a_report() 
         let mut follower = Follower::new([].into(), standing);
         follower.rewound = Some(known);
         match follower.next(&ring) {
-            Next::Read(wanted) => assert_eq!((standing, wanted.newest), (1, 2)),
+            Next::Read(request) => assert_eq!((standing, request.newest), (1, 2)),
             next => assert!(matches!(next, Next::Wait) && standing == 2, "{next:?}"),
         }
     }

@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use super::*;
+use crate::LogErrorKind;
 
 /// The log's own header and one frame's, in bytes; a frame has a page behind its header.
 const WAL_HEADER: u64 = 32;
@@ -150,7 +151,9 @@ fn a_full_disk_fails_the_group_and_the_log_and_harms_nothing_before() {
     log.connection().pragma_update_and_check(None, "max_page_count", pages + 4, |_| Ok(())).unwrap();
 
     let group = |payload: usize| vec![Append::new(vec![event("grown").payload("x".repeat(payload)).unwrap()])];
-    let error = log.commit(group(100_000), at(9)).unwrap_err().to_string();
+    let error = log.commit(group(100_000), at(9)).unwrap_err();
+    assert_eq!(error.kind(), &LogErrorKind::Full);
+    let error = error.to_string();
     assert!(error.starts_with("recording 1 events failed in "), "{error}");
     assert!(error.contains("database or disk is full"), "{error}");
     let error = log.commit(group(1), at(9)).unwrap_err().to_string();

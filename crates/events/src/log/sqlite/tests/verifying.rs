@@ -12,7 +12,7 @@ fn found_after(sql: &str) -> Verification {
 fn assert_found(sql: &str, event: Option<u64>, what: &str) {
     let found = found_after(sql);
     let event = event.and_then(EventId::new);
-    let is_reported = found.damaged.iter().any(|entry| entry.event == event && entry.reason.contains(what));
+    let is_reported = found.findings.iter().any(|entry| entry.event == event && entry.reason.contains(what));
     assert!(is_reported, "wanted {what:?}, found {found}");
 }
 
@@ -21,7 +21,7 @@ fn a_sound_file_is_clean_and_its_progress_is_reported() {
     let file = TestFile::with_events(3);
     let mut reported = Vec::new();
     let found = reader(&file.open()).verify(&mut |count| reported.push(count)).unwrap();
-    assert_eq!((found.checked, found.damaged_count, reported.last()), (3, 0, Some(&3)));
+    assert_eq!((found.checked, found.finding_count, reported.last()), (3, 0, Some(&3)));
 }
 
 #[test]
@@ -88,5 +88,5 @@ fn a_cause_that_is_not_before_its_effect_is_found() {
     super::super::events::forge(log.connection(), &forged).unwrap();
     log.connection().execute("UPDATE state SET highest_id = 2", []).unwrap();
     let found = verify(&log);
-    assert!(found.damaged.iter().any(|entry| entry.reason == "its cause, event 2, is not before it"), "{found}");
+    assert!(found.findings.iter().any(|entry| entry.reason == "its cause, event 2, is not before it"), "{found}");
 }

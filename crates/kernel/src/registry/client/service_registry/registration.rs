@@ -473,8 +473,7 @@ impl ServiceRegistry {
 
     // ---- waiting ----
 
-    /// Waits until a live actor has this name; [5 s](crate::names::RegistryLimits::wait) if no limit is given. Woken by the
-    /// registration itself.
+    /// Waits until a live actor has this name; without a limit if that is `None`. Woken by the registration itself.
     ///
     /// # Errors
     /// [`RegistryError::WaitTimedOut`] names the near misses; [`RegistryError::WrongType`];
@@ -484,18 +483,17 @@ impl ServiceRegistry {
         key: &ServiceKey<M>,
         limit: impl Into<Option<Duration>>,
     ) -> Result<ActorRef<M>, RegistryError> {
-        let limit = limit.into().unwrap_or(self.state.limits.wait);
-        match waking_contained(timeout(limit, self.while_open(self.state.table.appearance::<M>(key.name())))).await {
+        match within(limit.into(), self.while_open(self.state.table.appearance::<M>(key.name()))).await {
             Ok(found) => found?.map(ActorRef::from).map_err(|miss| self.lookup_failed(key, miss)),
-            Err(_) => {
+            Err(waited) => {
                 let known = |most| self.state.table.live_names(most);
-                Err(RegistryError::wait_timed_out(self.namespace(), key.name(), limit, known))
+                Err(RegistryError::wait_timed_out(self.namespace(), key.name(), waited, known))
             }
         }
     }
 
-    /// Waits until this name is free, so that it can be taken over; [5 s](crate::names::RegistryLimits::wait) if no limit is
-    /// given. Woken by the end of the holder itself. Another actor may have taken the name before the caller claims it.
+    /// Waits until this name is free, so that it can be taken over; without a limit if that is `None`. Woken by the end of
+    /// the holder itself. Another actor may have taken the name before the caller claims it.
     ///
     /// # Errors
     /// [`RegistryError::StillHeld`] names the holder; [`RegistryError::NotRunning`] when the namespace ends.
@@ -504,10 +502,9 @@ impl ServiceRegistry {
         key: &ServiceKey<M>,
         limit: impl Into<Option<Duration>>,
     ) -> Result<(), RegistryError> {
-        let waited = limit.into().unwrap_or(self.state.limits.wait);
-        match waking_contained(timeout(waited, self.while_open(self.state.table.parting(key.name())))).await {
+        match within(limit.into(), self.while_open(self.state.table.parting(key.name()))).await {
             Ok(free) => free,
-            Err(_) => {
+            Err(waited) => {
                 let holder = self.state.table.holder(key.name().as_str()).and_then(|holder| holder.actor_id());
                 Err(RegistryError::StillHeld { namespace: self.namespace(), name: key.name().clone(), holder, waited })
             }
@@ -625,6 +622,14 @@ impl ServiceRegistry {
                 return Ok(Some(after));
             }
         }
+    }
+}
+
+/// Awaits a future for this time, or for as long as it takes; the time if it takes longer.
+async fn within<T>(limit: Option<Duration>, future: impl Future<Output = T>) -> Result<T, Duration> {
+    match limit {
+        Some(limit) => waking_contained(timeout(limit, future)).await.map_err(|_| limit),
+        None => Ok(waking_contained(future).await),
     }
 }
 
