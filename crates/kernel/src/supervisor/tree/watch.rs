@@ -297,11 +297,14 @@ impl Tree {
                     }
                 }
             },
-            TreeChange::Removed { path, key, supervisor, .. } => {
-                if let Some(parent) = path.split_last().and_then(|(_, above)| self.supervised_by(above, *supervisor)) {
-                    parent.children.retain(|child| child.key() != Some(*key));
+            TreeChange::Removed { path, key, supervisor, .. } => match path.split_last() {
+                None => self.end(),
+                Some((_, above)) => {
+                    if let Some(parent) = self.supervised_by(above, *supervisor) {
+                        parent.children.retain(|child| child.key() != Some(*key));
+                    }
                 }
-            }
+            },
             TreeChange::Children { path, children, supervision, supervisor, .. } => {
                 if let Some(parent) = self.supervised_by(path, *supervisor) {
                     parent.show(children, *supervision);
@@ -332,6 +335,12 @@ impl Tree {
             self.supervision = None;
         }
         (self.actor, self.status) = (child.actor, child.status);
+    }
+
+    /// The topmost actor once the supervisor above has removed it: as a snapshot shows an actor that is gone.
+    fn end(&mut self) {
+        self.children.clear();
+        (self.supervision, self.actor, self.status) = (None, None, TreeStatus::Stopped);
     }
 
     /// Adds or replaces a child. Those below it stay while it is the same life.
@@ -390,6 +399,13 @@ mod tests {
         assert_eq!(ids(&top), expected);
         top.apply(&TreeChange::Removed { path: vec!["a".into()], key: 1, supervisor: ActorId::Local(1) });
         assert_eq!(ids(&top), expected[1..]);
+    }
+
+    #[test]
+    fn the_top_is_stopped_without_actor_and_children_when_it_is_removed_from_the_tree_above() {
+        let mut top = tree("top", None, 1, vec![tree("a", Some((1, 1)), 2, vec![])]);
+        top.apply(&TreeChange::Removed { path: vec![], key: 7, supervisor: ActorId::Local(9) });
+        assert_eq!(top, Tree::unknown("top".into(), TreeStatus::Stopped));
     }
 
     #[test]
