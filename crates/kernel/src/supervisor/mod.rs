@@ -44,7 +44,7 @@ pub use tree::{Supervision, Tree, TreePath, TreePathError, TreeStatus};
 
 pub(crate) use {
     actor::{DirectSpawner, Handled, Life, Metering, unmanaged::stop_unmanaged},
-    named::Find,
+    named::{Find, NameHolder},
     one_line::OneLine,
     report::{Noting, TreePlace},
     spec::UnmanagedExits,

@@ -10,8 +10,8 @@ use tokio::time::timeout;
 use super::error::RegistryError;
 use crate::containment::waking_contained;
 use crate::namespace::{NameError, ServiceName, key_traits};
-use crate::registry::names::{LookupError, Table};
-use crate::supervisor::{ChildError, Find, SupervisorKind};
+use crate::registry::names::{LookupError, NameIncarnation, Table};
+use crate::supervisor::{ChildError, Find, NameHolder, SupervisorKind};
 
 /// The name of a supervisor together with its kind `S`.
 ///
@@ -121,11 +121,11 @@ impl<S: SupervisorKind> Find<S::Found> for ByName<S> {
         self.key.name.as_str()
     }
 
-    fn now(&self) -> Result<S::Found, ChildError> {
+    fn live(&self) -> Result<S::Found, ChildError> {
         self.read().map_err(|miss| ChildError::Lookup(self.explain(miss).into()))
     }
 
-    fn found(&self) -> BoxFuture<'_, Result<S::Found, ChildError>> {
+    fn wait_for_live(&self) -> BoxFuture<'_, Result<S::Found, ChildError>> {
         async move {
             let found = match self.read() {
                 Err(LookupError::Absent) if !self.table.is_closed() => {
@@ -140,5 +140,17 @@ impl<S: SupervisorKind> Find<S::Found> for ByName<S> {
             found.map_err(|error| ChildError::Lookup(error.into()))
         }
         .boxed()
+    }
+
+    fn holder(&self) -> NameHolder<S::Found> {
+        let holder = self.table.holder(self.key.name.as_str());
+        let Some(holder) = holder.filter(|it| it.check_type::<Named<S>>().is_ok()) else { return NameHolder::Absent };
+        match (holder.actor(), holder.previous()) {
+            (None, None) => NameHolder::Starting,
+            (None, Some(_)) => NameHolder::Restarting,
+            (Some(actor), _) => {
+                holder.value().and_then(|value| S::found(actor, value)).map_or(NameHolder::Absent, NameHolder::Begun)
+            }
+        }
     }
 }
