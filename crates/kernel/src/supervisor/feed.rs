@@ -76,10 +76,22 @@ impl<T> Queue<T> {
         if unread.missed == 0 && unread.items.len() < unread.capacity {
             unread.items.push_back(item);
         } else {
-            unread.missed += 1 + unread.items.len() as u64;
-            unread.items.clear();
+            unread.lose(1);
         }
         unread.waker.take()
+    }
+}
+
+impl<T> Unread<T> {
+    fn clear(&mut self) {
+        self.items.clear();
+        self.missed = 0;
+    }
+
+    /// Loses all items, and so many others.
+    fn lose(&mut self, others: u64) {
+        self.missed += others + self.items.len() as u64;
+        self.items.clear();
     }
 }
 
@@ -108,15 +120,38 @@ impl<T> Reader<T> {
         }
     }
 
-    /// Forgets what has not been read.
-    pub(super) fn clear(&self) {
+    /// Forgets what has not been read. It counts as lost unless something [replaces](Forgotten::replaced) it.
+    pub(super) fn forget(&self) -> Forgotten<'_, T> {
         let mut unread = self.queue.unread.lock();
-        unread.items.clear();
-        unread.missed = 0;
+        let missed = unread.missed + unread.items.len() as u64;
+        unread.clear();
+        Forgotten { reader: self, missed }
     }
 
     pub(super) fn set_capacity(&self, capacity: usize) {
         self.queue.unread.lock().capacity = capacity.max(1);
+    }
+}
+
+/// The items that a reader has forgotten.
+pub(super) struct Forgotten<'a, T> {
+    reader: &'a Reader<T>,
+    missed: u64,
+}
+
+impl<T> Forgotten<'_, T> {
+    /// They are not missed: the reader has learnt otherwise what they say.
+    pub(super) fn replaced(mut self) {
+        self.missed = 0;
+    }
+}
+
+impl<T> Drop for Forgotten<'_, T> {
+    fn drop(&mut self) {
+        if self.missed > 0 {
+            // Later items do not fit without these.
+            self.reader.queue.unread.lock().lose(self.missed);
+        }
     }
 }
 
@@ -173,6 +208,26 @@ mod tests {
         assert_eq!(slow.poll(&context), Poll::Ready(Err(5)));
         feed.push(&5);
         assert_eq!(slow.poll(&context), Poll::Ready(Ok(5)));
+    }
+
+    #[test]
+    fn forgotten_items_are_lost_with_the_later_ones_unless_they_are_replaced() {
+        let feed = Arc::new(Feed::default());
+        let reader = feed.subscribe(8, |number: &u32| Some(*number));
+        let context = Context::from_waker(Waker::noop());
+        feed.push(&1);
+        let forgotten = reader.forget();
+        feed.push(&2);
+        forgotten.replaced();
+        assert_eq!(reader.poll(&context), Poll::Ready(Ok(2)));
+        feed.push(&3);
+        let forgotten = reader.forget();
+        feed.push(&4);
+        drop(forgotten);
+        assert_eq!(reader.poll(&context), Poll::Ready(Err(2)));
+        drop(reader.forget());
+        feed.push(&5);
+        assert_eq!(reader.poll(&context), Poll::Ready(Ok(5)), "nothing was forgotten");
     }
 
     #[test]

@@ -230,10 +230,13 @@ impl TreeWatch {
         self
     }
 
-    /// The tree now; the changes that follow are those since. Unread changes are forgotten.
+    /// The tree now; the changes that follow are those since. Unread changes are forgotten. If this call is cancelled
+    /// then, they count as lost.
     pub async fn snapshot(&mut self) -> Tree {
-        self.reader.clear();
-        (self.take)().await
+        let forgotten = self.reader.forget();
+        let tree = (self.take)().await;
+        forgotten.replaced();
+        tree
     }
 
     /// The next change; `None` when the tree has ended.
@@ -286,6 +289,9 @@ impl Tree {
     /// The time until a restart ([`backoff`](Self::backoff)) and the [restarts used](Supervision::used) are those of the
     /// latest change of the child and of the latest start of the supervisor; names of services, and actors that were
     /// spawned past their supervisor, are those of the snapshot.
+    ///
+    /// A supervisor that did not answer the snapshot in time is [silent](TreeStatus::Silent) in it. When it gets to the
+    /// snapshot's question after all, the next change shows it with its children.
     pub fn apply(&mut self, change: &TreeChange) {
         match change {
             TreeChange::Event { .. } => {}
@@ -307,6 +313,7 @@ impl Tree {
             },
             TreeChange::Children { path, children, supervision, supervisor, .. } => {
                 if let Some(parent) = self.supervised_by(path, *supervisor) {
+                    parent.status = TreeStatus::Running;
                     parent.show(children, *supervision);
                 }
             }
@@ -325,7 +332,8 @@ impl Tree {
             let below = found.into_iter().flat_map(|tree| tree.children.iter_mut());
             found = below.filter(|tree| tree.id == id.as_str()).collect();
         }
-        found.into_iter().find(|tree| tree.actor == Some(supervisor) && tree.status == TreeStatus::Running)
+        let runs = |tree: &Tree| matches!(tree.status, TreeStatus::Running | TreeStatus::Silent);
+        found.into_iter().find(|tree| tree.actor == Some(supervisor) && runs(tree))
     }
 
     /// The topmost actor, as the supervisor above describes it; a snapshot shows less of it.
@@ -371,14 +379,22 @@ impl Tree {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supervisor::child_rules::ChildKind;
+    use crate::supervisor::child_rules::{AutoShutdown, ChildKind};
     use crate::supervisor::key::OrderKey;
+    use crate::supervisor::restart::{RestartIntensity, Strategy};
 
     fn tree(id: &str, order_key: Option<OrderKey>, actor: u64, children: Vec<Tree>) -> Tree {
         let mut tree = Tree::leaf(id.into(), ChildKind::Supervisor, TreeStatus::Running, Some(ActorId::Local(actor)));
         (tree.order_key, tree.children) = (order_key, children);
         tree
     }
+
+    const SUPERVISION: Supervision = Supervision {
+        strategy: Strategy::OneForOne,
+        auto_shutdown: AutoShutdown::Never,
+        intensity: RestartIntensity::UNLIMITED,
+        used: 0,
+    };
 
     fn updated(path: &[&str], child: Tree, supervisor: u64) -> TreeChange {
         let path = path.iter().map(ChildId::new).collect();
@@ -406,6 +422,21 @@ mod tests {
         let mut top = tree("top", None, 1, vec![tree("a", Some((1, 1)), 2, vec![])]);
         top.apply(&TreeChange::Removed { path: vec![], key: 7, supervisor: ActorId::Local(9) });
         assert_eq!(top, Tree::unknown("top".into(), TreeStatus::Stopped));
+    }
+
+    #[test]
+    fn a_silent_supervisor_runs_again_once_it_shows_its_children() {
+        let mut silent = tree("a", Some((1, 1)), 2, vec![]);
+        silent.status = TreeStatus::Silent;
+        let mut top = tree("top", None, 1, vec![silent]);
+        top.apply(&TreeChange::Children {
+            path: vec!["a".into()],
+            children: vec![tree("x", Some((1, 1)), 3, vec![])],
+            supervision: SUPERVISION,
+            supervisor: ActorId::Local(2),
+        });
+        assert_eq!(top.children[0].status, TreeStatus::Running);
+        assert_eq!(ids(&top.children[0]), [("x", Some(ActorId::Local(3)))]);
     }
 
     #[test]
