@@ -39,7 +39,7 @@ pub use task::{
     TaskSupervisor,
 };
 pub use tree::checkup::ChildHealth;
-pub use tree::watch::{Lagged, TreeChange, TreeWatch};
+pub use tree::watch::{LaggedError, TreeChange, TreeWatch};
 pub use tree::{Supervision, Tree, TreePath, TreePathError, TreeStatus};
 
 pub(crate) use {
