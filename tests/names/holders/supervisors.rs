@@ -1,5 +1,6 @@
 //! Supervisors that have a name, and handles that find them by it.
 
+use std::any::type_name;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
@@ -220,13 +221,56 @@ async fn a_supervisor_of_another_kind_is_an_error_at_once_that_names_both_kinds(
     let (_registry, names) = test_registry().await;
     names.supervise(pool(&names)).await.unwrap();
     names.supervise(names.child_spec(&PROBE, || (Probe::default(), ()))).await.unwrap();
+    let namespace = names.namespace();
     let tasks: SupervisorKey<TaskSupervisor> = SupervisorKey::new("pool").unwrap();
-    let error = names.tasks(&tasks).spawn(async {}).await.unwrap_err().to_string();
-    assert!(error.contains("DynamicSupervisor") && error.contains("TaskSupervisor"), "{error}");
+    let error = lookup_error(names.tasks(&tasks).spawn(async {}).await.unwrap_err());
+    assert_eq!(
+        error.to_string(),
+        format!("service pool in namespace {namespace} is a DynamicSupervisor, not a TaskSupervisor")
+    );
+    assert!(matches!(error, RegistryError::WrongKind { .. }), "{error}");
     let worker: SupervisorKey<Supervisor> = SupervisorKey::new("probe").unwrap();
-    let error = names.supervisor(&worker).count_children().await.unwrap_err();
-    assert!(error.to_string().contains("Command"), "{error}");
-    assert!(matches!(lookup_error(error), RegistryError::WrongType { .. }));
+    let error = lookup_error(names.supervisor(&worker).count_children().await.unwrap_err());
+    let expected = format!(
+        "service probe in namespace {namespace} is an actor that answers to {}, not a Supervisor",
+        type_name::<Command>()
+    );
+    assert_eq!(error.to_string(), expected);
+    assert!(matches!(error, RegistryError::WrongKind { .. }), "{error}");
+    let message = ServiceKey::<u64>::new("pool").unwrap();
+    let error = names.lookup(&message).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("service pool in namespace {namespace} is a DynamicSupervisor, not an actor that answers to u64")
+    );
+    assert_eq!(names.lookup_any(POOL.name()).unwrap().message(), "DynamicSupervisor");
+}
+
+#[tokio::test]
+async fn a_kind_of_partitions_is_named_with_what_its_partitions_are() {
+    let (_registry, names) = test_registry().await;
+    let spec = PartitionSupervisorSpec::workers(1, |_| (Probe::default(), ())).unwrap();
+    names.supervise(names.supervisor_spec(&SHARDS, spec)).await.unwrap();
+    let message = names.lookup_any(SHARDS.name()).unwrap().message();
+    assert_eq!(message, format!("PartitionSupervisor<{}>", type_name::<ActorRef<Command>>()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_is_still_starting_under_the_name_of_a_supervisor_is_no_supervisor() {
+    let (_registry, names) = test_registry().await;
+    let gate = Gate::new();
+    let start = Behavior::Wait(gate.clone());
+    let spec = names.child_spec(&PROBE, move || (Probe::default().start(start.clone()), ()));
+    let starting = tokio::spawn({
+        let names = names.clone();
+        async move { names.supervise(spec).await }
+    });
+    soon("its start", gate.arrival()).await;
+    let key: SupervisorKey<Supervisor> = SupervisorKey::new("probe").unwrap();
+    let error = lookup_error(names.supervisor(&key).count_children().await.unwrap_err());
+    assert!(matches!(error, RegistryError::WrongKind { .. }), "{error}");
+    gate.open();
+    soon("its start", starting).await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -54,6 +54,14 @@ impl<S> SupervisorKey<S> {
 
 key_traits!(SupervisorKey<S>);
 
+/// A kind of supervisor for display, such as `DynamicSupervisor`: without the path of its module.
+pub(super) fn kind_name<S>() -> &'static str {
+    let name = std::any::type_name::<S>();
+    // Those in a parameter stay: they say which of several it is.
+    let own = name.find('<').unwrap_or(name.len());
+    name[..own].rfind("::").map_or(name, |at| &name[at + 2..])
+}
+
 /// The message type under which a supervisor of kind `S` has its name: no actor answers to it, so no message is sent
 /// past the handles.
 pub(super) struct Named<S>(PhantomData<fn(S)>);
@@ -82,8 +90,8 @@ impl<S: SupervisorKind> ByName<S> {
         match miss {
             _ if self.table.is_closed() => RegistryError::NotRunning { namespace: self.table.namespace() },
             miss => {
-                let known = |most| self.table.live_names(most);
-                RegistryError::lookup_failed::<S>(self.table.namespace(), &self.key.name, miss, known)
+                let (namespace, known) = (self.table.namespace(), |most| self.table.live_names(most));
+                RegistryError::supervisor_lookup_failed(namespace, &self.key.name, kind_name::<S>(), miss, known)
             }
         }
     }
@@ -107,8 +115,9 @@ impl<S: SupervisorKind> ByName<S> {
 
     fn timed_out(&self) -> RegistryError {
         let (table, name, waited) = (&self.table, &self.key.name, self.wait);
-        match table.holder(name.as_str()) {
-            Some(holder) if holder.actor().is_none() => {
+        match table.holder(name.as_str()).map(|holder| (holder.actor().is_none(), holder.check_type::<Named<S>>())) {
+            Some((_, Err(wrong))) => self.explain(wrong),
+            Some((true, Ok(()))) => {
                 RegistryError::StillStarting { namespace: table.namespace(), name: name.clone(), waited }
             }
             _ => RegistryError::wait_timed_out(table.namespace(), name, waited, |most| table.live_names(most)),

@@ -346,7 +346,8 @@ impl<P: Partition> PartitionSupervisor<P> {
     /// anything else its hash. As long as that number is the same, a key stays where it is, in each run of the program.
     ///
     /// # Errors
-    /// [`PartitionError::NoPartitions`] after a resize to zero.
+    /// [`PartitionError::NoPartitions`] after a resize to zero. Of a handle by name, [`PartitionError::Child`] with
+    /// [`ChildError::Lookup`] while no partition supervisor has the name.
     pub fn partition_of(&self, key: &(impl Hash + ?Sized)) -> Result<usize, PartitionError> {
         self.live()?.of_key(key)
     }
@@ -354,7 +355,8 @@ impl<P: Partition> PartitionSupervisor<P> {
     /// The current holder of the partition of this key.
     ///
     /// # Errors
-    /// [`PartitionError::Down`] while it restarts or its supervisor does not run, [`PartitionError::NoPartitions`].
+    /// [`PartitionError::Down`] while it restarts or its supervisor does not run; otherwise as
+    /// [`partition_of`](Self::partition_of).
     pub fn lookup(&self, key: &(impl Hash + ?Sized)) -> Result<P, PartitionError> {
         let partitions = self.live()?;
         partitions.slots.at(partitions.of_key(key)?)
@@ -363,7 +365,7 @@ impl<P: Partition> PartitionSupervisor<P> {
     /// The current holder of the partition of this number.
     ///
     /// # Errors
-    /// [`PartitionError::NotFound`], [`PartitionError::Down`].
+    /// [`PartitionError::NotFound`], [`PartitionError::Down`]; by name as [`partition_of`](Self::partition_of).
     pub fn at(&self, partition: usize) -> Result<P, PartitionError> {
         let slots = &self.live()?.slots;
         let partitions = slots.open();
@@ -439,7 +441,8 @@ impl<P: Partition> PartitionSupervisor<P> {
     /// The supervisor of the partitions, as it is now.
     ///
     /// # Errors
-    /// [`ChildError::NotRunning`] if it has never been started.
+    /// [`ChildError::NotRunning`] if it has never been started. Of a handle by name, [`ChildError::Lookup`] while no
+    /// partition supervisor has the name.
     pub fn supervisor(&self) -> Result<Supervisor, ChildError> {
         self.live()?.supervisor()
     }

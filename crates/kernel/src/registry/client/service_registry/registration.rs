@@ -12,7 +12,7 @@ use super::ServiceRegistry;
 use crate::containment::waking_contained;
 use crate::namespace::{ServiceKey, ServiceName};
 use crate::registry::client::error::RegistryError;
-use crate::registry::client::supervisor_key::{ByName, Named, SupervisorKey};
+use crate::registry::client::supervisor_key::{ByName, Named, SupervisorKey, kind_name};
 use crate::registry::measures::{Measurement, Meter};
 use crate::registry::names::{
     ClaimError, HandOverError, Holder, KeepError, LookupError, Metadata, NameGuard, NameIncarnation, Origin,
@@ -141,7 +141,8 @@ impl ServiceRegistry {
             let Incarnations { restarts, latest } = *lives.lock();
             let latest = context.replaces().map(ActorCell::get_id).or(latest);
             let value = value.clone().unwrap_or_else(|| Arc::new(context.place()));
-            let holder = Holder::new::<Named<S>>(name.clone(), Origin::Managed, None).leading_to::<S>(value);
+            let holder =
+                Holder::new::<Named<S>>(name.clone(), Origin::Managed, None).leading_to(kind_name::<S>(), value);
             let holder = Arc::new(holder.restarted(restarts, latest));
             let (registry, lives) = (registry.clone(), Arc::clone(&lives));
             async move {
