@@ -227,6 +227,19 @@ async fn a_slow_reader_gets_the_number_of_lost_changes_and_goes_on_from_a_new_sn
 }
 
 #[tokio::test]
+async fn a_watch_is_one_handle_on_its_namespace_and_none_after_its_end() {
+    let (registry, names) = test_registry().await;
+    let (remains, before) = (names.remains(), names.remains().handles());
+    let mut watch = names.watch_tree();
+    assert_eq!(remains.handles(), before + 1);
+    registry.shutdown().await;
+    drop(names);
+    soon("the end", (&mut watch).map(Result::unwrap).collect::<Vec<_>>()).await;
+    assert_eq!(remains.handles(), 0);
+    assert_eq!(watch.snapshot().await.status, TreeStatus::Stopped);
+}
+
+#[tokio::test]
 async fn a_snapshot_that_is_cancelled_loses_the_changes_that_it_has_forgotten() {
     let (_registry, names) = test_registry().await;
     in_order(&names, Strategy::OneForOne).await;

@@ -46,6 +46,6 @@ pub(crate) use {
     actor::{DirectSpawner, Handled, Life, Metering, unmanaged::stop_unmanaged},
     named::{Find, NameHolder},
     one_line::OneLine,
-    report::{Noting, TreePlace},
+    report::{InspectingReporter, TreePlace},
     spec::UnmanagedExits,
 };
