@@ -481,9 +481,15 @@ impl fmt::Debug for Supervisor {
     }
 }
 
-/// A kind of supervisor that can have a name: [`Supervisor`],
-/// [`DynamicSupervisor`](crate::supervision::DynamicSupervisor), [`TaskSupervisor`](crate::supervision::TaskSupervisor)
-/// and [`PartitionSupervisor`](crate::supervision::PartitionSupervisor). Its `Spec` is its specification.
+/// A kind of supervisor that can have a name. There are four, and no others can be made. `S::Spec` is the specification
+/// of a kind `S`:
+///
+/// | kind `S` | `S::Spec` |
+/// |---|---|
+/// | [`Supervisor`] | [`SupervisorSpec`] |
+/// | [`DynamicSupervisor`](crate::supervision::DynamicSupervisor) | [`DynamicSupervisorSpec`](crate::supervision::DynamicSupervisorSpec) |
+/// | [`TaskSupervisor`](crate::supervision::TaskSupervisor) | [`DynamicSupervisorSpec`](crate::supervision::DynamicSupervisorSpec) |
+/// | [`PartitionSupervisor<P>`](crate::supervision::PartitionSupervisor) | [`PartitionSupervisorSpec<P>`](crate::supervision::PartitionSupervisorSpec) |
 pub trait SupervisorKind: sealed::Kind {}
 
 impl<S: sealed::Kind> SupervisorKind for S {}

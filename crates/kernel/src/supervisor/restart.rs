@@ -142,6 +142,13 @@ impl RestartTrigger {
 /// Why a child is restarted: what required it, and the rules that were applied.
 ///
 /// Written as one line: `oven exited: killed; one-for-all, restart 2 of 3 within 5s`.
+///
+/// | of a restart | says |
+/// |---|---|
+/// | [`RestartReason`] | how one child failed: it exited, or did not start |
+/// | [`RestartTrigger`] | which child failed, with its reason |
+/// | `RestartCause` | a restart that is made: its trigger, and the rules that were applied |
+/// | [`RestartLimitExceeded`] | a restart that is not made: the triggers that were too many |
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RestartCause {

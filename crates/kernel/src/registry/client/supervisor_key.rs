@@ -64,7 +64,7 @@ pub(super) fn kind_name<S>() -> &'static str {
 
 /// The message type under which a supervisor of kind `S` has its name: no actor answers to it, so no message is sent
 /// past the handles.
-pub(super) struct Named<S>(PhantomData<fn(S)>);
+pub(super) struct SupervisorMessage<S>(PhantomData<fn(S)>);
 
 /// Finds the supervisor of a name.
 pub(super) struct ByName<S> {
@@ -80,7 +80,7 @@ impl<S: SupervisorKind> ByName<S> {
     }
 
     fn read(&self) -> Result<S::Found, LookupError> {
-        let found = self.table.with::<Named<S>, _>(self.key.name.as_str(), |holder, actor| {
+        let found = self.table.with::<SupervisorMessage<S>, _>(self.key.name.as_str(), |holder, actor| {
             holder.value().and_then(|value| S::found(actor, value))
         });
         found?.ok_or(LookupError::Absent)
@@ -97,14 +97,14 @@ impl<S: SupervisorKind> ByName<S> {
     }
 
     /// Waits until there is one; ends with a miss if none of its kind can come.
-    async fn appearance(&self) -> Result<S::Found, LookupError> {
+    async fn next_live(&self) -> Result<S::Found, LookupError> {
         loop {
-            let appeared = tokio::select! {
+            let live = tokio::select! {
                 biased;
-                appeared = self.table.appearance::<Named<S>>(&self.key.name) => appeared,
+                live = self.table.wait_for_live::<SupervisorMessage<S>>(&self.key.name) => live,
                 () = self.table.closed() => Err(LookupError::Absent),
             };
-            appeared?;
+            live?;
             match self.read() {
                 // It has ended in between.
                 Err(LookupError::Absent) => {}
@@ -115,7 +115,10 @@ impl<S: SupervisorKind> ByName<S> {
 
     fn timed_out(&self) -> RegistryError {
         let (table, name, waited) = (&self.table, &self.key.name, self.wait);
-        match table.holder(name.as_str()).map(|holder| (holder.actor().is_none(), holder.check_type::<Named<S>>())) {
+        match table
+            .holder(name.as_str())
+            .map(|holder| (holder.actor().is_none(), holder.check_type::<SupervisorMessage<S>>()))
+        {
             Some((_, Err(wrong))) => self.explain(wrong),
             Some((true, Ok(()))) => {
                 RegistryError::StillStarting { namespace: table.namespace(), name: name.clone(), waited }
@@ -138,7 +141,7 @@ impl<S: SupervisorKind> Find<S::Found> for ByName<S> {
         async move {
             let found = match self.read() {
                 Err(LookupError::Absent) if !self.table.is_closed() => {
-                    waking_contained(timeout(self.wait, self.appearance())).await
+                    waking_contained(timeout(self.wait, self.next_live())).await
                 }
                 found => Ok(found),
             };
@@ -153,7 +156,9 @@ impl<S: SupervisorKind> Find<S::Found> for ByName<S> {
 
     fn holder(&self) -> NameHolder<S::Found> {
         let holder = self.table.holder(self.key.name.as_str());
-        let Some(holder) = holder.filter(|it| it.check_type::<Named<S>>().is_ok()) else { return NameHolder::Absent };
+        let Some(holder) = holder.filter(|it| it.check_type::<SupervisorMessage<S>>().is_ok()) else {
+            return NameHolder::Absent;
+        };
         match (holder.actor(), holder.previous()) {
             (None, None) => NameHolder::Starting,
             (None, Some(_)) => NameHolder::Restarting,
