@@ -155,14 +155,14 @@ async fn strategy_and_intensity_are_those_of_the_application() {
     let gave_up = Query::new().kind("supervisor_gave_up".parse().unwrap());
     let recorded = foundation.events().query(gave_up).await.unwrap();
     assert_eq!(recorded[0].payload["intensity"], once.to_string());
-    assert_eq!(recorded[0].payload["cause"]["failures"][1]["child"], "a");
+    assert_eq!(recorded[0].payload["cause"]["triggers"][1]["child"], "a");
     let output = recorded[0].payload["said"].as_str().unwrap();
     assert!(output.starts_with("more than 1 restart within 5s: a exited: failed: "), "{output}");
     // The level above knows why its child has ended, and that it was restarted for that.
     let restarted = Query::new().kind("child_restarted".parse().unwrap());
     let recorded = foundation.events().query(restarted).await.unwrap();
     let application = recorded.iter().find(|event| event.payload["child"] == "application").unwrap();
-    assert_eq!(application.payload["cause"]["failure"]["escalation"]["failures"][0]["child"], "a");
+    assert_eq!(application.payload["cause"]["trigger"]["escalation"]["triggers"][0]["child"], "a");
     assert_eq!(foundation.production().registry().counters().counter("supervisor.give_ups"), Some(1));
     foundation.shutdown().await;
 }

@@ -92,7 +92,7 @@ pub mod supervision {
     pub use crate::supervisor::{
         AutoShutdown, Backoff, BackoffError, BoxError, ChildCount, ChildError, ChildEvent, ChildHealth, ChildId,
         ChildInfo, ChildKind, ChildSpec, ChildState, DynamicSupervisor, DynamicSupervisorSpec, ExponentialBackoff,
-        Lagged, NameFree, NameTaken, OnTimeout, Partition, PartitionError, PartitionSupervisor,
+        LaggedError, NameFree, NameTaken, OnTimeout, Partition, PartitionError, PartitionSupervisor,
         PartitionSupervisorSpec, Report, Reporter, Restart, RestartCause, RestartIntensity, RestartLimitExceeded,
         RestartReason, RestartTrigger, Shutdown, SpecError, Start, StartContext, StartError, Started, StartedChild,
         Stopped, Strategy, StreamOptions, StreamOrder, Supervision, Supervisor, SupervisorKind, SupervisorSpec, Task,

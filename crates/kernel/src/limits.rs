@@ -134,8 +134,11 @@ limits! {
 }
 
 limits! {
-    /// How long a health check of a namespace may take, and how much is written of it. See [`SupervisorLimits`] for the
-    /// meaning of extreme values.
+    /// How long a health check of a namespace may take, and how much is written of it.
+    ///
+    /// Each time is a `Duration` and never `None`: without a limit one check that hangs would keep a probe from an answer,
+    /// and a child could be down for ever without counting as down. See [`SupervisorLimits`] for the meaning of extreme
+    /// values.
     pub struct HealthLimits {
         /// How long the supervisors, all together, and then each check may take to answer; 1 s.
         answer: Duration = Duration::from_secs(1),

@@ -1,5 +1,6 @@
 //! Supervisors that have a name, and handles that find them by it.
 
+use std::any::type_name;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
@@ -9,11 +10,11 @@ use foundation::names::{RegistryError, RegistryLimits, ServiceRegistry};
 use foundation::ractor::{ActorCell, ActorId, ActorRef};
 use foundation::supervision::{
     ChildError, DynamicSupervisor, DynamicSupervisorSpec, PartitionError, PartitionSupervisor, PartitionSupervisorSpec,
-    RestartIntensity, SupervisorKey, SupervisorSpec, TaskSupervisor,
+    RestartIntensity, SupervisorKey, SupervisorSpec, TaskSupervisor, TreeStatus,
 };
 use foundation::{ChildSpec, Namespace, Restart, ServiceKey, Strategy, Supervisor};
-use foundation_testkit::{Behavior, Command, Moment, Probe, Puppet, SOON, ping, soon, test_registry, until};
-use futures::poll;
+use foundation_testkit::{Behavior, Command, Gate, Moment, Probe, Puppet, SOON, ping, soon, test_registry, until};
+use futures::{StreamExt, poll};
 use tokio::time::Instant;
 
 use crate::setup::{PROBE, names_in};
@@ -220,13 +221,56 @@ async fn a_supervisor_of_another_kind_is_an_error_at_once_that_names_both_kinds(
     let (_registry, names) = test_registry().await;
     names.supervise(pool(&names)).await.unwrap();
     names.supervise(names.child_spec(&PROBE, || (Probe::default(), ()))).await.unwrap();
+    let namespace = names.namespace();
     let tasks: SupervisorKey<TaskSupervisor> = SupervisorKey::new("pool").unwrap();
-    let error = names.tasks(&tasks).spawn(async {}).await.unwrap_err().to_string();
-    assert!(error.contains("DynamicSupervisor") && error.contains("TaskSupervisor"), "{error}");
+    let error = lookup_error(names.tasks(&tasks).spawn(async {}).await.unwrap_err());
+    assert_eq!(
+        error.to_string(),
+        format!("service pool in namespace {namespace} is a DynamicSupervisor, not a TaskSupervisor")
+    );
+    assert!(matches!(error, RegistryError::WrongKind { .. }), "{error}");
     let worker: SupervisorKey<Supervisor> = SupervisorKey::new("probe").unwrap();
-    let error = names.supervisor(&worker).count_children().await.unwrap_err();
-    assert!(error.to_string().contains("Command"), "{error}");
-    assert!(matches!(lookup_error(error), RegistryError::WrongType { .. }));
+    let error = lookup_error(names.supervisor(&worker).count_children().await.unwrap_err());
+    let expected = format!(
+        "service probe in namespace {namespace} is an actor that answers to {}, not a Supervisor",
+        type_name::<Command>()
+    );
+    assert_eq!(error.to_string(), expected);
+    assert!(matches!(error, RegistryError::WrongKind { .. }), "{error}");
+    let message = ServiceKey::<u64>::new("pool").unwrap();
+    let error = names.lookup(&message).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("service pool in namespace {namespace} is a DynamicSupervisor, not an actor that answers to u64")
+    );
+    assert_eq!(names.lookup_any(POOL.name()).unwrap().message(), "DynamicSupervisor");
+}
+
+#[tokio::test]
+async fn a_kind_of_partitions_is_named_with_what_its_partitions_are() {
+    let (_registry, names) = test_registry().await;
+    let spec = PartitionSupervisorSpec::workers(1, |_| (Probe::default(), ())).unwrap();
+    names.supervise(names.supervisor_spec(&SHARDS, spec)).await.unwrap();
+    let message = names.lookup_any(SHARDS.name()).unwrap().message();
+    assert_eq!(message, format!("PartitionSupervisor<{}>", type_name::<ActorRef<Command>>()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_is_still_starting_under_the_name_of_a_supervisor_is_no_supervisor() {
+    let (_registry, names) = test_registry().await;
+    let gate = Gate::new();
+    let start = Behavior::Wait(gate.clone());
+    let spec = names.child_spec(&PROBE, move || (Probe::default().start(start.clone()), ()));
+    let starting = tokio::spawn({
+        let names = names.clone();
+        async move { names.supervise(spec).await }
+    });
+    soon("its start", gate.arrival()).await;
+    let key: SupervisorKey<Supervisor> = SupervisorKey::new("probe").unwrap();
+    let error = lookup_error(names.supervisor(&key).count_children().await.unwrap_err());
+    assert!(matches!(error, RegistryError::WrongKind { .. }), "{error}");
+    gate.open();
+    soon("its start", starting).await.unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -258,6 +302,105 @@ async fn the_name_of_a_killed_supervisor_is_free_only_when_its_whole_subtree_is_
     drop(release);
     free.await.unwrap();
     assert_eq!(slow.alive(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shutdown_and_a_wait_by_name_return_only_when_a_stop_under_way_is_complete() {
+    let (_registry, names) = test_registry().await;
+    let slow = Puppet::default();
+    let spec = SupervisorSpec::new(Strategy::OneForOne).child(slow.spec());
+    names.supervise(names.supervisor_spec(&TEAM, spec).restart(Restart::Temporary)).await.unwrap();
+    let (release, held) = channel::<()>();
+    slow.hold(held);
+    let team = names.supervisor(&TEAM);
+    let first = tokio::spawn({
+        let team = team.clone();
+        async move { team.shutdown().await }
+    });
+    until("it takes no more requests", async || team.actor().is_err()).await;
+    assert_eq!(team.tree().await.status, TreeStatus::Stopping);
+    {
+        let (mut second, mut gone) = (pin!(team.shutdown()), pin!(team.wait_until_gone()));
+        assert!(poll!(&mut second).is_pending() && poll!(&mut gone).is_pending(), "its child is not gone");
+        assert_eq!(slow.alive(), 1);
+        drop(release);
+        soon("the second shutdown", second).await;
+        assert_eq!(slow.alive(), 0);
+        soon("the end", gone).await;
+    }
+    soon("the first shutdown", first).await.unwrap();
+    assert_eq!(team.tree().await.status, TreeStatus::Stopped);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shutdown_of_partitions_and_of_dynamic_supervisors_by_name_awaits_a_stop_under_way() {
+    let (_registry, names) = test_registry().await;
+    let slow = Puppet::default();
+    let actor = {
+        let slow = slow.clone();
+        move |_| (slow.actor(), ())
+    };
+    let spec = names.supervisor_spec(&SHARDS, PartitionSupervisorSpec::workers(1, actor).unwrap());
+    names.supervise(spec.restart(Restart::Temporary)).await.unwrap();
+    let jobs = names.supervisor_spec(&POOL, DynamicSupervisorSpec::default());
+    names.supervise(jobs.restart(Restart::Temporary)).await.unwrap();
+    let job = Puppet::default();
+    names.dynamic(&POOL).start_child(job.spec()).await.unwrap();
+
+    let (shards, jobs) = (names.partitions(&SHARDS), names.dynamic(&POOL));
+    let ((release, held), (release_job, held_job)) = (channel::<()>(), channel::<()>());
+    slow.hold(held);
+    job.hold(held_job);
+    let actors = [shards.supervisor().unwrap().actor().unwrap(), jobs.actor().unwrap()];
+    actors.iter().for_each(|actor| actor.stop(None));
+    until("they take no more requests", async || shards.supervisor().is_err() && jobs.actor().is_err()).await;
+    {
+        let (mut shards, mut jobs) = (pin!(shards.shutdown()), pin!(jobs.shutdown()));
+        assert!(poll!(&mut shards).is_pending() && poll!(&mut jobs).is_pending(), "their children are not gone");
+        drop((release, release_job));
+        soon("the shutdowns", async { tokio::join!(shards, jobs) }).await;
+    }
+    assert_eq!((slow.alive(), job.alive()), (0, 0));
+}
+
+#[tokio::test]
+async fn the_tree_of_a_supervisor_by_name_says_whether_it_starts_or_restarts() {
+    let (_registry, names) = test_registry().await;
+    let team = names.supervisor(&TEAM);
+    assert_eq!(team.tree().await.status, TreeStatus::Stopped, "there is none");
+    let (child, first, second) = (Puppet::default(), Gate::new(), Gate::new());
+    child.next(Moment::Starting, Behavior::Wait(first.clone()));
+    let spec = SupervisorSpec::new(Strategy::OneForOne).child(child.spec());
+    let starting = tokio::spawn({
+        let names = names.clone();
+        async move { names.supervise(names.supervisor_spec(&TEAM, spec)).await }
+    });
+    soon("its start", first.arrival()).await;
+    assert_eq!(team.tree().await.status, TreeStatus::Starting);
+    first.open();
+    soon("its start", starting).await.unwrap().unwrap();
+    assert_eq!(team.tree().await.status, TreeStatus::Running);
+    child.next(Moment::Starting, Behavior::Wait(second.clone()));
+    kill(team.actor().unwrap()).await;
+    soon("its restart", second.arrival()).await;
+    assert_eq!(team.tree().await.status, TreeStatus::Restarting);
+    second.open();
+    until("it runs", async || team.tree().await.status == TreeStatus::Running).await;
+}
+
+#[tokio::test]
+async fn a_watch_by_name_is_of_one_incarnation() {
+    let (_registry, names) = test_registry().await;
+    let spec = SupervisorSpec::new(Strategy::OneForOne).child(job());
+    names.supervise(names.supervisor_spec(&TEAM, spec)).await.unwrap();
+    let team = names.supervisor(&TEAM);
+    let mut watch = team.watch_tree().unwrap();
+    let before = kill(team.actor().unwrap()).await;
+    until("the next incarnation", async || team.actor().is_ok_and(|actor| actor.get_id() != before)).await;
+    let tree = watch.snapshot().await;
+    assert_eq!((tree.status, tree.children.len()), (TreeStatus::Stopped, 0));
+    let rest = soon("its end", (&mut watch).map(Result::unwrap).collect::<Vec<_>>()).await;
+    assert!(rest.len() < 100, "it ends with its incarnation");
 }
 
 #[tokio::test]

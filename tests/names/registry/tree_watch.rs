@@ -1,10 +1,13 @@
 //! Following a tree from a snapshot on.
 
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
 use fastrand::Rng;
 use foundation::names::{Namespace, ServiceRegistry};
 use foundation::supervision::{
-    ChildEvent, ChildId, DynamicSupervisor, DynamicSupervisorSpec, Reporter, RestartIntensity, SupervisorKey,
-    SupervisorSpec, Tree, TreeChange, TreeStatus, TreeWatch,
+    ChildEvent, ChildId, ChildKind, DynamicSupervisor, DynamicSupervisorSpec, Reporter, RestartIntensity, Start,
+    StartContext, StartError, SupervisorKey, SupervisorLimits, SupervisorSpec, Tree, TreeChange, TreeStatus, TreeWatch,
 };
 use foundation::{ChildSpec, Restart, Strategy, Supervisor};
 use foundation_testkit::{Probe, soon, test_registry, until};
@@ -221,6 +224,69 @@ async fn a_slow_reader_gets_the_number_of_lost_changes_and_goes_on_from_a_new_sn
     tree.clone_from(&watch.snapshot().await);
     names.dynamic(&POOL).start_child(worker("job")).await.unwrap();
     equals_a_fresh_snapshot(&mut tree, &mut watch, &names).await;
+}
+
+#[tokio::test]
+async fn a_watch_is_one_handle_on_its_namespace_and_none_after_its_end() {
+    let (registry, names) = test_registry().await;
+    let (remains, before) = (names.remains(), names.remains().handles());
+    let mut watch = names.watch_tree();
+    assert_eq!(remains.handles(), before + 1);
+    registry.shutdown().await;
+    drop(names);
+    soon("the end", (&mut watch).map(Result::unwrap).collect::<Vec<_>>()).await;
+    assert_eq!(remains.handles(), 0);
+    assert_eq!(watch.snapshot().await.status, TreeStatus::Stopped);
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_cancelled_loses_the_changes_that_it_has_forgotten() {
+    let (_registry, names) = test_registry().await;
+    in_order(&names, Strategy::OneForOne).await;
+    let mut watch = names.watch_tree().capacity(3);
+    let mut tree = watch.snapshot().await;
+    for _ in 0..4 {
+        names.dynamic(&POOL).start_child(worker("job")).await.unwrap();
+    }
+    assert!(watch.snapshot().now_or_never().is_none(), "supervisors have to be asked");
+    names.dynamic(&POOL).start_child(worker("job")).await.unwrap();
+    let lagged = watch.next().await.unwrap_err();
+    assert!(lagged.missed > 3, "{lagged}");
+    tree.clone_from(&watch.snapshot().await);
+    equals_a_fresh_snapshot(&mut tree, &mut watch, &names).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_supervisor_that_is_silent_in_a_snapshot_is_shown_with_its_children_when_it_answers_again() {
+    let (release, released) = channel::<()>();
+    let (arrived, mut arrival) = tokio::sync::mpsc::unbounded_channel();
+    let released = std::sync::Mutex::new(Some(released));
+    // A start function that blocks delays its supervisor, and no other actor.
+    let blocks = ChildSpec::from_fn("blocks", ChildKind::Worker, move |_: StartContext| {
+        arrived.send(()).unwrap();
+        let released = released.lock().unwrap().take();
+        tokio::task::block_in_place(|| released.map(|released| released.recv()));
+        async { Ok::<_, StartError>(Start::Ignore) }
+    });
+    let inner = SupervisorSpec::new(Strategy::OneForOne).child(worker("clerk"));
+    let limits = SupervisorLimits::new().tree(Duration::from_millis(50));
+    let spec = SupervisorSpec::new(Strategy::OneForOne).limits(limits).child(ChildSpec::supervisor("inner", inner));
+    let top = Supervisor::start("top", spec).await.unwrap();
+    let inner = top.supervisor("inner").await.unwrap().unwrap();
+    let starting = tokio::spawn(async move { inner.start_child(blocks).await });
+    soon("the start", arrival.recv()).await.unwrap();
+    let mut watch = top.watch_tree().unwrap();
+    let mut tree = watch.snapshot().await;
+    assert_eq!(tree.find("inner").unwrap().status, TreeStatus::Silent);
+    drop(release);
+    soon("the start", starting).await.unwrap().unwrap();
+    until("its children", async || {
+        catch_up(&mut tree, &mut watch);
+        tree.find("inner/clerk").is_ok_and(|clerk| clerk.status == TreeStatus::Running)
+    })
+    .await;
+    assert_eq!(followed(tree), followed(top.tree().await));
+    top.shutdown().await;
 }
 
 #[tokio::test]

@@ -206,9 +206,9 @@ async fn a_chain_is_written_as_json_from_the_top_down() {
     let json = serde_json::to_value(&*office.await).unwrap();
     assert_eq!(json["strategy"], "one-for-all");
     assert_eq!(json["intensity"], serde_json::json!({ "max_restarts": 1, "within_ms": 3_600_000 }));
-    assert_eq!(json["failure"]["child"], "desk");
-    assert_eq!(json["failure"]["fault"]["exited"], "shutdown");
-    assert_eq!(json["failure"]["escalation"]["failures"][1]["fault"]["exited"], "failed: broken");
+    assert_eq!(json["trigger"]["child"], "desk");
+    assert_eq!(json["trigger"]["reason"]["exited"], "shutdown");
+    assert_eq!(json["trigger"]["escalation"]["triggers"][1]["reason"]["exited"], "failed: broken");
     company.shutdown().await;
 }
 

@@ -6,7 +6,7 @@
 //! and a [`Group`] counts tickets.
 //!
 //! 1. A ticket is returned when the handler that holds it is dropped, the last thing that an actor's task does.
-//! 2. A group's ticket holds a ticket of the group around it, so a group is empty only when its subtree is gone.
+//! 2. A group's ticket holds a ticket of the outer group, so a group is empty only when its subtree is gone.
 //! 3. Tickets live in handlers only, never in states or messages: a state may wait unread in a supervisor's mailbox.
 
 mod delays;
@@ -37,7 +37,7 @@ use crate::limits::SupervisorLimits;
 #[derive(Clone)]
 pub(super) struct Group {
     members: TaskTracker,
-    around: Option<Arc<Ticket>>,
+    outer: Option<Arc<Ticket>>,
     /// Those of the supervisors in it.
     limits: Arc<SupervisorLimits>,
 }
@@ -48,7 +48,7 @@ struct Ticket {
     held: Option<Box<dyn Any + Send + Sync>>,
     /// `None` once it has been returned.
     member: Option<TaskTrackerToken>,
-    around: Option<Arc<Ticket>>,
+    outer: Option<Arc<Ticket>>,
 }
 
 impl Ticket {
@@ -64,19 +64,19 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.give_back();
-        let mut around = self.around.take().and_then(Arc::into_inner);
-        while let Some(mut ticket) = around {
+        let mut outer = self.outer.take().and_then(Arc::into_inner);
+        while let Some(mut ticket) = outer {
             ticket.give_back();
-            around = ticket.around.take().and_then(Arc::into_inner);
+            outer = ticket.outer.take().and_then(Arc::into_inner);
         }
     }
 }
 
-/// A nested group that does not keep the one around it: a membership would keep the group from ever being empty.
+/// A nested group that does not keep the outer one: a membership would keep the group from ever being empty.
 #[derive(Clone)]
 struct WeakGroup {
     members: TaskTracker,
-    around: Weak<Ticket>,
+    outer: Weak<Ticket>,
 }
 
 /// Waits for a group without belonging to it.
@@ -87,7 +87,7 @@ pub(super) struct Gone {
 }
 
 impl Group {
-    /// A group with no group around it: the top of a tree.
+    /// A group with no outer group: the top of a tree.
     fn outermost(limits: Option<&Arc<SupervisorLimits>>) -> Self {
         Self::within(None, limits.cloned().unwrap_or_default())
     }
@@ -116,33 +116,33 @@ impl Group {
         &self.limits
     }
 
-    fn within(around: Option<Arc<Ticket>>, limits: Arc<SupervisorLimits>) -> Self {
+    fn within(outer: Option<Arc<Ticket>>, limits: Arc<SupervisorLimits>) -> Self {
         let members = TaskTracker::new();
         // A closed tracker still hands out tokens; closed means only that waiting ends at zero.
         members.close();
-        Self { members, around, limits }
+        Self { members, outer, limits }
     }
 
     fn ticket(&self) -> Ticket {
-        Ticket { held: None, member: Some(self.members.token()), around: self.around.clone() }
+        Ticket { held: None, member: Some(self.members.token()), outer: self.outer.clone() }
     }
 
     pub(super) fn gone(&self) -> Gone {
         Gone { members: self.members.clone(), limits: Arc::clone(&self.limits) }
     }
 
-    /// The same nested group without a membership in the one around it.
+    /// The same nested group without a membership in the outer one.
     fn downgrade(&self) -> WeakGroup {
-        let around = self.around.as_ref().map(Arc::downgrade).unwrap_or_default();
-        WeakGroup { members: self.members.clone(), around }
+        let outer = self.outer.as_ref().map(Arc::downgrade).unwrap_or_default();
+        WeakGroup { members: self.members.clone(), outer }
     }
 }
 
 impl WeakGroup {
     /// A ticket, as long as the group is there.
     fn ticket(&self) -> Option<Ticket> {
-        let around = self.around.upgrade()?;
-        Some(Ticket { held: None, member: Some(self.members.token()), around: Some(around) })
+        let outer = self.outer.upgrade()?;
+        Some(Ticket { held: None, member: Some(self.members.token()), outer: Some(outer) })
     }
 }
 

@@ -16,7 +16,7 @@ use super::child_id::ChildId;
 use super::error::ChildError;
 use super::info::{ChildCount, ChildInfo};
 use super::key::Key;
-use super::named::Find;
+use super::named::{Find, NameHolder};
 use super::report::TreePlace;
 use super::spec::{ChildSpec, SupervisorSpec};
 use super::started::StartedChild;
@@ -116,7 +116,7 @@ impl fmt::Debug for SupervisorRef {
 async fn send_by_name(name: &dyn Find<SupervisorRef>, mut message: ServerMsg) -> Result<SupervisorRef, ChildError> {
     let mut before = None;
     loop {
-        let found = name.found().await?;
+        let found = name.wait_for_live().await?;
         let actor = found.actor.get_id();
         message = match send(&found.actor, message) {
             Ok(()) => return Ok(found),
@@ -135,16 +135,24 @@ impl Supervisor {
     }
 
     /// The incarnation that a request would be sent to now.
-    fn now(&self) -> Result<Cow<'_, SupervisorRef>, ChildError> {
+    fn live(&self) -> Result<Cow<'_, SupervisorRef>, ChildError> {
         match &self.0 {
             Address::Incarnation(incarnation) => Ok(Cow::Borrowed(incarnation)),
-            Address::Name(name) => name.now().map(Cow::Owned),
+            Address::Name(name) => name.live().map(Cow::Owned),
+        }
+    }
+
+    /// The incarnation now, also one that takes no more requests and is not gone yet.
+    fn holder(&self) -> NameHolder<Cow<'_, SupervisorRef>> {
+        match &self.0 {
+            Address::Incarnation(incarnation) => NameHolder::Begun(Cow::Borrowed(incarnation)),
+            Address::Name(name) => name.holder().map(Cow::Owned),
         }
     }
 
     /// Whether it takes requests now.
     pub(crate) fn is_live(&self) -> bool {
-        self.now().is_ok_and(|incarnation| incarnation.is_live())
+        self.live().is_ok_and(|incarnation| incarnation.is_live())
     }
 
     /// Adds a child at the end of the start order and starts it; `None` if its start returned
@@ -345,7 +353,7 @@ impl Supervisor {
     /// # Errors
     /// [`ChildError::Lookup`] if the handle has a name, and no supervisor has that name now.
     pub fn actor(&self) -> Result<ActorCell, ChildError> {
-        Ok(self.now()?.actor.get_cell())
+        Ok(self.live()?.actor.get_cell())
     }
 
     /// Its path in its tree: `registry/production/application`. Of a handle by name, the name.
@@ -360,7 +368,8 @@ impl Supervisor {
     ///
     /// A supervisor that is starting, restarting or stopping is shown as such, with no children. One that does not
     /// answer [in time](crate::supervision::SupervisorLimits::tree) is shown as [`Silent`](crate::supervision::TreeStatus::Silent), and this one,
-    /// if it has stopped, as [`Stopped`](crate::supervision::TreeStatus::Stopped).
+    /// if it has stopped, as [`Stopped`](crate::supervision::TreeStatus::Stopped). So is one whose name no supervisor
+    /// has, also during the [delay](crate::supervision::Backoff) before its restart.
     pub async fn tree(&self) -> Tree {
         self.snapshot().await.named(&HashMap::new())
     }
@@ -370,10 +379,15 @@ impl Supervisor {
         let ask = |supervisor: ActorCell, after| async move {
             ask(&supervisor.into(), |reply| ServerMsg::SupervisorSnapshot(after, reply)).await.ok()
         };
-        match self.now() {
-            Ok(at) => snapshot(at.place.path(), at.actor.get_cell(), at.place.gone.limits().tree, ask).await,
-            Err(_) => Tree::unknown(self.path().to_owned(), TreeStatus::Stopped),
-        }
+        let status = match self.holder() {
+            NameHolder::Begun(at) => {
+                return snapshot(at.place.path(), at.actor.get_cell(), at.place.gone.limits().tree, ask).await;
+            }
+            NameHolder::Starting => TreeStatus::Starting,
+            NameHolder::Restarting => TreeStatus::Restarting,
+            NameHolder::Absent => TreeStatus::Stopped,
+        };
+        Tree::unknown(self.path().to_owned(), status)
     }
 
     /// Follows the tree below this supervisor: a snapshot, and then each change. Of a handle by name, the current
@@ -382,7 +396,9 @@ impl Supervisor {
     /// # Errors
     /// [`ChildError::Lookup`] if the handle has a name, and no supervisor has that name now.
     pub fn watch_tree(&self) -> Result<TreeWatch, ChildError> {
-        let (this, at) = (self.clone(), self.now()?.into_owned());
+        // One incarnation for all three: the place, the snapshots and the end.
+        let at = self.live()?.into_owned();
+        let this = Self(Address::Incarnation(at.clone()));
         let take = move || {
             let this = this.clone();
             async move { this.tree().await }.boxed()
@@ -393,7 +409,7 @@ impl Supervisor {
 
     /// Where it is in its tree, if it runs.
     pub(crate) fn place(&self) -> Option<TreePlace> {
-        Some(self.now().ok()?.place.tree.clone())
+        Some(self.live().ok()?.place.tree.clone())
     }
 
     /// The health of the children that [count](ChildSpec::in_health), here and below, level by level; `None` if the
@@ -404,16 +420,17 @@ impl Supervisor {
         let ask = |supervisor: ActorCell, grace| async move {
             ask(&supervisor.into(), |reply| ServerMsg::Checkup(grace, reply)).await.ok()
         };
-        let at = self.now().ok()?;
+        let at = self.live().ok()?;
         checkup(at.place.path(), at.actor.get_cell(), limits, ask).await
     }
 
     /// Stops the children in reverse start order, each by its rule, then the supervisor; returns when all are gone.
     ///
-    /// A supervisor above sees a child that ended with the reason `shutdown`, and restarts it if it is permanent.
-    /// Does nothing through a name that no supervisor has now.
+    /// A supervisor above sees a child that ended with the reason `shutdown`, and restarts it if it is permanent. Of one
+    /// that is stopping already the rest of its end is awaited. Does nothing through a name whose supervisor has not
+    /// started, or is gone.
     pub async fn shutdown(&self) {
-        let Ok(at) = self.now() else { return };
+        let NameHolder::Begun(at) = self.holder() else { return };
         at.actor.stop(Some(SHUTDOWN.to_owned()));
         waking_contained(async {
             let _ = at.actor.wait(None).await;
@@ -423,9 +440,9 @@ impl Supervisor {
     }
 
     /// Returns when the supervisor and its whole subtree are gone, for whatever reason; of a handle by name, the
-    /// current incarnation.
+    /// current incarnation, which may be stopping already.
     pub async fn wait_until_gone(&self) {
-        if let Ok(at) = self.now() {
+        if let NameHolder::Begun(at) = self.holder() {
             waking_contained(at.place.gone.wait()).await;
         }
     }
@@ -464,9 +481,15 @@ impl fmt::Debug for Supervisor {
     }
 }
 
-/// A kind of supervisor that can have a name: [`Supervisor`],
-/// [`DynamicSupervisor`](crate::supervision::DynamicSupervisor), [`TaskSupervisor`](crate::supervision::TaskSupervisor)
-/// and [`PartitionSupervisor`](crate::supervision::PartitionSupervisor). Its `Spec` is its specification.
+/// A kind of supervisor that can have a name. There are four, and no others can be made. `S::Spec` is the specification
+/// of a kind `S`:
+///
+/// | kind `S` | `S::Spec` |
+/// |---|---|
+/// | [`Supervisor`] | [`SupervisorSpec`] |
+/// | [`DynamicSupervisor`](crate::supervision::DynamicSupervisor) | [`DynamicSupervisorSpec`](crate::supervision::DynamicSupervisorSpec) |
+/// | [`TaskSupervisor`](crate::supervision::TaskSupervisor) | [`DynamicSupervisorSpec`](crate::supervision::DynamicSupervisorSpec) |
+/// | [`PartitionSupervisor<P>`](crate::supervision::PartitionSupervisor) | [`PartitionSupervisorSpec<P>`](crate::supervision::PartitionSupervisorSpec) |
 pub trait SupervisorKind: sealed::Kind {}
 
 impl<S: sealed::Kind> SupervisorKind for S {}

@@ -39,13 +39,13 @@ pub use task::{
     TaskSupervisor,
 };
 pub use tree::checkup::ChildHealth;
-pub use tree::watch::{Lagged, TreeChange, TreeWatch};
+pub use tree::watch::{LaggedError, TreeChange, TreeWatch};
 pub use tree::{Supervision, Tree, TreePath, TreePathError, TreeStatus};
 
 pub(crate) use {
     actor::{DirectSpawner, Handled, Life, Metering, unmanaged::stop_unmanaged},
-    named::Find,
+    named::{Find, NameHolder},
     one_line::OneLine,
-    report::{Noting, TreePlace},
+    report::{InspectingReporter, TreePlace},
     spec::UnmanagedExits,
 };

@@ -211,26 +211,26 @@ pub trait Reporter: Send + Sync + 'static {
     }
 }
 
-/// A reporter that takes a note of each report and passes it on.
-pub(crate) struct Noting<F> {
-    note: F,
+/// A reporter that passes each report on after a function has seen it, as `Iterator::inspect` does.
+pub(crate) struct InspectingReporter<F> {
+    inspect: F,
     next: Arc<dyn Reporter>,
 }
 
-impl<F: Fn(&Report) + Send + Sync + 'static> Noting<F> {
-    pub(crate) fn new(note: F, next: Arc<dyn Reporter>) -> Self {
-        Self { note, next }
+impl<F: Fn(&Report) + Send + Sync + 'static> InspectingReporter<F> {
+    pub(crate) fn new(inspect: F, next: Arc<dyn Reporter>) -> Self {
+        Self { inspect, next }
     }
 }
 
-impl<F: Fn(&Report) + Send + Sync + 'static> Reporter for Noting<F> {
+impl<F: Fn(&Report) + Send + Sync + 'static> Reporter for InspectingReporter<F> {
     fn report(&self, report: &Report) {
-        (self.note)(report);
+        (self.inspect)(report);
         self.next.report(report);
     }
 
     fn report_on_demand(&self, report: &Report) {
-        (self.note)(report);
+        (self.inspect)(report);
         self.next.report_on_demand(report);
     }
 }

@@ -109,8 +109,7 @@ pub enum RestartReason {
 pub struct RestartTrigger {
     /// Which child.
     pub child: ChildId,
-    /// Why. In JSON `fault`.
-    #[serde(rename = "fault")]
+    /// Why.
     pub reason: RestartReason,
     /// Why the child gave up, if it is a supervisor and did: the link of the chain to the level below. Of several
     /// triggers in a [`RestartLimitExceeded`], only the last has it.
@@ -143,11 +142,17 @@ impl RestartTrigger {
 /// Why a child is restarted: what required it, and the rules that were applied.
 ///
 /// Written as one line: `oven exited: killed; one-for-all, restart 2 of 3 within 5s`.
+///
+/// | of a restart | says |
+/// |---|---|
+/// | [`RestartReason`] | how one child failed: it exited, or did not start |
+/// | [`RestartTrigger`] | which child failed, with its reason |
+/// | `RestartCause` | a restart that is made: its trigger, and the rules that were applied |
+/// | [`RestartLimitExceeded`] | a restart that is not made: the triggers that were too many |
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RestartCause {
-    /// What required it, of the child itself or of a sibling. In JSON `failure`.
-    #[serde(rename = "failure")]
+    /// What required it, of the child itself or of a sibling.
     pub trigger: RestartTrigger,
     /// The strategy, which selects the affected siblings.
     pub strategy: Strategy,
@@ -165,8 +170,7 @@ pub struct RestartCause {
 #[non_exhaustive]
 pub struct RestartLimitExceeded {
     /// What required the restarts in the window, the oldest first; the last one exceeded the limit. At most the 16
-    /// latest. In JSON `failures`.
-    #[serde(rename = "failures")]
+    /// latest.
     pub triggers: Vec<RestartTrigger>,
     /// The number of restarts required in the window.
     pub count: u32,

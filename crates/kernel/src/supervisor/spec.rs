@@ -151,13 +151,13 @@ impl<F: Fn(StartContext) -> Starting + Send + Sync> Starter for Contained<F> {
 }
 
 /// The start of a child within a start of its own.
-struct Around<F> {
+struct WrappedStart<F> {
     /// `None` once its nested specifications have been taken out.
     child: Option<ChildSpec>,
     start: F,
 }
 
-impl<F: Fn(StartContext, ChildSpec) -> Starting + Send + Sync> Starter for Around<F> {
+impl<F: Fn(StartContext, ChildSpec) -> Starting + Send + Sync> Starter for WrappedStart<F> {
     fn start(&self, context: StartContext) -> Option<Starting> {
         Some((self.start)(context, self.child.clone()?))
     }
@@ -263,14 +263,14 @@ impl ChildSpec {
     }
 
     /// The same child, started by this function, which receives it.
-    pub(crate) fn around<F, Fut>(self, start: F) -> Self
+    pub(crate) fn wrap_start<F, Fut>(self, start: F) -> Self
     where
         F: Fn(StartContext, ChildSpec) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Start, StartError>> + Send + 'static,
     {
         let start = move |context, child| start(context, child).boxed();
-        let around = Around { child: Some(self.clone()), start };
-        Self { start: StartFn(Some(Arc::new(around))), ..self }
+        let start = WrappedStart { child: Some(self.clone()), start };
+        Self { start: StartFn(Some(Arc::new(start))), ..self }
     }
 
     /// When it is started again after it ended.

@@ -20,7 +20,7 @@ pub fn a_wait_against_a_registration() {
             name_guard
         });
         // A wake that is lost leaves this waiting for ever, which loom reports as a deadlock.
-        let found = block_on(table.appearance::<Msg>(&NAME));
+        let found = block_on(table.wait_for_live::<Msg>(&NAME));
         assert_eq!(found.map(|actor| actor.get_id().0), Ok(1));
         registering.join().unwrap();
     });

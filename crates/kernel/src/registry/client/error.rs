@@ -27,7 +27,7 @@ pub enum RegistryError {
         /// The closest names, among 256 of them at most.
         near: NearMisses,
     },
-    /// The actor of this name answers to another message type, or is a supervisor of another kind.
+    /// The actor of this name answers to another message type.
     #[error("service {name} in namespace {namespace} answers to {found}, not to {wanted}")]
     WrongType {
         /// The namespace of the lookup.
@@ -38,6 +38,18 @@ pub enum RegistryError {
         wanted: &'static str,
         /// The message type of the actor that has the name.
         found: &'static str,
+    },
+    /// A supervisor has this name, or was asked for, and the other is no supervisor of that kind.
+    #[error("service {name} in namespace {namespace} is {found}, not {wanted}")]
+    WrongKind {
+        /// The namespace of the lookup.
+        namespace: Namespace,
+        /// The requested name.
+        name: ServiceName,
+        /// What was asked for: `a Supervisor`, or `an actor that answers to u64`.
+        wanted: String,
+        /// What has the name: likewise.
+        found: String,
     },
     /// A living actor has this name.
     #[error("service {name} in namespace {namespace} is already registered by {}", who(.holder))]
@@ -180,13 +192,39 @@ impl RegistryError {
         miss: LookupError,
         known: impl FnOnce(usize) -> Vec<ServiceName>,
     ) -> Self {
-        let name = name.clone();
+        let wanted = std::any::type_name::<M>();
         match miss {
-            LookupError::Absent => Self::NotFound { namespace, near: near(&name, known), name },
-            LookupError::WrongType(found) => {
-                Self::WrongType { namespace, name, wanted: std::any::type_name::<M>(), found }
-            }
+            LookupError::WrongType(found) => Self::WrongType { namespace, name: name.clone(), wanted, found },
+            miss => Self::missed(namespace, name, answering_to(wanted), miss, known),
         }
+    }
+
+    /// The same of a lookup for a supervisor of this kind.
+    pub(crate) fn supervisor_lookup_failed(
+        namespace: Namespace,
+        name: &ServiceName,
+        kind: &'static str,
+        miss: LookupError,
+        known: impl FnOnce(usize) -> Vec<ServiceName>,
+    ) -> Self {
+        Self::missed(namespace, name, of_kind(kind), miss, known)
+    }
+
+    fn missed(
+        namespace: Namespace,
+        name: &ServiceName,
+        wanted: String,
+        miss: LookupError,
+        known: impl FnOnce(usize) -> Vec<ServiceName>,
+    ) -> Self {
+        let found = match miss {
+            LookupError::Absent => {
+                return Self::NotFound { namespace, name: name.clone(), near: near(name, known) };
+            }
+            LookupError::WrongType(message) => answering_to(message),
+            LookupError::WrongKind(kind) => of_kind(kind),
+        };
+        Self::WrongKind { namespace, name: name.clone(), wanted, found }
     }
 
     /// A wait for an actor of this name that took too long; `known` as for a lookup.
@@ -198,6 +236,14 @@ impl RegistryError {
     ) -> Self {
         Self::WaitTimedOut { namespace, name: name.clone(), waited, near: near(name, known) }
     }
+}
+
+fn answering_to(message: &str) -> String {
+    format!("an actor that answers to {message}")
+}
+
+fn of_kind(kind: &str) -> String {
+    format!("a {kind}")
 }
 
 fn near(name: &ServiceName, known: impl FnOnce(usize) -> Vec<ServiceName>) -> NearMisses {

@@ -64,7 +64,7 @@ impl RegisteredActor {
         self.actor.get_id()
     }
 
-    /// The message type that it answers to, for display.
+    /// The message type that it answers to, for display; of a supervisor its kind, such as `DynamicSupervisor`.
     pub fn message(&self) -> &'static str {
         self.holder.message()
     }
@@ -83,7 +83,7 @@ impl RegisteredActor {
     /// A reference to this incarnation.
     ///
     /// # Errors
-    /// [`RegistryError::WrongType`] names both types.
+    /// [`RegistryError::WrongType`] names both types; [`RegistryError::WrongKind`] for a supervisor.
     pub fn actor_ref<M: Message>(&self) -> Result<ActorRef<M>, RegistryError> {
         self.check::<M>().map(|()| self.actor.clone().into())
     }
@@ -91,7 +91,7 @@ impl RegisteredActor {
     /// The key of its name, for a [`Via`](crate::names::Via) or another typed use of the name.
     ///
     /// # Errors
-    /// [`RegistryError::WrongType`] names both types.
+    /// [`RegistryError::WrongType`] names both types; [`RegistryError::WrongKind`] for a supervisor.
     pub fn key<M: Message>(&self) -> Result<ServiceKey<M>, RegistryError> {
         self.check::<M>().map(|()| ServiceKey::from(self.name().clone()))
     }

@@ -32,8 +32,9 @@ use crate::registry::names::{
     Watch,
 };
 use crate::supervisor::{
-    ChildEvent, ChildHealth, ChildKind, ChildSpec, DirectSpawner, Noting, Report, Reporter, RestartIntensity,
-    StartError, Stopped, Strategy, Supervisor, SupervisorSpec, Tree, TreePlace, TreeStatus, TreeWatch, stop_unmanaged,
+    ChildEvent, ChildHealth, ChildKind, ChildSpec, DirectSpawner, InspectingReporter, Report, Reporter,
+    RestartIntensity, StartError, Stopped, Strategy, Supervisor, SupervisorSpec, Tree, TreePlace, TreeStatus,
+    TreeWatch, stop_unmanaged,
 };
 use crate::telemetry::Snapshot;
 
@@ -367,17 +368,25 @@ impl ServiceRegistry {
     pub async fn tree(&self) -> Tree {
         match self.state.root.upgrade() {
             Some(root) => root.tree(self.namespace()).await,
-            None => Tree::unknown(format!("registry/{}", self.namespace()), TreeStatus::Stopped),
+            None => stopped(self.namespace()),
         }
     }
 
-    /// Follows this namespace's tree: a snapshot, and then each change. It ends with the namespace.
+    /// Follows this namespace's tree: a snapshot, and then each change. It ends with the namespace, and is one handle on
+    /// the namespace until then.
     pub fn watch_tree(&self) -> TreeWatch {
         let place = self.state.root.upgrade().and_then(|root| root.place(self.namespace()));
-        let (this, ended) = (self.clone(), self.clone());
+        let (state, namespace, ended) = (Arc::downgrade(&self.state), self.namespace(), self.clone());
         let take = move || {
-            let this = this.clone();
-            async move { this.tree().await }.boxed()
+            // The future of the end has the handle: it is dropped when the namespace has ended.
+            let this = state.upgrade().map(|state| Self { state });
+            async move {
+                match this {
+                    Some(this) => this.tree().await,
+                    None => stopped(namespace),
+                }
+            }
+            .boxed()
         };
         TreeWatch::new(place.as_ref(), take, async move { ended.ended().await }.boxed())
     }
@@ -426,7 +435,7 @@ impl ServiceRegistry {
         SupervisorSpec::new(Strategy::OneForOne)
             .intensity(intensity)
             .holding(self.state.postpone_end())
-            .reporter(Noting::new(move |report: &Report| state.note(report), reporter))
+            .reporter(InspectingReporter::new(move |report: &Report| state.note(report), reporter))
             .children(services)
             .child(self.application_spec(application))
     }
@@ -539,6 +548,11 @@ impl ServiceRegistry {
         self.state.stop_registered(monitor).await;
         self.state.stop_members(monitor).await;
     }
+}
+
+/// The tree of a namespace that has stopped.
+fn stopped(namespace: Namespace) -> Tree {
+    Tree::unknown(format!("registry/{namespace}"), TreeStatus::Stopped)
 }
 
 impl NamespaceState {

@@ -10,8 +10,8 @@ use tokio::time::timeout;
 use super::error::RegistryError;
 use crate::containment::waking_contained;
 use crate::namespace::{NameError, ServiceName, key_traits};
-use crate::registry::names::{LookupError, Table};
-use crate::supervisor::{ChildError, Find, SupervisorKind};
+use crate::registry::names::{LookupError, NameIncarnation, Table};
+use crate::supervisor::{ChildError, Find, NameHolder, SupervisorKind};
 
 /// The name of a supervisor together with its kind `S`.
 ///
@@ -54,9 +54,17 @@ impl<S> SupervisorKey<S> {
 
 key_traits!(SupervisorKey<S>);
 
+/// A kind of supervisor for display, such as `DynamicSupervisor`: without the path of its module.
+pub(super) fn kind_name<S>() -> &'static str {
+    let name = std::any::type_name::<S>();
+    // Those in a parameter stay: they say which of several it is.
+    let own = name.find('<').unwrap_or(name.len());
+    name[..own].rfind("::").map_or(name, |at| &name[at + 2..])
+}
+
 /// The message type under which a supervisor of kind `S` has its name: no actor answers to it, so no message is sent
 /// past the handles.
-pub(super) struct Named<S>(PhantomData<fn(S)>);
+pub(super) struct SupervisorMessage<S>(PhantomData<fn(S)>);
 
 /// Finds the supervisor of a name.
 pub(super) struct ByName<S> {
@@ -72,7 +80,7 @@ impl<S: SupervisorKind> ByName<S> {
     }
 
     fn read(&self) -> Result<S::Found, LookupError> {
-        let found = self.table.with::<Named<S>, _>(self.key.name.as_str(), |holder, actor| {
+        let found = self.table.with::<SupervisorMessage<S>, _>(self.key.name.as_str(), |holder, actor| {
             holder.value().and_then(|value| S::found(actor, value))
         });
         found?.ok_or(LookupError::Absent)
@@ -82,21 +90,21 @@ impl<S: SupervisorKind> ByName<S> {
         match miss {
             _ if self.table.is_closed() => RegistryError::NotRunning { namespace: self.table.namespace() },
             miss => {
-                let known = |most| self.table.live_names(most);
-                RegistryError::lookup_failed::<S>(self.table.namespace(), &self.key.name, miss, known)
+                let (namespace, known) = (self.table.namespace(), |most| self.table.live_names(most));
+                RegistryError::supervisor_lookup_failed(namespace, &self.key.name, kind_name::<S>(), miss, known)
             }
         }
     }
 
     /// Waits until there is one; ends with a miss if none of its kind can come.
-    async fn appearance(&self) -> Result<S::Found, LookupError> {
+    async fn next_live(&self) -> Result<S::Found, LookupError> {
         loop {
-            let appeared = tokio::select! {
+            let live = tokio::select! {
                 biased;
-                appeared = self.table.appearance::<Named<S>>(&self.key.name) => appeared,
+                live = self.table.wait_for_live::<SupervisorMessage<S>>(&self.key.name) => live,
                 () = self.table.closed() => Err(LookupError::Absent),
             };
-            appeared?;
+            live?;
             match self.read() {
                 // It has ended in between.
                 Err(LookupError::Absent) => {}
@@ -107,8 +115,12 @@ impl<S: SupervisorKind> ByName<S> {
 
     fn timed_out(&self) -> RegistryError {
         let (table, name, waited) = (&self.table, &self.key.name, self.wait);
-        match table.holder(name.as_str()) {
-            Some(holder) if holder.actor().is_none() => {
+        match table
+            .holder(name.as_str())
+            .map(|holder| (holder.actor().is_none(), holder.check_type::<SupervisorMessage<S>>()))
+        {
+            Some((_, Err(wrong))) => self.explain(wrong),
+            Some((true, Ok(()))) => {
                 RegistryError::StillStarting { namespace: table.namespace(), name: name.clone(), waited }
             }
             _ => RegistryError::wait_timed_out(table.namespace(), name, waited, |most| table.live_names(most)),
@@ -121,15 +133,15 @@ impl<S: SupervisorKind> Find<S::Found> for ByName<S> {
         self.key.name.as_str()
     }
 
-    fn now(&self) -> Result<S::Found, ChildError> {
+    fn live(&self) -> Result<S::Found, ChildError> {
         self.read().map_err(|miss| ChildError::Lookup(self.explain(miss).into()))
     }
 
-    fn found(&self) -> BoxFuture<'_, Result<S::Found, ChildError>> {
+    fn wait_for_live(&self) -> BoxFuture<'_, Result<S::Found, ChildError>> {
         async move {
             let found = match self.read() {
                 Err(LookupError::Absent) if !self.table.is_closed() => {
-                    waking_contained(timeout(self.wait, self.appearance())).await
+                    waking_contained(timeout(self.wait, self.next_live())).await
                 }
                 found => Ok(found),
             };
@@ -140,5 +152,19 @@ impl<S: SupervisorKind> Find<S::Found> for ByName<S> {
             found.map_err(|error| ChildError::Lookup(error.into()))
         }
         .boxed()
+    }
+
+    fn holder(&self) -> NameHolder<S::Found> {
+        let holder = self.table.holder(self.key.name.as_str());
+        let Some(holder) = holder.filter(|it| it.check_type::<SupervisorMessage<S>>().is_ok()) else {
+            return NameHolder::Absent;
+        };
+        match (holder.actor(), holder.previous()) {
+            (None, None) => NameHolder::Starting,
+            (None, Some(_)) => NameHolder::Restarting,
+            (Some(actor), _) => {
+                holder.value().and_then(|value| S::found(actor, value)).map_or(NameHolder::Absent, NameHolder::Begun)
+            }
+        }
     }
 }

@@ -33,6 +33,8 @@ pub(crate) enum LookupError {
     Absent,
     /// The holder answers to this type and no other.
     WrongType(&'static str),
+    /// The holder is a supervisor of this kind.
+    WrongKind(&'static str),
 }
 
 /// The metadata of one holder; the version grows with each update, so that an old one is never taken for new.
@@ -53,8 +55,8 @@ pub(crate) struct Holder {
     announced: AtomicBool,
     origin: Origin,
     restarts: u32,
-    /// The message type that it was registered with, and its name for display. The actor knows its type too, but to
-    /// read it there costs one more cache miss for each lookup in a large table.
+    /// The message type that it was registered with, and for display the name of that or of the supervisor's kind. The
+    /// actor knows its type too, but to read it there costs one more cache miss for each lookup in a large table.
     answers_to: TypeId,
     message: &'static str,
     name: ServiceName,
@@ -103,9 +105,9 @@ impl Holder {
         self
     }
 
-    /// Of a supervisor of kind `S`, with what its name leads to.
-    pub(crate) fn leading_to<S>(mut self, value: Arc<dyn Any + Send + Sync>) -> Self {
-        self.message = std::any::type_name::<S>();
+    /// Of a supervisor of this kind, with what its name leads to.
+    pub(crate) fn leading_to(mut self, kind: &'static str, value: Arc<dyn Any + Send + Sync>) -> Self {
+        self.message = kind;
         self.rare.get_or_insert_default().value = Some(value);
         self
     }
@@ -206,7 +208,15 @@ impl Holder {
     /// Whether it answers to `M`.
     #[inline]
     pub(crate) fn check_type<M: 'static>(&self) -> Result<(), LookupError> {
-        if self.answers_to == TypeId::of::<M>() { Ok(()) } else { Err(LookupError::WrongType(self.message)) }
+        if self.answers_to == TypeId::of::<M>() { Ok(()) } else { Err(self.wrong_type()) }
+    }
+
+    #[cold]
+    fn wrong_type(&self) -> LookupError {
+        match self.value() {
+            Some(_) => LookupError::WrongKind(self.message),
+            None => LookupError::WrongType(self.message),
+        }
     }
 
     /// The registration of this actor under the name.
@@ -257,7 +267,7 @@ pub struct Registration {
     pub name: ServiceName,
     /// The actor that has it: its incarnation.
     pub actor: ActorId,
-    /// The message type that it answers to, for display.
+    /// The message type that it answers to, for display; of a supervisor its kind, such as `DynamicSupervisor`.
     pub message: &'static str,
     /// How often the child that registers this name was started again, since it has its present specification.
     pub restarts: u32,
@@ -346,7 +356,7 @@ impl<'a> ServiceEntry<'a> {
         self.metadata
     }
 
-    /// The message type that it answers to, for display.
+    /// The message type that it answers to, for display; of a supervisor its kind, such as `DynamicSupervisor`.
     pub fn message(&self) -> &'static str {
         self.holder.message
     }

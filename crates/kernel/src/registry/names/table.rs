@@ -218,7 +218,7 @@ impl Table {
     // ---- waiting ----
 
     /// Waits for a live actor of this name that answers to `M`.
-    pub(crate) async fn appearance<M: 'static>(&self, name: &ServiceName) -> Result<ActorCell, LookupError> {
+    pub(crate) async fn wait_for_live<M: 'static>(&self, name: &ServiceName) -> Result<ActorCell, LookupError> {
         let listening = self.waiters.listen(name);
         loop {
             // Subscribe before checking: a registration between the two is noticed.
@@ -231,7 +231,7 @@ impl Table {
     }
 
     /// Returns when this name is free.
-    pub(crate) async fn parting(&self, name: &ServiceName) {
+    pub(crate) async fn wait_until_free(&self, name: &ServiceName) {
         let listening = self.waiters.listen(name);
         loop {
             // Subscribe before checking: a release between the two is noticed.

@@ -6,7 +6,9 @@ use std::sync::{Arc, OnceLock};
 use serde::Serialize;
 use tokio::runtime::Handle;
 
-use crate::supervisor::{ChildEvent, Noting, OneLine, Report, Reporter, RestartLimitExceeded, TracingReporter};
+use crate::supervisor::{
+    ChildEvent, InspectingReporter, OneLine, Report, Reporter, RestartLimitExceeded, TracingReporter,
+};
 
 /// Why the root of a registry ended without having been asked to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -70,6 +72,6 @@ impl GiveUpNote {
                 let _ = gave_up.0.set(Arc::clone(cause));
             }
         };
-        Noting::new(note, Arc::new(TracingReporter))
+        InspectingReporter::new(note, Arc::new(TracingReporter))
     }
 }

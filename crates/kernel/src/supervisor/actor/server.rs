@@ -478,6 +478,9 @@ impl Server {
 
     /// Shows them all children, and has those below shown.
     fn show(&self, myself: &ActorCell, state: &State) {
+        if !self.feed.is_read() {
+            return;
+        }
         let now = Instant::now();
         let mut children: Vec<_> = state.children.table().snapshots(None, now).collect();
         children.sort_by_key(ChildSnapshot::order_key);
@@ -615,6 +618,8 @@ impl Actor for Server {
                     self.finish(&myself, state, key, outcome);
                 }
             }
+            // It took too long to get here, and is silent in a snapshot that may be followed.
+            ServerMsg::SupervisorSnapshot(_, reply) if reply.is_closed() => self.show(&myself, state),
             ServerMsg::SupervisorSnapshot(after, reply) => answer(reply, state.snapshot(after, &myself)),
             ServerMsg::Checkup(grace, reply) => answer(reply, state.children.table().examinees(grace, Instant::now())),
             ServerMsg::Work => state.work_is_due = false,

@@ -27,7 +27,7 @@ use crate::supervisor::client::{Supervisor, sealed::Kind};
 use crate::supervisor::dynamic::{DynamicSupervisor, DynamicSupervisorSpec};
 use crate::supervisor::error::{ChildError, SpecError, StartError};
 use crate::supervisor::info::{ChildCount, ChildInfo};
-use crate::supervisor::named::Find;
+use crate::supervisor::named::{Find, NameHolder};
 use crate::supervisor::report::Reporter;
 use crate::supervisor::restart::{RestartIntensity, Strategy};
 use crate::supervisor::spec::{ChildSpec, StartContext, SupervisorSpec};
@@ -322,50 +322,52 @@ impl<P: Partition> PartitionSupervisor<P> {
         Ok(spec.handle())
     }
 
-    fn now(&self) -> Result<Cow<'_, Arc<Partitions<P>>>, ChildError> {
+    fn live(&self) -> Result<Cow<'_, Arc<Partitions<P>>>, ChildError> {
         match &self.0 {
             Source::Specification(partitions) => Ok(Cow::Borrowed(partitions)),
-            Source::Name(name) => name.now().map(Cow::Owned),
+            Source::Name(name) => name.live().map(Cow::Owned),
         }
     }
 
     /// The same; waits within a limit until there is one of its name.
-    async fn found(&self) -> Result<Arc<Partitions<P>>, ChildError> {
+    async fn wait_for_live(&self) -> Result<Arc<Partitions<P>>, ChildError> {
         match &self.0 {
             Source::Specification(partitions) => Ok(Arc::clone(partitions)),
-            Source::Name(name) => name.found().await,
+            Source::Name(name) => name.wait_for_live().await,
         }
     }
 
     /// How many partitions keys are routed to: none while no partition supervisor has the name of the handle.
     pub fn partitions(&self) -> usize {
-        self.now().map_or(0, |partitions| partitions.slots.open())
+        self.live().map_or(0, |partitions| partitions.slots.open())
     }
 
     /// The partition of a key: an integer's absolute value modulo the number of partitions, as in Elixir, and of
     /// anything else its hash. As long as that number is the same, a key stays where it is, in each run of the program.
     ///
     /// # Errors
-    /// [`PartitionError::NoPartitions`] after a resize to zero.
+    /// [`PartitionError::NoPartitions`] after a resize to zero. Of a handle by name, [`PartitionError::Child`] with
+    /// [`ChildError::Lookup`] while no partition supervisor has the name.
     pub fn partition_of(&self, key: &(impl Hash + ?Sized)) -> Result<usize, PartitionError> {
-        self.now()?.of_key(key)
+        self.live()?.of_key(key)
     }
 
     /// The current holder of the partition of this key.
     ///
     /// # Errors
-    /// [`PartitionError::Down`] while it restarts or its supervisor does not run, [`PartitionError::NoPartitions`].
+    /// [`PartitionError::Down`] while it restarts or its supervisor does not run; otherwise as
+    /// [`partition_of`](Self::partition_of).
     pub fn lookup(&self, key: &(impl Hash + ?Sized)) -> Result<P, PartitionError> {
-        let partitions = self.now()?;
+        let partitions = self.live()?;
         partitions.slots.at(partitions.of_key(key)?)
     }
 
     /// The current holder of the partition of this number.
     ///
     /// # Errors
-    /// [`PartitionError::NotFound`], [`PartitionError::Down`].
+    /// [`PartitionError::NotFound`], [`PartitionError::Down`]; by name as [`partition_of`](Self::partition_of).
     pub fn at(&self, partition: usize) -> Result<P, PartitionError> {
-        let slots = &self.now()?.slots;
+        let slots = &self.live()?.slots;
         let partitions = slots.open();
         if partition >= partitions {
             return Err(PartitionError::NotFound { asked: partition, partitions });
@@ -388,7 +390,7 @@ impl<P: Partition> PartitionSupervisor<P> {
     /// [`PartitionError::TooMany`] before anything is changed; [`PartitionError::Child`] if the supervisor does not run,
     /// or a partition does not start: then there are as many as before.
     pub async fn resize(&self, partitions: usize) -> Result<(), PartitionError> {
-        let found = self.found().await?;
+        let found = self.wait_for_live().await?;
         let slots = &found.slots;
         if partitions > slots.len() {
             return Err(PartitionError::TooMany { asked: partitions, started: slots.len() });
@@ -412,7 +414,7 @@ impl<P: Partition> PartitionSupervisor<P> {
     /// # Errors
     /// [`ChildError::NotRunning`].
     pub async fn which_children(&self) -> Result<Vec<ChildInfo>, ChildError> {
-        self.found().await?.supervisor()?.which_children().await
+        self.wait_for_live().await?.supervisor()?.which_children().await
     }
 
     /// How many children there are, and how many of them run.
@@ -420,12 +422,18 @@ impl<P: Partition> PartitionSupervisor<P> {
     /// # Errors
     /// [`ChildError::NotRunning`].
     pub async fn count_children(&self) -> Result<ChildCount, ChildError> {
-        self.found().await?.supervisor()?.count_children().await
+        self.wait_for_live().await?.supervisor()?.count_children().await
     }
 
     /// Stops all partitions, the last one first, then their supervisor; returns when all are gone.
     pub async fn shutdown(&self) {
-        if let Ok(supervisor) = self.supervisor() {
+        let holder = match &self.0 {
+            Source::Specification(partitions) => NameHolder::Begun(Arc::clone(partitions)),
+            Source::Name(name) => name.holder(),
+        };
+        if let NameHolder::Begun(partitions) = holder
+            && let Ok(supervisor) = partitions.supervisor()
+        {
             supervisor.shutdown().await;
         }
     }
@@ -433,9 +441,10 @@ impl<P: Partition> PartitionSupervisor<P> {
     /// The supervisor of the partitions, as it is now.
     ///
     /// # Errors
-    /// [`ChildError::NotRunning`] if it has never been started.
+    /// [`ChildError::NotRunning`] if it has never been started. Of a handle by name, [`ChildError::Lookup`] while no
+    /// partition supervisor has the name.
     pub fn supervisor(&self) -> Result<Supervisor, ChildError> {
-        self.now()?.supervisor()
+        self.live()?.supervisor()
     }
 }
 

@@ -1,6 +1,8 @@
 //! Following a tree: a snapshot, and the changes since.
 
 use std::any::Any;
+use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -18,7 +20,7 @@ use crate::supervisor::child_id::ChildId;
 use crate::supervisor::feed::{Feed, Reader};
 use crate::supervisor::report::{ChildEvent, Followers, TreePlace};
 
-/// How many changes are kept for a slow reader.
+/// How many changes are kept for a slow reader, each child of a supervisor that starts being one.
 const CAPACITY: usize = 1_024;
 
 /// A change of a tree that is followed by a [`TreeWatch`].
@@ -60,8 +62,8 @@ pub enum TreeChange {
     Children {
         /// The path of the supervisor.
         path: Vec<ChildId>,
-        /// Its children in start order, without those below them.
-        children: Vec<Tree>,
+        /// Its children in start order, without those below them; shared by all readers.
+        children: Arc<[Tree]>,
         /// Its rules.
         supervision: Supervision,
         /// Its incarnation.
@@ -82,6 +84,14 @@ impl TreeChange {
         match self {
             Self::Event { path, .. } | Self::Updated { path, .. } => path,
             Self::Removed { path, .. } | Self::Children { path, .. } => path,
+        }
+    }
+
+    /// How much of a reader's [capacity](TreeWatch::capacity) it takes.
+    fn size(&self) -> usize {
+        match self {
+            Self::Children { children, .. } => children.len().max(1),
+            _ => 1,
         }
     }
 
@@ -133,7 +143,7 @@ impl TreeFeed {
         here: &TreePlace,
         supervisor: ActorId,
         supervision: Supervision,
-        children: Vec<Tree>,
+        children: Arc<[Tree]>,
     ) {
         self.0.push(&TreeChange::Children { path: here.segments(), children, supervision, supervisor });
     }
@@ -161,7 +171,7 @@ impl Followers for TreeFeed {
 /// does no harm.
 ///
 /// No supervisor waits for a reader. For a slow one [`capacity`](Self::capacity) changes are kept; beyond that all are
-/// lost, and the next item is [`Lagged`]. Then take a new snapshot. The stream ends with the namespace or with the
+/// lost, and the next item is [`LaggedError`]. Then take a new snapshot. The stream ends with the namespace or with the
 /// supervisor. This type's methods are cancel safe.
 ///
 /// Cost: without a reader a supervisor reads one number for each event. With one it copies each child that changes, and
@@ -207,7 +217,7 @@ pub struct TreeWatch {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{missed} changes of the tree were lost, since the reader was slow; take a new snapshot")]
 #[non_exhaustive]
-pub struct Lagged {
+pub struct LaggedError {
     /// How many.
     pub missed: u64,
 }
@@ -220,31 +230,37 @@ impl TreeWatch {
         end: BoxFuture<'static, ()>,
     ) -> Self {
         let (feed, top) = place.map(|place| (TreeFeed::of(place), place.segments())).unwrap_or_default();
-        let reader = feed.0.subscribe(CAPACITY, move |change: &TreeChange| change.below(&top));
+        let reader = feed
+            .0
+            .subscribe(CAPACITY, move |change: &TreeChange| change.below(&top).map(|change| (change.size(), change)));
         Self { reader, take: Box::new(take), end, has_ended: false, waking: ContainedWaking::default() }
     }
 
-    /// Keeps this many unread changes, at least 1, before the reader counts as slow. Default: 1,024.
+    /// Keeps this many unread changes, at least 1, before the reader counts as slow. Default: 1,024. The start of a
+    /// supervisor counts as many as it has children. A reader that has read all before gets any one change.
     pub fn capacity(self, changes: usize) -> Self {
         self.reader.set_capacity(changes);
         self
     }
 
-    /// The tree now; the changes that follow are those since. Unread changes are forgotten.
+    /// The tree now; the changes that follow are those since. Unread changes are forgotten. If this call is cancelled
+    /// then, they count as lost.
     pub async fn snapshot(&mut self) -> Tree {
-        self.reader.clear();
-        (self.take)().await
+        let forgotten = self.reader.forget();
+        let tree = (self.take)().await;
+        forgotten.replaced();
+        tree
     }
 
     /// The next change; `None` when the tree has ended.
     ///
     /// # Errors
-    /// [`Lagged`] if the reader was too slow. The changes go on after the gap, so a snapshot of before no longer fits.
-    pub async fn next(&mut self) -> Result<Option<TreeChange>, Lagged> {
+    /// [`LaggedError`] if the reader was too slow. The changes go on after the gap, so a snapshot of before no longer fits.
+    pub async fn next(&mut self) -> Result<Option<TreeChange>, LaggedError> {
         poll_fn(|context| self.poll(context)).await.transpose()
     }
 
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<TreeChange, Lagged>>> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<TreeChange, LaggedError>>> {
         // A reader with many changes does not keep its thread from other tasks.
         let turn = ready!(poll_proceed(context));
         let Self { reader, end, has_ended, waking, .. } = self;
@@ -252,7 +268,7 @@ impl TreeWatch {
             *has_ended = *has_ended || end.as_mut().poll(context).is_ready();
             // After the end: what was reported before it is here by then.
             match reader.poll(context) {
-                Poll::Ready(item) => Poll::Ready(Some(item.map_err(|missed| Lagged { missed }))),
+                Poll::Ready(item) => Poll::Ready(Some(item.map_err(|missed| LaggedError { missed }))),
                 Poll::Pending if *has_ended => Poll::Ready(None),
                 Poll::Pending => Poll::Pending,
             }
@@ -265,7 +281,7 @@ impl TreeWatch {
 }
 
 impl Stream for TreeWatch {
-    type Item = Result<TreeChange, Lagged>;
+    type Item = Result<TreeChange, LaggedError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.poll(context)
@@ -286,6 +302,12 @@ impl Tree {
     /// The time until a restart ([`backoff`](Self::backoff)) and the [restarts used](Supervision::used) are those of the
     /// latest change of the child and of the latest start of the supervisor; names of services, and actors that were
     /// spawned past their supervisor, are those of the snapshot.
+    ///
+    /// A supervisor that did not answer the snapshot in time is [silent](TreeStatus::Silent) in it. When it gets to the
+    /// snapshot's question after all, the next change shows it with its children.
+    ///
+    /// Cost: linear in the children of the supervisors on the way to the change. That of a known child is logarithmic in
+    /// the number of its siblings, that of a new, moved or removed one linear, and so is the start of a supervisor.
     pub fn apply(&mut self, change: &TreeChange) {
         match change {
             TreeChange::Event { .. } => {}
@@ -297,13 +319,17 @@ impl Tree {
                     }
                 }
             },
-            TreeChange::Removed { path, key, supervisor, .. } => {
-                if let Some(parent) = path.split_last().and_then(|(_, above)| self.supervised_by(above, *supervisor)) {
-                    parent.children.retain(|child| child.key() != Some(*key));
+            TreeChange::Removed { path, key, supervisor, .. } => match path.split_last() {
+                None => self.end(),
+                Some((_, above)) => {
+                    if let Some(parent) = self.supervised_by(above, *supervisor) {
+                        parent.children.retain(|child| child.key() != Some(*key));
+                    }
                 }
-            }
+            },
             TreeChange::Children { path, children, supervision, supervisor, .. } => {
                 if let Some(parent) = self.supervised_by(path, *supervisor) {
+                    parent.status = TreeStatus::Running;
                     parent.show(children, *supervision);
                 }
             }
@@ -322,7 +348,8 @@ impl Tree {
             let below = found.into_iter().flat_map(|tree| tree.children.iter_mut());
             found = below.filter(|tree| tree.id == id.as_str()).collect();
         }
-        found.into_iter().find(|tree| tree.actor == Some(supervisor) && tree.status == TreeStatus::Running)
+        let runs = |tree: &Tree| matches!(tree.status, TreeStatus::Running | TreeStatus::Silent);
+        found.into_iter().find(|tree| tree.actor == Some(supervisor) && runs(tree))
     }
 
     /// The topmost actor, as the supervisor above describes it; a snapshot shows less of it.
@@ -334,42 +361,82 @@ impl Tree {
         (self.actor, self.status) = (child.actor, child.status);
     }
 
-    /// Adds or replaces a child. Those below it stay while it is the same life.
-    fn put(&mut self, child: &Tree) {
-        let mut child = child.alone();
-        if let Some(at) = self.children.iter().position(|it| it.order_key.is_some() && it.key() == child.key()) {
-            let mut before = self.children.remove(at);
-            child.name = before.name.take();
-            if before.actor == child.actor && child.status == TreeStatus::Running {
-                child.children = std::mem::take(&mut before.children);
-                child.supervision = before.supervision;
-            }
-        }
-        let is_before = |it: &Tree| it.order_key.is_some_and(|order_key| Some(order_key) < child.order_key);
-        let at = self.children.partition_point(is_before);
-        self.children.insert(at, child);
+    /// The topmost actor once the supervisor above has removed it: as a snapshot shows an actor that is gone.
+    fn end(&mut self) {
+        self.children.clear();
+        (self.supervision, self.actor, self.status) = (None, None, TreeStatus::Stopped);
     }
 
-    /// Shows exactly these children, with what is known below them, and the rules.
+    /// Adds or replaces a child.
+    fn put(&mut self, child: &Tree) {
+        match self.children.binary_search_by(|it| it.beside(child)) {
+            Ok(at) => self.children[at] = child.following(&mut self.children[at]),
+            Err(_) => {
+                // A reconfiguration gives a child another index.
+                let moved = self.children.iter().position(|it| it.order_key.is_some() && it.key() == child.key());
+                let child = match moved {
+                    Some(at) => child.following(&mut self.children.remove(at)),
+                    None => child.alone(),
+                };
+                let at = self.children.partition_point(|it| it.beside(&child).is_lt());
+                self.children.insert(at, child);
+            }
+        }
+    }
+
+    /// Shows exactly these children, which are in start order, and the rules.
     fn show(&mut self, children: &[Tree], supervision: Supervision) {
         self.supervision = Some(supervision);
-        let keys: std::collections::HashSet<_> = children.iter().map(Tree::key).collect();
-        self.children.retain(|it| it.order_key.is_none() || keys.contains(&it.key()));
-        children.iter().for_each(|child| self.put(child));
+        let (ours, unmanaged): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.children).into_iter().partition(|it| it.order_key.is_some());
+        let mut before: HashMap<_, Tree> = ours.into_iter().map(|it| (it.key(), it)).collect();
+        let shown = |child: &Tree| match before.get_mut(&child.key()) {
+            Some(before) => child.following(before),
+            None => child.alone(),
+        };
+        self.children = children.iter().map(shown).collect();
+        self.children.extend(unmanaged);
+    }
+
+    /// This child as it is now; from before it keeps the name, and those below it while it is the same life.
+    fn following(&self, before: &mut Tree) -> Tree {
+        let mut now = self.alone();
+        now.name = before.name.take();
+        if before.actor == now.actor && now.status == TreeStatus::Running {
+            now.children = std::mem::take(&mut before.children);
+            now.supervision = before.supervision;
+        }
+        now
+    }
+
+    /// In start order, with actors that are no children at the end.
+    fn beside(&self, other: &Tree) -> Ordering {
+        match (self.order_key, other.order_key) {
+            (Some(own), Some(other)) => own.cmp(&other),
+            _ => Ordering::Greater,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supervisor::child_rules::ChildKind;
+    use crate::supervisor::child_rules::{AutoShutdown, ChildKind};
     use crate::supervisor::key::OrderKey;
+    use crate::supervisor::restart::{RestartIntensity, Strategy};
 
     fn tree(id: &str, order_key: Option<OrderKey>, actor: u64, children: Vec<Tree>) -> Tree {
         let mut tree = Tree::leaf(id.into(), ChildKind::Supervisor, TreeStatus::Running, Some(ActorId::Local(actor)));
         (tree.order_key, tree.children) = (order_key, children);
         tree
     }
+
+    const SUPERVISION: Supervision = Supervision {
+        strategy: Strategy::OneForOne,
+        auto_shutdown: AutoShutdown::Never,
+        intensity: RestartIntensity::UNLIMITED,
+        used: 0,
+    };
 
     fn updated(path: &[&str], child: Tree, supervisor: u64) -> TreeChange {
         let path = path.iter().map(ChildId::new).collect();
@@ -390,6 +457,47 @@ mod tests {
         assert_eq!(ids(&top), expected);
         top.apply(&TreeChange::Removed { path: vec!["a".into()], key: 1, supervisor: ActorId::Local(1) });
         assert_eq!(ids(&top), expected[1..]);
+    }
+
+    #[test]
+    fn the_top_is_stopped_without_actor_and_children_when_it_is_removed_from_the_tree_above() {
+        let mut top = tree("top", None, 1, vec![tree("a", Some((1, 1)), 2, vec![])]);
+        top.apply(&TreeChange::Removed { path: vec![], key: 7, supervisor: ActorId::Local(9) });
+        assert_eq!(top, Tree::unknown("top".into(), TreeStatus::Stopped));
+    }
+
+    #[test]
+    fn a_supervisor_shows_its_children_in_order_with_what_is_known_below_them() {
+        let before = tree("b", Some((2, 2)), 3, vec![tree("x", Some((1, 1)), 4, vec![])]);
+        let mut unmanaged = tree("direct", None, 8, vec![]);
+        unmanaged.direct = true;
+        let mut top = tree("top", None, 1, vec![tree("a", Some((1, 1)), 2, vec![]), before, unmanaged]);
+        top.apply(&TreeChange::Children {
+            path: vec![],
+            children: [tree("b", Some((4, 2)), 3, vec![]), tree("c", Some((5, 3)), 5, vec![])].into(),
+            supervision: SUPERVISION,
+            supervisor: ActorId::Local(1),
+        });
+        assert_eq!(ids(&top), [("b", 3), ("c", 5), ("direct", 8)].map(|(id, actor)| (id, Some(ActorId::Local(actor)))));
+        assert_eq!(ids(&top.children[0]), [("x", Some(ActorId::Local(4)))]);
+        top.apply(&updated(&["b"], tree("b", Some((6, 2)), 3, vec![]), 1));
+        assert_eq!(ids(&top), [("c", 5), ("b", 3), ("direct", 8)].map(|(id, actor)| (id, Some(ActorId::Local(actor)))));
+        assert_eq!(ids(&top.children[1]).len(), 1, "it has another index, and is the same life");
+    }
+
+    #[test]
+    fn a_silent_supervisor_runs_again_once_it_shows_its_children() {
+        let mut silent = tree("a", Some((1, 1)), 2, vec![]);
+        silent.status = TreeStatus::Silent;
+        let mut top = tree("top", None, 1, vec![silent]);
+        top.apply(&TreeChange::Children {
+            path: vec!["a".into()],
+            children: [tree("x", Some((1, 1)), 3, vec![])].into(),
+            supervision: SUPERVISION,
+            supervisor: ActorId::Local(2),
+        });
+        assert_eq!(top.children[0].status, TreeStatus::Running);
+        assert_eq!(ids(&top.children[0]), [("x", Some(ActorId::Local(3)))]);
     }
 
     #[test]

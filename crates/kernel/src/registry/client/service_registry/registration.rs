@@ -12,7 +12,7 @@ use super::ServiceRegistry;
 use crate::containment::waking_contained;
 use crate::namespace::{ServiceKey, ServiceName};
 use crate::registry::client::error::RegistryError;
-use crate::registry::client::supervisor_key::{ByName, Named, SupervisorKey};
+use crate::registry::client::supervisor_key::{ByName, SupervisorKey, SupervisorMessage, kind_name};
 use crate::registry::measures::{Measurement, Meter};
 use crate::registry::names::{
     ClaimError, HandOverError, Holder, KeepError, LookupError, Metadata, NameGuard, NameIncarnation, Origin,
@@ -101,7 +101,8 @@ impl ServiceRegistry {
 
     // ---- supervisors ----
 
-    /// Describes a supervisor that registers itself under this name at each start; its id is the name. Give it to
+    /// Describes a supervisor that registers itself under this name at each start; its id is the name. What `S::Spec` is
+    /// for each of the four kinds is in the table of [`SupervisorKind`](crate::supervision::SupervisorKind). Give it to
     /// [`supervise`](Self::supervise) or to a [`SupervisorSpec`](crate::supervision::SupervisorSpec). OTP's
     /// `start_link({local, Name}, …)`.
     ///
@@ -137,11 +138,12 @@ impl ServiceRegistry {
     pub fn supervisor_spec<S: SupervisorKind>(&self, key: &SupervisorKey<S>, spec: S::Spec) -> ChildSpec {
         let (registry, name, lives) = (self.clone(), key.name().clone(), Arc::new(Mutex::new(Incarnations::default())));
         let (child, value) = S::child(name.as_str(), spec);
-        child.around(move |context, child| {
+        child.wrap_start(move |context, child| {
             let Incarnations { restarts, latest } = *lives.lock();
             let latest = context.replaces().map(ActorCell::get_id).or(latest);
             let value = value.clone().unwrap_or_else(|| Arc::new(context.place()));
-            let holder = Holder::new::<Named<S>>(name.clone(), Origin::Managed, None).leading_to::<S>(value);
+            let holder = Holder::new::<SupervisorMessage<S>>(name.clone(), Origin::Managed, None)
+                .leading_to(kind_name::<S>(), value);
             let holder = Arc::new(holder.restarted(restarts, latest));
             let (registry, lives) = (registry.clone(), Arc::clone(&lives));
             async move {
@@ -168,7 +170,7 @@ impl ServiceRegistry {
         let start = child.start(context.holding(Arc::clone(&name_guard))).await?;
         if let Start::Running(started) = &start {
             match &predecessor {
-                Some(predecessor) => self.succeed::<Named<S>>(&name_guard, predecessor, started.actor())?,
+                Some(predecessor) => self.succeed::<SupervisorMessage<S>>(&name_guard, predecessor, started.actor())?,
                 None => drop(name_guard.publish(started.actor().clone())),
             }
         }
@@ -247,7 +249,7 @@ impl ServiceRegistry {
 
     /// Returns when this name may be claimed: never, once the namespace takes no names.
     async fn claimable(self, name: ServiceName) {
-        waking_contained(self.state.table.parting(&name)).await;
+        waking_contained(self.state.table.wait_until_free(&name)).await;
         if self.state.table.is_closed() {
             pending().await
         }
@@ -483,7 +485,7 @@ impl ServiceRegistry {
         key: &ServiceKey<M>,
         limit: impl Into<Option<Duration>>,
     ) -> Result<ActorRef<M>, RegistryError> {
-        match within(limit.into(), self.while_open(self.state.table.appearance::<M>(key.name()))).await {
+        match within(limit.into(), self.while_open(self.state.table.wait_for_live::<M>(key.name()))).await {
             Ok(found) => found?.map(ActorRef::from).map_err(|miss| self.lookup_failed(key, miss)),
             Err(waited) => {
                 let known = |most| self.state.table.live_names(most);
@@ -502,7 +504,7 @@ impl ServiceRegistry {
         key: &ServiceKey<M>,
         limit: impl Into<Option<Duration>>,
     ) -> Result<(), RegistryError> {
-        match within(limit.into(), self.while_open(self.state.table.parting(key.name()))).await {
+        match within(limit.into(), self.while_open(self.state.table.wait_until_free(key.name()))).await {
             Ok(free) => free,
             Err(waited) => {
                 let holder = self.state.table.holder(key.name().as_str()).and_then(|holder| holder.actor_id());

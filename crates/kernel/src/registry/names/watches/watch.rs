@@ -190,10 +190,10 @@ impl std::fmt::Debug for Watch {
 ///    it, and later facts of this name wait behind. If it was reported before this view knew the incarnation, it is not
 ///    reported again: the incarnation itself has it then.
 struct View<L> {
-    names: HashMap<ServiceName, Named<L>>,
+    names: HashMap<ServiceName, NameState<L>>,
 }
 
-enum Named<L> {
+enum NameState<L> {
     Held(Held<L>),
     /// Free, but the reason is still to come; with the facts since.
     AwaitingReason(Held<L>, Vec<Fact<L>>),
@@ -227,7 +227,7 @@ impl<L: NameIncarnation> View<L> {
     /// Begins with the incarnations of a snapshot of the table.
     fn new(lives: impl IntoIterator<Item = L>) -> Self {
         let held = lives.into_iter().filter_map(|life| Held::new(life.clone(), life.versioned_metadata()));
-        Self { names: held.map(|held| (held.shown.name.clone(), Named::Held(held))).collect() }
+        Self { names: held.map(|held| (held.shown.name.clone(), NameState::Held(held))).collect() }
     }
 
     /// The current registrations, sorted by name.
@@ -241,8 +241,8 @@ impl<L: NameIncarnation> View<L> {
     fn apply(&mut self, fact: Fact<L>, emit: &mut impl FnMut(NameChange)) {
         match self.names.get_mut(fact.name()) {
             None => self.apply_to_free(fact, emit),
-            Some(Named::Held(_)) => self.apply_to_held(fact, emit),
-            Some(Named::AwaitingReason(held, later)) => match fact {
+            Some(NameState::Held(_)) => self.apply_to_held(fact, emit),
+            Some(NameState::AwaitingReason(held, later)) => match fact {
                 Fact::Reason(life, reason) if life.is(&held.life) => self.report_death(life.name(), Some(reason), emit),
                 Fact::Ended(life, _) if life.is(&held.life) => {}
                 fact => later.push(fact),
@@ -253,7 +253,7 @@ impl<L: NameIncarnation> View<L> {
     /// No more facts will come: reports the ends that wait for a reason.
     fn close(&mut self, emit: &mut impl FnMut(NameChange)) {
         loop {
-            let awaiting = self.names.iter().find(|(_, named)| matches!(named, Named::AwaitingReason(..)));
+            let awaiting = self.names.iter().find(|(_, named)| matches!(named, NameState::AwaitingReason(..)));
             let Some(name) = awaiting.map(|(name, _)| name.clone()) else { return };
             self.report_death(&name, None, emit);
         }
@@ -268,13 +268,13 @@ impl<L: NameIncarnation> View<L> {
             Some(previous) => NameChange::Replaced { previous, by },
             None => NameChange::Registered(by),
         });
-        self.names.insert(held.shown.name.clone(), Named::Held(held));
+        self.names.insert(held.shown.name.clone(), NameState::Held(held));
     }
 
     /// A fact of a held name: facts of other incarnations are old.
     fn apply_to_held(&mut self, fact: Fact<L>, emit: &mut impl FnMut(NameChange)) {
         let Entry::Occupied(mut entry) = self.names.entry(fact.name().clone()) else { return };
-        let Named::Held(held) = entry.get_mut() else { return };
+        let NameState::Held(held) = entry.get_mut() else { return };
         match fact {
             Fact::Described(life, Some((version, metadata))) if held.is_news(&life, version) => {
                 held.version = Some(version);
@@ -288,10 +288,12 @@ impl<L: NameIncarnation> View<L> {
                 *held = next;
             }
             Fact::Ended(life, end) if life.is(&held.life) => {
-                let (name, Named::Held(held)) = entry.remove_entry() else { return };
+                let (name, NameState::Held(held)) = entry.remove_entry() else { return };
                 match (end, held.reason.clone()) {
                     (End::TakenAway, _) => emit(NameChange::Unregistered { name, actor: held.shown.actor }),
-                    (End::ReasonToCome, None) => drop(self.names.insert(name, Named::AwaitingReason(held, Vec::new()))),
+                    (End::ReasonToCome, None) => {
+                        drop(self.names.insert(name, NameState::AwaitingReason(held, Vec::new())))
+                    }
                     (_, reason) => emit(held.died(reason)),
                 }
             }
@@ -301,7 +303,7 @@ impl<L: NameIncarnation> View<L> {
 
     /// Reports the end that has waited for this reason, and continues with the facts since.
     fn report_death(&mut self, name: &ServiceName, reason: Option<ExitReason>, emit: &mut impl FnMut(NameChange)) {
-        let Some(Named::AwaitingReason(held, later)) = self.names.remove(name) else { return };
+        let Some(NameState::AwaitingReason(held, later)) = self.names.remove(name) else { return };
         emit(held.died(reason));
         for fact in later {
             self.apply(fact, emit);
@@ -309,7 +311,7 @@ impl<L: NameIncarnation> View<L> {
     }
 }
 
-impl<L> Named<L> {
+impl<L> NameState<L> {
     fn held(&self) -> &Held<L> {
         match self {
             Self::Held(held) | Self::AwaitingReason(held, _) => held,
