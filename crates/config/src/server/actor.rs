@@ -156,7 +156,6 @@ impl ConfigServerActor {
     }
 
     async fn reload(&self, records: &mut Records, mut note: ChangeNote) -> Result<ConfigCommit, ConfigUpdateError> {
-        note.check()?;
         self.settle(records).await?;
         note.reason.get_or_insert_with(|| "the files were read again".to_owned());
         match self.read_files().await? {
@@ -168,11 +167,14 @@ impl ConfigServerActor {
         }
     }
 
-    /// A reload on request, which is recorded if it is refused.
+    /// A reload on request, which is recorded if it is refused because of the files.
     async fn try_reload(&self, records: &mut Records, note: ChangeNote) -> Result<ConfigCommit, ConfigUpdateError> {
+        if let Err(error) = note.check() {
+            return self.counted(Err(error.into()));
+        }
         let result = self.reload(records, note).await;
-        if let Err(error) = &result {
-            self.refuse_reload(error);
+        if let Err(ConfigUpdateError::Refused(error)) = &result {
+            self.refuse_files(error);
         }
         self.counted(result)
     }
@@ -187,7 +189,10 @@ impl ConfigServerActor {
             }
             Err(error) => {
                 if note_change(&self.memory.refused, Some((content, error.to_string()))) {
-                    self.refuse_reload(&error);
+                    match &error {
+                        ConfigUpdateError::Refused(error) => self.refuse_files(error),
+                        error => report(|| tracing::warn!(%error, "changed configuration files are not applied yet")),
+                    }
                     self.notify(outcome_of(&error));
                 }
                 matches!(error, ConfigUpdateError::Refused(_))
@@ -195,9 +200,9 @@ impl ConfigServerActor {
         }
     }
 
-    fn refuse_reload(&self, error: &ConfigUpdateError) {
+    fn refuse_files(&self, error: &ConfigError) {
         let reason = display_text(error);
-        report(|| tracing::warn!(%reason, "the configuration files have changed and are not taken"));
+        report(|| tracing::warn!(%reason, "the configuration files were read again and are refused"));
         self.journal.note_refused_reload(&reason);
     }
 
