@@ -2,12 +2,17 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
-use foundation::config::{Audit, ChangeCause, ChangeNote, ConfigRecord, ConfigSection, ConfigUpdateError};
-use foundation::events::{EventId, EventKind, EventStorage, MemoryLog};
-use foundation::{ConfigServer, Foundation, FoundationBuilder, NewEvent, TestNamespace};
+use foundation::config::{
+    Audit, ChangeCause, ChangeNote, ConfigRecord, ConfigSection, ConfigServerLimits, ConfigUpdateError,
+};
+use foundation::events::{EventId, EventKind, EventStorage, EventStoreLimits, MemoryLog};
+use foundation::telemetry::built_in;
+use foundation::{ConfigServer, Foundation, FoundationBuilder, Limits, NewEvent, TestNamespace};
 use foundation_testkit::{
-    ErrorInjector, InjectedError, Pool, assert_error, crash, error_text, soon, unregister_event_store, until,
+    ErrorInjector, InjectedError, Pool, TestClock, assert_error, crash, error_text, held_up_by, soon,
+    unregister_event_store, until,
 };
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -128,6 +133,55 @@ fn failing_at_the_second_commit(fails: fn(usize) -> Option<InjectedError>) -> Ev
 fn record(kind: EventKind, path: &str, old: u32, new: u32) -> NewEvent {
     let payload = json!({ "path": path, "old": old, "new": new });
     NewEvent::of(kind).source("config_server").payload(payload).unwrap()
+}
+
+/// The event store hangs for longer than the limits of a change.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_change_without_an_answer_is_counted_as_such_and_applied_when_the_store_answers() {
+    let (clock, short) = (TestClock::default(), Duration::from_millis(250));
+    let config_limits = ConfigServerLimits::new().inquiry(short).answer(4 * short);
+    let limits = Limits::new().events(EventStoreLimits::new().answer(short)).config(config_limits);
+    let foundation = held_up_by(&clock).limits(limits).start().await.unwrap();
+    let config = foundation.config();
+    let mut held = clock.hold_next();
+    foundation.events().note(vec![NewEvent::new("stuck").unwrap()]).unwrap();
+    held.arrival().await;
+
+    let unanswered = config.update("server.port", 1).await;
+    assert_error!(unanswered, ConfigUpdateError::NoAnswer { .. });
+    let counter = |name| foundation.telemetry().snapshot().counter(name);
+    assert_eq!(
+        (counter(built_in::CONFIG_UPDATES_UNANSWERED), counter(built_in::CONFIG_UPDATES_REFUSED)),
+        (Some(1), None)
+    );
+    // Whether the first one is recorded is not known, so the second is not begun.
+    assert_error!(config.update("limits.ratio", 0.25).await, ConfigUpdateError::NotRecorded(_));
+
+    drop(held);
+    foundation.events().wait_until_settled().await.unwrap();
+    config.update("limits.ratio", 0.75).await.unwrap();
+    assert_eq!(config.get::<u16>("server.port").unwrap(), 1);
+    foundation.shutdown().await;
+}
+
+/// The outcome of an update is certain when its caller is answered, but not if it waits for others for too long.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn an_update_behind_others_may_be_applied_after_its_caller_gave_up() {
+    let clock = TestClock::default();
+    let limits = Limits::new().config(ConfigServerLimits::new().answer(Duration::from_millis(100)));
+    let foundation = held_up_by(&clock).limits(limits).start().await.unwrap();
+    let config = foundation.config();
+    let mut changes = config.subscribe("limits.ratio").unwrap();
+    let mut held = clock.hold_next();
+
+    let (first, second) = tokio::join!(config.update("server.port", 1), config.update("limits.ratio", 0.25));
+    assert_error!(first, ConfigUpdateError::NoAnswer { .. });
+    assert_error!(second, ConfigUpdateError::NoAnswer { .. });
+    held.arrival().await;
+    drop(held);
+    let changed = soon("the second change is applied", changes.next()).await.unwrap().unwrap();
+    assert_eq!((changed.change.new, config.get::<u16>("server.port").unwrap()), (json!(0.25), 1));
+    foundation.shutdown().await;
 }
 
 #[tokio::test]
