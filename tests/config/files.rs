@@ -4,12 +4,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use foundation::config::{
-    ChangeCause, ConfigError, ConfigSources, ConfigUpdateError, ConfigWatch, ExposeSecret, Origin, SecretString,
+    ChangeCause, ChangeNote, ConfigError, ConfigSources, ConfigUpdateError, ConfigWatch, ExposeSecret, Origin,
+    SecretString,
 };
-use foundation::events::{EventStorage, Query};
+use foundation::events::{EventStorage, MemoryLog, Query};
 use foundation::health::Condition;
 use foundation::{ConfigServer, EventStore, Foundation, FoundationBuilder, Services};
-use foundation_testkit::{Pool, SOON, error_text, first_event, nth_event, unregister_event_store, until};
+use foundation_testkit::{
+    ErrorInjector, InjectedError, Pool, SOON, assert_error, error_text, first_event, nth_event, unregister_event_store,
+    until,
+};
 use serde_json::json;
 
 /// A configuration file, and a foundation that has read it.
@@ -457,6 +461,31 @@ async fn a_change_of_a_file_that_cannot_be_recorded_is_made_when_the_event_store
     // The repeated failure was recorded once at most: it could not be.
     assert_eq!(recorded(production, "config_reload_refused").await.len(), 0);
     fixture.foundation.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_reload_that_fails_for_another_reason_than_the_files_is_not_recorded_as_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.toml");
+    std::fs::write(&path, "pool.max = 5").unwrap();
+    let (log, errors) = (
+        MemoryLog::new("production"),
+        ErrorInjector::new(|commit| (commit == 1).then_some(InjectedError::BeforeCommit)),
+    );
+    let storage = EventStorage::with(move |_| Ok(errors.of(log.clone())));
+    let foundation = Foundation::builder().config(Pool::sources().file(&path)).events(storage).start().await.unwrap();
+    let config = foundation.config();
+    std::fs::write(&path, "pool.max = 6").unwrap();
+
+    assert_error!(config.reload().await, ConfigUpdateError::NotRecorded(_));
+    foundation.events().wait_until_up(SOON).await.unwrap();
+    let endless = config.with_note(ChangeNote::by("x".repeat(1_000)));
+    assert_error!(endless.reload().await, ConfigUpdateError::Refused(_));
+    config.reload().await.unwrap();
+
+    assert_eq!(recorded(foundation.production(), "config_reload_refused").await.len(), 0);
+    assert_eq!(recorded(foundation.production(), "config_reloaded").await.len(), 1);
+    foundation.shutdown().await;
 }
 
 #[tokio::test]

@@ -1,13 +1,21 @@
 //! The records of the configuration's changes, and their use.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
-use foundation::config::{Audit, ChangeCause, ChangeNote, ConfigUpdateError};
-use foundation::events::EventId;
-use foundation::{ConfigServer, Foundation, FoundationBuilder, NewEvent, TestNamespace};
-use foundation_testkit::{Pool, assert_error, crash, error_text, unregister_event_store, until};
-use serde_json::json;
+use foundation::config::{
+    Audit, ChangeCause, ChangeNote, ConfigRecord, ConfigSection, ConfigServerLimits, ConfigUpdateError,
+};
+use foundation::events::{EventId, EventKind, EventStorage, EventStoreLimits, MemoryLog};
+use foundation::telemetry::built_in;
+use foundation::{ConfigServer, Foundation, FoundationBuilder, Limits, NewEvent, TestNamespace};
+use foundation_testkit::{
+    ErrorInjector, InjectedError, Pool, TestClock, assert_error, crash, error_text, held_up_by, soon,
+    unregister_event_store, until,
+};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
 #[foundation::test(builder = Pool::foundation())]
 async fn a_change_is_recorded_with_its_author_and_reason(namespace: TestNamespace) {
@@ -114,6 +122,141 @@ async fn with_best_effort_audit_a_change_that_can_be_recorded_is_recorded(namesp
 }
 
 // ---- with faults ----
+
+/// A log that fails at its second commit.
+fn failing_at_the_second_commit(fails: fn(usize) -> Option<InjectedError>) -> EventStorage {
+    let (log, errors) = (MemoryLog::new("test"), ErrorInjector::new(fails));
+    EventStorage::with(move |_| Ok(errors.of(log.clone())))
+}
+
+/// A record of a change by another than the config server, which applies it when it reads its records again.
+fn record(kind: EventKind, path: &str, old: u32, new: u32) -> NewEvent {
+    let payload = json!({ "path": path, "old": old, "new": new });
+    NewEvent::of(kind).source("config_server").payload(payload).unwrap()
+}
+
+/// The event store hangs for longer than the limits of a change.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_change_without_an_answer_is_counted_as_such_and_applied_when_the_store_answers() {
+    let (clock, short) = (TestClock::default(), Duration::from_millis(250));
+    let config_limits = ConfigServerLimits::new().inquiry(short).answer(4 * short);
+    let limits = Limits::new().events(EventStoreLimits::new().answer(short)).config(config_limits);
+    let foundation = held_up_by(&clock).limits(limits).start().await.unwrap();
+    let config = foundation.config();
+    let mut held = clock.hold_next();
+    foundation.events().note(vec![NewEvent::new("stuck").unwrap()]).unwrap();
+    held.arrival().await;
+
+    let unanswered = config.update("server.port", 1).await;
+    assert_error!(unanswered, ConfigUpdateError::NoAnswer { .. });
+    let counter = |name| foundation.telemetry().snapshot().counter(name);
+    assert_eq!(
+        (counter(built_in::CONFIG_UPDATES_UNANSWERED), counter(built_in::CONFIG_UPDATES_REFUSED)),
+        (Some(1), None)
+    );
+    // Whether the first one is recorded is not known, so the second is not begun.
+    assert_error!(config.update("limits.ratio", 0.25).await, ConfigUpdateError::NotRecorded(_));
+
+    drop(held);
+    foundation.events().wait_until_settled().await.unwrap();
+    config.update("limits.ratio", 0.75).await.unwrap();
+    assert_eq!(config.get::<u16>("server.port").unwrap(), 1);
+    foundation.shutdown().await;
+}
+
+/// The outcome of an update is certain when its caller is answered, but not if it waits for others for too long.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn an_update_behind_others_may_be_applied_after_its_caller_gave_up() {
+    let clock = TestClock::default();
+    let limits = Limits::new().config(ConfigServerLimits::new().answer(Duration::from_millis(100)));
+    let foundation = held_up_by(&clock).limits(limits).start().await.unwrap();
+    let config = foundation.config();
+    let mut changes = config.subscribe("limits.ratio").unwrap();
+    let mut held = clock.hold_next();
+
+    let (first, second) = tokio::join!(config.update("server.port", 1), config.update("limits.ratio", 0.25));
+    assert_error!(first, ConfigUpdateError::NoAnswer { .. });
+    assert_error!(second, ConfigUpdateError::NoAnswer { .. });
+    held.arrival().await;
+    drop(held);
+    let changed = soon("the second change is applied", changes.next()).await.unwrap().unwrap();
+    assert_eq!((changed.change.new, config.get::<u16>("server.port").unwrap()), (json!(0.25), 1));
+    foundation.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_change_without_a_record_is_decided_again_if_records_of_others_are_applied_before_it() {
+    let storage = failing_at_the_second_commit(|commit| (commit == 2).then_some(InjectedError::BeforeCommit));
+    let foundation = best_effort().test_events(storage).start().await.unwrap();
+    let namespace = foundation.test_namespace().await.unwrap();
+    let config = namespace.config();
+    namespace.events().append(record(ConfigRecord::UPDATED, "pool.min", 1, 2)).await.unwrap();
+
+    let changed = config.update("pool.max", 9).await.unwrap();
+
+    let pool = config.section::<Pool>().unwrap();
+    assert_eq!((pool.min, pool.max), (2, 9));
+    assert_eq!((changed.event, changed.generation, config.tree().generation()), (None, 3, 3));
+    namespace.cleanup().await.unwrap();
+    foundation.shutdown().await;
+}
+
+/// A section whose next check can be held up.
+#[derive(serde::Deserialize, garde::Validate)]
+struct Slow {
+    #[garde(custom(hold))]
+    value: u32,
+}
+
+/// Holds up the next check: the notification that it has begun, and its release.
+static HELD: Mutex<Option<(oneshot::Sender<()>, mpsc::Receiver<()>)>> = Mutex::new(None);
+
+fn hold(_: &u32, (): &()) -> garde::Result {
+    let held = HELD.lock().unwrap().take();
+    if let Some((begun, released)) = held {
+        begun.send(()).unwrap();
+        released.recv().unwrap_err();
+    }
+    Ok(())
+}
+
+impl ConfigSection for Slow {
+    const PATH: &'static str = "slow";
+
+    fn defaults() -> Value {
+        json!({ "value": 1 })
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_ends_while_it_reads_the_files_for_recorded_changes_leaves_all_of_them_to_its_successor() {
+    let storage = failing_at_the_second_commit(|commit| (commit == 2).then_some(InjectedError::AfterCommit));
+    let sources = Pool::sources().section::<Slow>().unwrap();
+    let builder = Foundation::builder().config(sources).test_events(storage);
+    let foundation = builder.start().await.unwrap();
+    let namespace = foundation.test_namespace().await.unwrap();
+    let others = vec![
+        record(ConfigRecord::UPDATED, "pool.min", 1, 2),
+        record(ConfigRecord::RELOADED, "server.port", 8080, 8081),
+    ];
+    namespace.events().append_batch(others).await.unwrap();
+
+    // The change is recorded, the answer is lost, and the reload among the records before it makes the files be read.
+    let ((begun, beginning), (release, released)) = (oneshot::channel(), mpsc::channel::<()>());
+    *HELD.lock().unwrap() = Some((begun, released));
+    let config = namespace.config().clone();
+    let update = tokio::spawn(async move { config.update("pool.max", 9).await });
+    soon("the files are read", beginning).await.unwrap();
+    crash(&namespace, &ConfigServer::NAME).await;
+    drop(release);
+    assert_error!(update.await.unwrap(), ConfigUpdateError::NoAnswer { .. });
+
+    namespace.config().update("server.port", 1).await.unwrap();
+    let pool = namespace.config().section::<Pool>().unwrap();
+    assert_eq!((pool.min, pool.max), (2, 9));
+    namespace.cleanup().await.unwrap();
+    foundation.shutdown().await;
+}
 
 /// Several tasks repeatedly change two values that belong together, while the server is repeatedly killed.
 #[foundation::test(builder = Pool::foundation().intensity(foundation::supervision::RestartIntensity::default()), flavor = "multi_thread", worker_threads = 2)]

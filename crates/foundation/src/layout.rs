@@ -127,7 +127,8 @@ fn count(telemetry: &Telemetry, outcome: ConfigOutcome) {
     match outcome {
         ConfigOutcome::Made => telemetry.count(built_in::CONFIG_UPDATES),
         ConfigOutcome::Unrecorded => telemetry.count(built_in::CONFIG_UPDATES_UNRECORDED),
-        ConfigOutcome::Refused | ConfigOutcome::Unanswered => telemetry.count(built_in::CONFIG_UPDATES_REFUSED),
+        ConfigOutcome::Refused => telemetry.count(built_in::CONFIG_UPDATES_REFUSED),
+        ConfigOutcome::Unanswered => telemetry.count(built_in::CONFIG_UPDATES_UNANSWERED),
         ConfigOutcome::CheckpointFailed => telemetry.count(built_in::CONFIG_CHECKPOINTS_FAILED),
         _ => {}
     }

@@ -37,7 +37,7 @@ foundation_kernel::limits! {
     /// | `config.ask_again_first` | `10ms` | the first pause before an event store is asked again that does not answer |
     /// | `config.ask_again_longest` | `1s` | the longest of these pauses, which double |
     /// | `telemetry.answer` | `5s` | a request to the telemetry service |
-    /// | `telemetry.export` | `3s` | one export, and the wait of a tick, and of the end of the telemetry service, for all |
+    /// | `telemetry.export` | `3s` | one export, and the wait of a tick on request, and of the end of the telemetry service, for all |
     /// | `telemetry.last_reading` | `2s` | what the end of the telemetry service may take besides, before it is killed |
     /// | `health.answer` | `1s` | the answers of all supervisors, and then of each check, when the health is requested |
     /// | `health.grace` | `1s` | how long a child may be down, for a restart, before it counts as that |

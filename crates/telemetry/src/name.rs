@@ -9,6 +9,8 @@ pub(crate) enum Grammar {
     Label,
     /// The events that a handler receives.
     Pattern,
+    /// The same, where it stands for all names below it, too.
+    Prefix,
 }
 
 /// Why a name is refused: what was asked for, the name, and what is wrong with it.
@@ -56,6 +58,9 @@ pub enum MetricNameErrorKind {
     /// It begins with two underscores, which Prometheus keeps for itself.
     #[error("it begins with __, which is reserved")]
     Reserved,
+    /// It is a prefix that ends with a dot, which would match only names with two dots in a row.
+    #[error("it ends with a dot; a prefix is a name, and matches those that continue it after a dot")]
+    EndsWithDot,
     /// It holds a character that no name holds.
     #[error("it holds {found:?}; allowed are ASCII letters, digits and {allowed}")]
     Character {
@@ -71,7 +76,7 @@ impl Grammar {
     const fn limit(self) -> usize {
         match self {
             Self::Label => 64,
-            Self::Instrument | Self::Pattern => 200,
+            Self::Instrument | Self::Pattern | Self::Prefix => 200,
         }
     }
 
@@ -79,7 +84,7 @@ impl Grammar {
     const fn allowed(self) -> &'static str {
         match self {
             Self::Label => "_",
-            Self::Instrument | Self::Pattern => "_.:-/",
+            Self::Instrument | Self::Pattern | Self::Prefix => "_.:-/",
         }
     }
 
@@ -87,7 +92,7 @@ impl Grammar {
         match self {
             Self::Instrument => "the name of an instrument",
             Self::Label => "the name of a label",
-            Self::Pattern => "a pattern of events",
+            Self::Pattern | Self::Prefix => "a pattern of events",
         }
     }
 
@@ -110,6 +115,9 @@ impl Grammar {
         }
         if self == Self::Label && name.starts_with("__") {
             return Err(MetricNameErrorKind::Reserved);
+        }
+        if self == Self::Prefix && name.ends_with('.') {
+            return Err(MetricNameErrorKind::EndsWithDot);
         }
         let allowed = self.allowed();
         // By bytes, as labels are checked at each use. All before the first refused one are characters of one byte.
@@ -154,6 +162,10 @@ mod tests {
         assert_eq!(
             text(Grammar::Pattern, "order.*"),
             r#""order.*" is not a pattern of events: it holds '*'; allowed are ASCII letters, digits and _.:-/"#
+        );
+        assert_eq!(
+            text(Grammar::Prefix, "order."),
+            r#""order." is not a pattern of events: it ends with a dot; a prefix is a name, and matches those that continue it after a dot"#
         );
         assert_eq!(
             text(Grammar::Instrument, "1\n"),

@@ -33,16 +33,17 @@ impl EventPattern {
         Self { name: name.into(), reach: Reach::Exact }
     }
 
-    /// The events of this name and of all names below it; all events, if it is empty.
+    /// The events of this name and of all names below it; all events, if it is empty. It has no dot at its end.
     pub fn prefix(name: impl Into<String>) -> Self {
         Self { name: name.into(), reach: Reach::Below }
     }
 
-    /// Refuses a name that no event has.
+    /// Refuses a name that no event has, and a prefix with next to no names below it.
     pub(crate) fn check(&self) -> Result<(), MetricNameError> {
         match self.reach {
             Reach::Below if self.name.is_empty() => Ok(()),
-            Reach::Below | Reach::Exact => Grammar::Pattern.check(&self.name),
+            Reach::Below => Grammar::Prefix.check(&self.name),
+            Reach::Exact => Grammar::Pattern.check(&self.name),
         }
     }
 
@@ -84,6 +85,7 @@ mod tests {
     fn a_pattern_is_a_name_or_all_names() {
         assert!(EventPattern::prefix("").check().is_ok() && EventPattern::from("order").check().is_ok());
         assert!(EventPattern::exact("").check().is_err() && EventPattern::prefix("order.*").check().is_err());
+        assert!(EventPattern::prefix("order.").check().is_err() && EventPattern::exact("order.").check().is_ok());
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! The config server's actor. It handles one change after the other: decides, records, and only then makes it; and it
-//! makes those that are recorded and not made yet.
+//! The config server's actor. It handles one change after the other: it decides, records, and only then applies it. It
+//! also applies the changes that are recorded and not applied yet.
 //!
-//! 1. The current tree is the loaded one with every recorded change up to the event `seen` made, in order, and with
+//! 1. The current tree is the loaded one with every recorded change up to the event `seen` applied, in order, and with
 //!    those that by [`Audit::BestEffort`] need no record; and with no other.
 //! 2. The server is never interrupted between the tree and `seen`, since it does not wait there.
 
@@ -30,7 +30,7 @@ use super::status::ConfigStatus;
 use super::step::{Step, checkpoint};
 use super::transaction::{Op, Proposal};
 use super::update_error::ConfigUpdateError;
-use crate::values::{Audit, ConfigError, Fingerprint};
+use crate::values::{Audit, ConfigError, ConfigTree, Fingerprint};
 use crate::watcher::ConfigWatch;
 #[cfg(feature = "reload")]
 use crate::watcher::Watcher;
@@ -138,8 +138,7 @@ impl ConfigServerActor {
     ) -> Result<ConfigCommit, ConfigUpdateError> {
         note.check()?;
         self.settle(records).await?;
-        let step = Step::propose(&self.current.load(), proposal)?;
-        self.take(records, step, note).await
+        self.take(records, |tree| Step::propose(tree, &proposal), note).await
     }
 
     /// Restores the values changed at run time since an event.
@@ -157,11 +156,10 @@ impl ConfigServerActor {
     }
 
     async fn reload(&self, records: &mut Records, mut note: ChangeNote) -> Result<ConfigCommit, ConfigUpdateError> {
-        note.check()?;
         self.settle(records).await?;
         note.reason.get_or_insert_with(|| "the files were read again".to_owned());
-        match self.load().await? {
-            Some(step) => self.take(records, step, note).await,
+        match self.read_files().await? {
+            Some(loaded) => self.take(records, |tree| Step::reload(tree, &loaded), note).await,
             None => {
                 let generation = self.current.load().generation();
                 Ok(ConfigCommit { changes: Vec::new(), generation, event: None, note })
@@ -169,11 +167,14 @@ impl ConfigServerActor {
         }
     }
 
-    /// A reload on request, which is recorded if it is refused.
+    /// A reload on request, which is recorded if it is refused because of the files.
     async fn try_reload(&self, records: &mut Records, note: ChangeNote) -> Result<ConfigCommit, ConfigUpdateError> {
+        if let Err(error) = note.check() {
+            return self.counted(Err(error.into()));
+        }
         let result = self.reload(records, note).await;
-        if let Err(error) = &result {
-            self.refuse_reload(error);
+        if let Err(ConfigUpdateError::Refused(error)) = &result {
+            self.refuse_files(error);
         }
         self.counted(result)
     }
@@ -188,7 +189,10 @@ impl ConfigServerActor {
             }
             Err(error) => {
                 if note_change(&self.memory.refused, Some((content, error.to_string()))) {
-                    self.refuse_reload(&error);
+                    match &error {
+                        ConfigUpdateError::Refused(error) => self.refuse_files(error),
+                        error => report(|| tracing::warn!(%error, "changed configuration files are not applied yet")),
+                    }
                     self.notify(outcome_of(&error));
                 }
                 matches!(error, ConfigUpdateError::Refused(_))
@@ -196,9 +200,9 @@ impl ConfigServerActor {
         }
     }
 
-    fn refuse_reload(&self, error: &ConfigUpdateError) {
+    fn refuse_files(&self, error: &ConfigError) {
         let reason = display_text(error);
-        report(|| tracing::warn!(%reason, "the configuration files have changed and are not taken"));
+        report(|| tracing::warn!(%reason, "the configuration files were read again and are refused"));
         self.journal.note_refused_reload(&reason);
     }
 
@@ -230,30 +234,31 @@ impl ConfigServerActor {
 
     // ---- one step ----
 
-    /// A step is taken only when it is recorded; if it cannot be, the old values stay, unless the audit rule does not
-    /// require a record.
+    /// Decides a step and takes it, but only when it is recorded; if it cannot be, the old values stay, unless the audit
+    /// rule does not require a record.
     async fn take(
         &self,
         records: &mut Records,
-        step: Step,
+        decide: impl Fn(&ConfigTree) -> Result<Step, ConfigError> + Send + Sync,
         note: ChangeNote,
     ) -> Result<ConfigCommit, ConfigUpdateError> {
+        let step = decide(&self.current.load())?;
         let Some(kind) = step.kind else { return Ok(self.idle(step, note)) };
         let correlation = Uuid::now_v7();
         match self.journal.record(kind, correlation, &step.changes, &note).await {
-            Ok(events) => Ok(self.make(step, note, events.last().copied())),
+            Ok(events) => Ok(self.apply(step, note, events.last().copied())),
             Err(error @ EventStoreError::NoAnswer { .. }) => {
                 let new = self.records_after_no_answer(records, &error).await?;
                 let ours = new.iter().rfind(|record| record.correlation == correlation).map(|record| record.event);
                 match ours {
-                    Some(event) => Ok(self.make_recorded(step, note, event, new).await),
+                    Some(event) => Ok(self.apply_recorded(step, note, event, new).await),
                     None => {
-                        self.make_all(&new).await;
-                        self.unrecorded(step, note, error)
+                        self.apply_all(&new).await;
+                        self.unrecorded(decide, note, error)
                     }
                 }
             }
-            Err(error) => self.unrecorded(step, note, error),
+            Err(error) => self.unrecorded(decide, note, error),
         }
     }
 
@@ -273,32 +278,37 @@ impl ConfigServerActor {
         Ok(new)
     }
 
-    /// Makes a step that is recorded by this event, one of these records. The step itself is made, not what the files
-    /// say by now: they may have changed again.
-    async fn make_recorded(&self, step: Step, note: ChangeNote, event: EventId, mut new: Vec<Record>) -> ConfigCommit {
-        let commit = self.make(step, note, Some(event));
+    /// Applies a step that is recorded by this event, one of these records. The step itself is applied, not what the
+    /// files say by now: they may have changed again.
+    async fn apply_recorded(&self, step: Step, note: ChangeNote, event: EventId, mut new: Vec<Record>) -> ConfigCommit {
         new.retain(|record| record.event != event || record.kind != RecordKind::Reload);
+        // Before anything is applied: a server that ended while it waits for the files leaves all of it to its successor.
+        let files = self.files_for(&new).await;
+        let commit = self.apply(step, note, Some(event));
         // In their order, with an update of its own among them: the last record about a value decides.
-        self.make_all(&new).await;
+        self.apply_with(&new, files);
         commit
     }
 
-    /// Handles a step that is certainly not recorded.
+    /// Handles a step that is certainly not recorded. Without a record it is decided again: records of others may have
+    /// been applied meanwhile.
     fn unrecorded(
         &self,
-        step: Step,
+        decide: impl Fn(&ConfigTree) -> Result<Step, ConfigError>,
         note: ChangeNote,
         error: EventStoreError,
     ) -> Result<ConfigCommit, ConfigUpdateError> {
         let audit = self.current.load().audit();
-        match audit {
-            Audit::Required => Err(ConfigUpdateError::NotRecorded(error)),
-            Audit::BestEffort => {
-                report(|| tracing::warn!(%error, %note, "the configuration is changed without a record"));
-                self.notify(ConfigOutcome::Unrecorded);
-                Ok(self.make(step, note, None))
-            }
+        if audit == Audit::Required {
+            return Err(ConfigUpdateError::NotRecorded(error));
         }
+        let step = decide(&self.current.load())?;
+        if step.kind.is_none() {
+            return Ok(self.idle(step, note));
+        }
+        report(|| tracing::warn!(%error, %note, "the configuration is changed without a record"));
+        self.notify(ConfigOutcome::Unrecorded);
+        Ok(self.apply(step, note, None))
     }
 
     /// A step that changes nothing; after a reload the positions of values in their files may still differ.
@@ -308,7 +318,7 @@ impl ConfigServerActor {
         commit
     }
 
-    fn make(&self, step: Step, note: ChangeNote, event: Option<EventId>) -> ConfigCommit {
+    fn apply(&self, step: Step, note: ChangeNote, event: Option<EventId>) -> ConfigCommit {
         let commit = ConfigCommit { changes: step.changes, generation: step.next.generation(), event, note };
         event.into_iter().for_each(|event| self.note_seen(event));
         self.current.make(step.next, &commit);
@@ -357,7 +367,7 @@ impl ConfigServerActor {
             }
             Err(error @ EventStoreError::NoAnswer { .. }) => {
                 let new = self.records_after_no_answer(records, &error).await?;
-                self.make_all(&new).await;
+                self.apply_all(&new).await;
                 if !new.iter().any(|record| record.correlation == correlation) {
                     return Err(ConfigUpdateError::NotRecorded(error));
                 }
@@ -398,7 +408,7 @@ impl ConfigServerActor {
             let (recorded, is_all) = self.journal.records_at_start(seen, has_begun).await?;
             // If nothing is shown for now, nothing is known about which events may be pruned either.
             if is_all || !recorded.is_empty() {
-                self.make_all(&recorded).await;
+                self.apply_all(&recorded).await;
             }
             Ok::<_, ActorProcessingErr>(if is_all { Records::InSync } else { Records::Unknown })
         };
@@ -410,7 +420,7 @@ impl ConfigServerActor {
     /// Makes every change that is recorded and not made, in order, and waits for the store if it does not record.
     async fn catch_up(&self) -> Result<(), ActorProcessingErr> {
         let recorded = self.journal.records_after(self.seen()).await?;
-        self.make_all(&recorded).await;
+        self.apply_all(&recorded).await;
         Ok(())
     }
 
@@ -423,13 +433,28 @@ impl ConfigServerActor {
         *seen = (*seen).max(Some(event));
     }
 
-    /// Makes the changes of all records after the last one that was seen.
-    async fn make_all(&self, new: &[Record]) {
-        let seen = self.seen();
-        // However often the files were reloaded, they are read once, for the last of these records.
-        if let Some(reload) = new.iter().rfind(|record| record.kind == RecordKind::Reload) {
-            self.reload_again(reload).await;
+    /// Applies the changes of all records after the last one that was seen.
+    async fn apply_all(&self, new: &[Record]) {
+        let files = self.files_for(new).await;
+        self.apply_with(new, files);
+    }
+
+    /// The files as they are now, for the last reload among these records; however many there are, they are read once.
+    async fn files_for<'a>(&self, new: &'a [Record]) -> Option<(&'a Record, ConfigTree)> {
+        let reload = new.iter().rfind(|record| record.kind == RecordKind::Reload)?;
+        match self.read_files().await {
+            Ok(files) => files.map(|files| (reload, files)),
+            Err(error) => {
+                report_outdated(reload.event, &error.to_string());
+                None
+            }
         }
+    }
+
+    /// Applies records, with the files of the last reload among them. Does not wait, see invariant 2.
+    fn apply_with(&self, new: &[Record], files: Option<(&Record, ConfigTree)>) {
+        let seen = self.seen();
+        files.into_iter().for_each(|(reload, files)| self.reload_again(reload, &files));
         self.replay(new);
         new.last().into_iter().for_each(|last| self.note_seen(last.event));
         let hold = self.journal.hold();
@@ -440,43 +465,39 @@ impl ConfigServerActor {
 
     fn replay(&self, new: &[Record]) {
         let (step, refused) = Step::replay(&self.current.load(), new);
-        for (event, reason) in refused {
-            report(|| tracing::warn!(%event, %reason, "a recorded change no longer applies"));
-        }
+        refused.iter().for_each(|(event, reason)| report_outdated(*event, reason));
         let last = new.iter().rfind(|record| record.kind != RecordKind::Reload);
         if let (Some(step), Some(last)) = (step, last) {
-            self.make(step, last.note.clone(), Some(last.event));
+            self.apply(step, last.note.clone(), Some(last.event));
         }
     }
 
-    async fn reload_again(&self, reload: &Record) {
-        match self.load().await {
-            Ok(Some(step)) if step.kind.is_some() => drop(self.make(step, reload.note.clone(), Some(reload.event))),
+    fn reload_again(&self, reload: &Record, files: &ConfigTree) {
+        let step = Step::reload(&self.current.load(), files);
+        match step {
+            Ok(step) if step.kind.is_some() => drop(self.apply(step, reload.note.clone(), Some(reload.event))),
             Ok(_) => {}
-            Err(error) => {
-                report(|| tracing::warn!(event = %reload.event, %error, "a recorded change no longer applies"));
-            }
+            Err(error) => report_outdated(reload.event, &error.to_string()),
         }
     }
 
-    /// The step to the files as they are now; `None` if the configuration was loaded from no source.
-    async fn load(&self) -> Result<Option<Step>, ConfigError> {
+    /// The configuration in the files as they are now; `None` if it was loaded from no source.
+    async fn read_files(&self) -> Result<Option<ConfigTree>, ConfigError> {
         let Some(source) = self.current.load().source().map(|(source, _)| Arc::clone(source)) else {
             return Ok(None);
         };
         // Reads files, so not on a worker thread.
-        let loaded = match tokio::task::spawn_blocking(move || source.load_again()).await {
-            Ok(loaded) => loaded?,
+        match tokio::task::spawn_blocking(move || source.load_again()).await {
+            Ok(loaded) => loaded.map(Some),
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => {
                     let (what, reason) = ("reading the configuration".to_owned(), CaughtPanic::of(panic).into_text());
-                    return Err(ConfigError::Panicked { what, reason: excerpt(&reason) });
+                    Err(ConfigError::Panicked { what, reason: excerpt(&reason) })
                 }
                 // The runtime is shutting down, and the awaiting task with it.
                 Err(_) => std::future::pending().await,
             },
-        };
-        Step::reload(&self.current.load(), loaded).map(Some)
+        }
     }
 
     // ---- files ----
@@ -501,6 +522,11 @@ impl ConfigServerActor {
             }
         })
     }
+}
+
+/// Reports a record that does not fit the configuration of today.
+fn report_outdated(event: EventId, reason: &str) {
+    report(|| tracing::warn!(%event, %reason, "a recorded change no longer applies"));
 }
 
 /// Reports that the files are watched in another way.

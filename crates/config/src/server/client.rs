@@ -294,8 +294,8 @@ impl ConfigServer {
     /// load.
     ///
     /// # Errors
-    /// As [`update`](Self::update), with the position of the mistake; an event `config_reload_refused` records it as
-    /// well.
+    /// As [`update`](Self::update), with the position of the mistake. Files that are refused are also recorded, as an
+    /// event [`config_reload_refused`](ConfigRecord::RELOAD_REFUSED).
     pub async fn reload(&self) -> Result<ConfigCommit, ConfigUpdateError> {
         self.change(ConfigMsg::Reload).await
     }

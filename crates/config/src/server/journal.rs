@@ -79,7 +79,8 @@ impl ConfigRecord {
     pub const RELOADED: EventKind = EventKind::from_static("config_reloaded");
     /// All changes at run time that are in force were recorded anew, so that older events can be pruned.
     pub const CHECKPOINT: EventKind = EventKind::from_static("config_checkpoint");
-    /// The files were changed and are not applied, with the reason.
+    /// The files were read again and are refused, with the reason: one cannot be read, or their values do not fit. A
+    /// reload that cannot be recorded is not refused.
     pub const RELOAD_REFUSED: EventKind = EventKind::from_static("config_reload_refused");
 }
 
@@ -335,7 +336,7 @@ impl Journal {
         }
     }
 
-    /// Records that changed files are refused. No caller waits for that, and none could handle an error.
+    /// Records that the files are refused. No caller waits for that, and none could handle an error.
     pub(super) fn note_refused_reload(&self, reason: &str) {
         let event =
             NewEvent::of(ConfigRecord::RELOAD_REFUSED).source(SERVER).payload(serde_json::json!({ "reason": reason }));

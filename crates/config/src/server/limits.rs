@@ -7,12 +7,15 @@ foundation_kernel::limits! {
     /// other, and one that is waited for without end would hold up all others. See
     /// [`RegistryLimits`](foundation_kernel::names::RegistryLimits) for the meaning of extreme values.
     pub struct ConfigServerLimits {
-        /// How long a request may take, from the call to its answer; 12 s. A change may wait for the
-        /// [outcome](Self::inquiry) of an earlier recording, for an event store that is being
+        /// How long a request may take, from the call to its answer; 12 s. After it the caller gets
+        /// [`NoAnswer`](crate::ConfigUpdateError::NoAnswer), and the server may still apply the change.
+        ///
+        /// An update that waits for no other request is answered before, with limits that add up as the defaults do, to
+        /// 11 s: it may wait for the [outcome](Self::inquiry) of an earlier recording, for an event store that is being
         /// [restarted](foundation_events::EventStoreLimits::restart), for its
-        /// [answer](foundation_events::EventStoreLimits::answer), and for the outcome of a recording without an answer: 11 s by
-        /// the defaults. A limit below that sum may turn a certain outcome into
-        /// [`NoAnswer`](crate::ConfigUpdateError::NoAnswer).
+        /// [answer](foundation_events::EventStoreLimits::answer), and for the outcome of a recording without an answer.
+        /// That does not hold for an update behind other requests, while the store hangs; for a rollback, which reads the
+        /// records first; and for a reload, which reads the files and may have to be recorded in parts.
         answer: Duration = Duration::from_secs(12),
         /// How long a start waits for the event store, which may be restarting itself; 10 s. Keep it well below the
         /// time that a start [may take](foundation_kernel::supervision::SupervisorLimits::worker_start).
@@ -42,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_answered_in_time_even_if_every_step_that_it_waits_for_takes_as_long_as_it_may() {
+    fn an_update_by_itself_is_answered_in_time_even_if_every_step_that_it_waits_for_takes_as_long_as_it_may() {
         let limits = ConfigServerLimits::default();
         let recording = of_the_store("restart") + of_the_store("answer");
         assert!(limits.inquiry + recording + limits.inquiry < limits.answer);

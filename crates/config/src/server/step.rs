@@ -27,13 +27,13 @@ type Refused = Vec<(EventId, String)>;
 
 impl Step {
     /// The step of a proposal. All of it is checked here, so that nothing is recorded that cannot be made.
-    pub(super) fn propose(tree: &ConfigTree, proposal: Proposal) -> Result<Self, ConfigError> {
-        let decide = |(path, op)| match op {
-            Op::Set(value) => ConfigChange::decide(tree, &path, value),
-            Op::Reset => ConfigChange::reset(tree, &path),
+    pub(super) fn propose(tree: &ConfigTree, proposal: &Proposal) -> Result<Self, ConfigError> {
+        let decide = |(path, op): (&ConfigPath, &Op)| match op {
+            Op::Set(value) => ConfigChange::decide(tree, path, value.clone()),
+            Op::Reset => ConfigChange::reset(tree, path),
         };
         let decided: Vec<_> = match proposal {
-            Proposal::These(ops) => ops.into_iter().map(decide).collect::<Result<_, _>>()?,
+            Proposal::These(ops) => ops.iter().map(decide).collect::<Result<_, _>>()?,
             Proposal::ResetAll => {
                 tree.overrides().map(|(path, _)| ConfigChange::reset(tree, path)).collect::<Result<_, _>>()?
             }
@@ -47,7 +47,7 @@ impl Step {
     }
 
     /// The step to layers that were loaded again.
-    pub(super) fn reload(tree: &ConfigTree, loaded: ConfigTree) -> Result<Self, ConfigError> {
+    pub(super) fn reload(tree: &ConfigTree, loaded: &ConfigTree) -> Result<Self, ConfigError> {
         let (next, changes) = tree.rebase(loaded)?;
         let kind = (!changes.is_empty()).then_some(RecordKind::Reload);
         Ok(Self { kind, changes, next })

@@ -34,7 +34,8 @@ pub enum ConfigUpdateError {
         /// What the serialiser said.
         error: serde_json::Error,
     },
-    /// The config server is not running. Nothing was changed, and nothing will be.
+    /// The request was not sent: the config server does not run, or the caller is outside a tokio runtime. Nothing was
+    /// changed, and nothing will be.
     #[error("{reason}")]
     NotDelivered {
         /// Why it could not be asked: the text of the [`CallError`](foundation_kernel::names::CallError), which has the

@@ -229,7 +229,7 @@ fn rebased(
     let sources = pool().file(&path);
     let tree = change(&sources.load().unwrap());
     std::fs::write(&path, after).unwrap();
-    let (next, changes) = tree.rebase(sources.load()?)?;
+    let (next, changes) = tree.rebase(&sources.load()?)?;
     assert_eq!(next.generation(), tree.generation() + u64::from(!changes.is_empty()));
     Ok(changes)
 }
@@ -267,7 +267,7 @@ fn loading_again_is_refused_as_a_whole() {
     let tree = set(&sources.load().unwrap(), &[("extra", json!(2))]).unwrap();
     std::fs::write(&path, "").unwrap();
     let expected = "config path extra was set at run time and is gone from the files; reset it first";
-    assert_eq!(message(tree.rebase(sources.load().unwrap())), expected);
+    assert_eq!(message(tree.rebase(&sources.load().unwrap())), expected);
 }
 
 #[test]
@@ -276,7 +276,7 @@ fn an_override_that_says_what_the_files_say_now_stays_one() {
     let sources = pool().file(&path);
     let tree = set(&sources.load().unwrap(), &[("database.pool.max", json!(9))]).unwrap();
     std::fs::write(&path, "database.pool.max = 9").unwrap();
-    let (next, changes) = tree.rebase(sources.load().unwrap()).unwrap();
+    let (next, changes) = tree.rebase(&sources.load().unwrap()).unwrap();
     assert_eq!((next.overrides().count(), changes.len()), (1, 0));
     assert_eq!(next.origin("database.pool.max").unwrap(), Origin::Override);
 }

@@ -462,7 +462,7 @@ impl ConfigTree {
     ///
     /// [`ConfigError::NotUpdatable`] for the first value that may not change; [`ConfigError::Orphaned`] and the errors
     /// of [`ConfigChange::decide`] about overrides that do not fit any more; [`ConfigError::InvalidSection`].
-    pub(crate) fn rebase(&self, loaded: Self) -> Result<(Self, Vec<ConfigChange>), ConfigError> {
+    pub(crate) fn rebase(&self, loaded: &Self) -> Result<(Self, Vec<ConfigChange>), ConfigError> {
         let fit = |(path, value): (&ConfigPath, &Value)| match loaded.fit(path, value) {
             Err(ConfigError::UnknownPath { .. }) => Err(ConfigError::Orphaned { path: path.to_string() }),
             fit => Ok((path.clone(), fit?)),

@@ -194,9 +194,9 @@ impl Process {
                 values.iter().fold(transaction, |transaction, (path, value)| transaction.set(path, value))
             }),
             Happening::Reset(path) => self.change(|transaction| transaction.reset(path)),
-            Happening::ResetAll => self.take(Step::propose(&self.tree, Proposal::ResetAll)),
+            Happening::ResetAll => self.take(Step::propose(&self.tree, &Proposal::ResetAll)),
             Happening::Reload(file) => {
-                let step = load(&file).and_then(|loaded| Step::reload(&self.tree, loaded));
+                let step = load(&file).and_then(|loaded| Step::reload(&self.tree, &loaded));
                 if step.is_ok() {
                     self.file = file;
                 }
@@ -208,7 +208,7 @@ impl Process {
     }
 
     fn change(&mut self, build: impl FnOnce(Transaction) -> Transaction) {
-        self.take(Step::propose(&self.tree, build(Transaction::default()).try_into().unwrap()));
+        self.take(Step::propose(&self.tree, &build(Transaction::default()).try_into().unwrap()));
     }
 
     /// A refused step changes and records nothing.
