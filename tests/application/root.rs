@@ -111,7 +111,7 @@ async fn a_child_that_does_not_start_undoes_the_whole_start_and_the_error_has_it
     let FoundationError::Namespace(foundation::names::RegistryError::Child { error: child, .. }) = &error else {
         panic!("{error:?}")
     };
-    let foundation::supervision::ChildError::Start { source, .. } = child else { panic!("{child:?}") };
+    let foundation::supervision::ChildError::Start { error: source, .. } = child else { panic!("{child:?}") };
     assert_eq!(source.root_cause().to_string(), "the alarm did not ring");
 
     assert_eq!(lives(&log), ["a up", "b up", "b down", "a down"]);
