@@ -119,6 +119,15 @@ async fn a_child_that_does_not_start_undoes_the_whole_start_and_the_error_has_it
 }
 
 #[tokio::test]
+async fn a_restart_intensity_of_the_root_without_a_meaning_is_refused() {
+    let error =
+        Foundation::builder().root_intensity(RestartIntensity::new(1, Duration::ZERO)).start().await.unwrap_err();
+    let expected = "the registry did not start: a restart intensity of 1 restarts within 0 s has no meaning; give a time \
+                    above zero";
+    assert_eq!(error.to_string(), expected);
+}
+
+#[tokio::test]
 async fn a_test_namespace_that_does_not_start_does_not_affect_production() {
     let (builder, _) = staffed(&["a"]);
     let builder = builder.child(|services| match services.namespace() {
