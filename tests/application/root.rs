@@ -111,11 +111,20 @@ async fn a_child_that_does_not_start_undoes_the_whole_start_and_the_error_has_it
     let FoundationError::Namespace(foundation::names::RegistryError::Child { error: child, .. }) = &error else {
         panic!("{error:?}")
     };
-    let foundation::supervision::ChildError::Start { source, .. } = child else { panic!("{child:?}") };
+    let foundation::supervision::ChildError::Start { error: source, .. } = child else { panic!("{child:?}") };
     assert_eq!(source.root_cause().to_string(), "the alarm did not ring");
 
     assert_eq!(lives(&log), ["a up", "b up", "b down", "a down"]);
     assert_eq!(alive_tasks(), before, "nothing is left");
+}
+
+#[tokio::test]
+async fn a_restart_intensity_of_the_root_without_a_meaning_is_refused() {
+    let error =
+        Foundation::builder().root_intensity(RestartIntensity::new(1, Duration::ZERO)).start().await.unwrap_err();
+    let expected = "the registry did not start: a restart intensity of 1 restarts within 0 s has no meaning; give a time \
+                    above zero";
+    assert_eq!(error.to_string(), expected);
 }
 
 #[tokio::test]

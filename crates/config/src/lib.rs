@@ -19,6 +19,6 @@ pub use server::{
 pub use sources::ConfigSources;
 pub use values::{
     Audit, ConfigChange, ConfigError, ConfigLimits, ConfigPath, ConfigPathErrorKind, ConfigSection, ConfigTree,
-    InvalidValue, Origin, UnknownVariable,
+    InvalidValue, UnknownVariable, ValueOrigin,
 };
 pub use watcher::ConfigWatch;

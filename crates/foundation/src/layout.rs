@@ -40,6 +40,7 @@ struct Layout {
     children: Vec<MakeChild>,
     strategy: Strategy,
     intensity: RestartIntensity,
+    root_intensity: RestartIntensity,
     measurement: Measurement,
     limits: Limits,
     recording: Recording,
@@ -56,6 +57,7 @@ impl Layout {
             .measurement(self.measurement)
             .limits(self.limits.registry.clone())
             .backoff(self.service_backoff)
+            .root_intensity(self.root_intensity)
             .prepare(move |registry| prepared.prepare(registry))
             .application(move |registry| application.application(registry))
             .reporters(move |registry| reporting.reporter(registry));

@@ -71,10 +71,10 @@ pub mod names {
     #[doc(inline)]
     pub use crate::registry::{
         CallError, CastError, CleanupReport, Collapse, Group, GroupCastError, GroupError, GroupKey, HealthCheck,
-        Measurement, Metadata, MetadataError, NameChange, NamespaceInfo, Origin, ProcessRegistry,
+        LayoutError, Measurement, Metadata, MetadataError, NameChange, NamespaceInfo, Origin, ProcessRegistry,
         ProcessRegistryBuilder, RegisteredActor, Registration, RegistrationBuilder, RegistryError, RegistryStats,
-        Replies, Service, ServiceEntry, ServiceInfo, ServiceMeasures, ServiceOrderError, ServiceRegistry,
-        StoppedService, Via, Watch, Watched,
+        Replies, Service, ServiceEntry, ServiceInfo, ServiceMeasures, ServiceRegistry, StoppedService, Via, Watch,
+        Watched,
     };
 }
 

@@ -78,7 +78,7 @@ async fn a_child_whose_rule_is_to_stop_when_its_name_is_taken_stays_stopped_unti
     child.kill();
     until_in_state(&office, "probe", ChildState::Stopped).await;
     let refused = office.restart_child("probe").await.unwrap_err();
-    assert!(matches!(refused, ChildError::Start { source: StartError::NameTaken { .. }, .. }), "{refused}");
+    assert!(matches!(refused, ChildError::Start { error: StartError::NameTaken { .. }, .. }), "{refused}");
 
     heir.stop(None);
     names.wait_until_free(&PROBE, SOON).await.unwrap();
@@ -119,8 +119,10 @@ async fn a_requested_start_is_refused_at_once_while_the_name_is_taken() {
     names.register(&PROBE, &holder).await.unwrap();
     let begun = Instant::now();
     let refused = names.supervise(probe(&names)).await.unwrap_err();
-    let RegistryError::Child { error: ChildError::Start { source, .. }, .. } = &refused else { panic!("{refused}") };
-    let StartError::NameTaken { source, .. } = source else { panic!("{refused}") };
+    let RegistryError::Child { error: ChildError::Start { error: source, .. }, .. } = &refused else {
+        panic!("{refused}")
+    };
+    let StartError::NameTaken { error: source, .. } = source else { panic!("{refused}") };
     assert!(matches!(source.downcast_ref(), Some(RegistryError::AlreadyRegistered { .. })), "{refused}");
     let refused = Supervisor::start("own", SupervisorSpec::new(Strategy::OneForOne).child(probe(&names))).await;
     assert!(matches!(refused.unwrap_err().root_cause(), StartError::NameTaken { .. }));

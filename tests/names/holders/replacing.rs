@@ -197,7 +197,7 @@ async fn a_shutdown_ends_a_replacement_under_way() {
     let is_known = matches!(
         refused,
         RegistryError::Child { error: ChildError::NotRunning { .. }, .. }
-            | RegistryError::Child { error: ChildError::Start { source: StartError::Terminated, .. }, .. }
+            | RegistryError::Child { error: ChildError::Start { error: StartError::Terminated, .. }, .. }
     );
     assert!(is_known, "{refused}");
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use foundation::names::{GroupKey, ProcessRegistry, RegistryError, Service, ServiceRegistry};
 use foundation::ractor::{Actor, ActorStatus};
-use foundation::supervision::{ChildKind, Shutdown, Start, StartError, Stopped};
+use foundation::supervision::{
+    ChildKind, Reporter, Shutdown, Start, StartError, Stopped, Strategy, SupervisorSpec, TracingReporter,
+};
 use foundation::{ChildSpec, Namespace};
 use foundation_testkit::{
     Behavior, Command, Gate, Probe, Puppet, SOON, alive_tasks, assert_error, error_text, test_registry,
@@ -335,9 +337,7 @@ async fn a_clean_up_that_comes_before_the_tree_ends_the_tree_when_it_starts() {
     registry.cleanup_namespace(namespace).await.unwrap();
     let_go.send(()).unwrap();
     let opened = tokio::task::spawn_blocking(|| opening.join().unwrap()).await.unwrap();
-    let error = error_text(opened);
-    // Before it was started, or while it was starting.
-    assert!(error.contains(" was terminated "), "{error}");
+    assert_error!(opened, RegistryError::NotRunning { .. });
     assert!(registry.namespaces().is_empty());
     assert!(registry.tree().await.children.is_empty(), "there is no tree of a namespace that is not registered");
 }
@@ -363,10 +363,48 @@ async fn a_clean_up_ends_an_opening_that_hangs() {
     });
     gate.arrival().await;
     registry.cleanup_namespace(namespace).await.unwrap();
-    opening.await.unwrap().unwrap_err();
+    assert_error!(opening.await.unwrap(), RegistryError::NotRunning { .. });
     assert!(registry.namespaces().is_empty());
     gate.open();
     registry.namespace(namespace).await.expect("the same namespace can be opened again");
+}
+
+/// The start fails at once, but the clean-up still stops what is registered.
+#[tokio::test]
+async fn a_namespace_whose_start_a_clean_up_has_overtaken_is_left_to_that_clean_up() {
+    let (starting, stopping) = (Gate::new(), Gate::new());
+    let (at, found) = (starting.clone(), Arc::new(Mutex::new(None)));
+    let find = Arc::clone(&found);
+    let service = Service::new(PROBE.name().clone(), move |names| {
+        *find.lock().unwrap() = Some(names.clone());
+        let at = at.clone();
+        names.child_spec(&PROBE, move || (Probe::default().start(Behavior::Wait(at.clone())), ()))
+    });
+    let registry = ProcessRegistry::builder().service(service).start().await.unwrap();
+    let namespace = Namespace::test();
+    let opening = tokio::spawn({
+        let registry = registry.clone();
+        async move { registry.namespace(namespace).await.map(drop) }
+    });
+    starting.arrival().await;
+    let names = found.lock().unwrap().take().unwrap();
+    names.register(&OTHER, &foreign(Probe::default().stop(Behavior::Wait(stopping.clone()))).await).await.unwrap();
+    let first = tokio::spawn({
+        let registry = registry.clone();
+        async move { registry.cleanup_namespace(namespace).await.unwrap() }
+    });
+    stopping.arrival().await;
+    assert_error!(opening.await.unwrap(), RegistryError::NotRunning { .. });
+    assert_error!(registry.namespace(namespace).await, RegistryError::NotRunning { .. });
+    let mut second = Box::pin(registry.cleanup_namespace(namespace));
+    assert!((&mut second).now_or_never().is_none(), "the first clean-up is not over");
+    stopping.open();
+    let (first, second) = (first.await.unwrap(), second.await.unwrap());
+    assert_eq!(first.stopped.iter().map(|stopped| stopped.path.as_str()).collect::<Vec<_>>(), ["registered/other"]);
+    assert_eq!(first.stopped, second.stopped);
+    starting.open();
+    registry.namespace(namespace).await.expect("the next start comes after the clean-up");
+    registry.shutdown().await;
 }
 
 /// The next tree has the same id as that of the start, which must not take it down.
@@ -398,8 +436,8 @@ async fn a_start_that_a_clean_up_has_overtaken_leaves_the_next_tree_alone() {
         let next = registry.namespace(namespace).await.unwrap();
         next.spawn(&PROBE, Probe::default(), ()).await.unwrap();
         let_go.send(()).unwrap();
-        let error = error_text(tokio::task::spawn_blocking(|| opening.join().unwrap()).await.unwrap());
-        assert!(error.contains(" was terminated "), "{error}");
+        let opened = tokio::task::spawn_blocking(|| opening.join().unwrap()).await.unwrap();
+        assert_error!(opened, RegistryError::NotRunning { .. });
         assert!(!next.has_ended() && next.is_registered(&PROBE), "the start before has taken {namespace} down");
         registry.shutdown().await;
     }
@@ -428,8 +466,7 @@ async fn a_namespace_that_hangs_in_its_start_is_cleaned_up_and_started_anew() {
         hangs.store(false, Ordering::SeqCst);
         registry.cleanup_namespace(namespace).await.unwrap();
         let names = registry.namespace(namespace).await.unwrap();
-        let error = error_text(opening.await.unwrap());
-        assert!(error.contains("terminated"), "{error}");
+        assert_error!(opening.await.unwrap(), RegistryError::NotRunning { .. });
         assert!(!names.has_ended() && names.is_registered(&PROBE), "the start before has taken {namespace} down");
         registry.cleanup_namespace(namespace).await.unwrap();
     }
@@ -463,6 +500,45 @@ async fn a_namespace_that_does_not_start_reports_the_cause_and_can_be_tried_agai
     broken.store(false, Ordering::SeqCst);
     let names = registry.namespace(namespace).await.unwrap();
     assert_eq!(names_in(&names), ["other", "probe"]);
+}
+
+#[tokio::test]
+async fn a_panic_of_a_function_that_makes_a_part_of_a_namespace_is_an_error_and_the_next_start_is_anew() {
+    let panics = Arc::new(AtomicBool::new(false));
+    let first_time = |text: &'static str| {
+        let panics = Arc::clone(&panics);
+        move || assert!(!panics.swap(false, Ordering::SeqCst), "{text}")
+    };
+    let builder = ProcessRegistry::builder;
+    let (prepare, reporters) = (first_time("nothing to prepare"), first_time("no reporter"));
+    let (application, service) = (first_time("no application"), first_time("no service"));
+    let described = Service::new(PROBE.name().clone(), move |names| {
+        service();
+        names.child_spec(&PROBE, || (Probe::default(), ()))
+    });
+    let application = move |_: &ServiceRegistry| {
+        application();
+        SupervisorSpec::new(Strategy::OneForOne)
+    };
+    let reporters = move |_: &ServiceRegistry| {
+        reporters();
+        Arc::new(TracingReporter) as Arc<dyn Reporter>
+    };
+    let cases = [
+        (builder().prepare(move |_| prepare()), "the preparation of the namespace panicked: nothing to prepare"),
+        (builder().reporters(reporters), "the function that makes the reporter panicked: no reporter"),
+        (builder().application(application), "the function that makes the application panicked: no application"),
+        (builder().service(described), "the function of service probe panicked: no service"),
+    ];
+    for (builder, expected) in cases {
+        let registry = builder.start().await.unwrap();
+        let namespace = Namespace::test();
+        panics.store(true, Ordering::SeqCst);
+        let error = error_text(registry.namespace(namespace).await.map(drop));
+        assert_eq!(error, format!("namespace {namespace}: child {namespace} did not start: {expected}"));
+        registry.namespace(namespace).await.expect("the next start is anew");
+        registry.shutdown().await;
+    }
 }
 
 /// A caller that requests a namespace and does not wait for it leaves nothing that blocks the next caller.

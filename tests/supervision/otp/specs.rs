@@ -121,7 +121,7 @@ async fn otp_26_extreme_start_time_outs_are_respected() {
     let office = Office::of(Strategy::OneForOne, 2, &[]).await;
     a.next(Moment::Called, Behavior::Take(Duration::from_nanos(1)));
     let error = office.office.start_child(a.spec().start_timeout(Duration::ZERO)).await.unwrap_err();
-    assert!(matches!(error, ChildError::Start { source: StartError::TimedOut(Duration::ZERO), .. }), "{error}");
+    assert!(matches!(error, ChildError::Start { error: StartError::TimedOut(Duration::ZERO), .. }), "{error}");
     a.next(Moment::Called, Behavior::Take(Duration::from_secs(1_000_000)));
     assert!(office.office.start_child(a.spec().start_timeout(Duration::MAX)).await.unwrap().is_some());
     office.close().await;

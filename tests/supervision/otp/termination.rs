@@ -126,7 +126,7 @@ async fn otp_36_the_cause_of_a_child_that_does_not_start_is_reported_at_the_top(
     let middle = SupervisorSpec::new(Strategy::OneForOne).child(ChildSpec::supervisor("inner", inner));
     let outer = SupervisorSpec::new(Strategy::OneForOne).child(ChildSpec::supervisor("middle", middle));
     let error = Supervisor::start("application", outer).await.unwrap_err();
-    let StartError::Child { id, source } = &error else { panic!("{error}") };
+    let StartError::Child { id, error: source } = &error else { panic!("{error}") };
     assert_eq!(id.as_str(), "middle");
     assert!(matches!(&**source, StartError::Child { id, .. } if id.as_str() == "inner"), "{source:?}");
     assert!(matches!(error.root_cause(), StartError::Failed(cause) if cause.to_string() == "no such function"));

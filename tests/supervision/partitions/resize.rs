@@ -79,7 +79,7 @@ async fn part_8_a_resize_that_fails_leaves_as_many_as_before() {
     shards.resize(1).await.unwrap();
     hall.puppets[2].next(Moment::Starting, Behavior::Fail("no room"));
     let error = shards.resize(4).await.unwrap_err();
-    let PartitionError::Child(ChildError::Start { id, source: StartError::Failed(_) }) = &error else {
+    let PartitionError::Child(ChildError::Start { id, error: StartError::Failed(_) }) = &error else {
         panic!("{error}");
     };
     assert_eq!(id.as_str(), "2");

@@ -114,7 +114,7 @@ fn runs(world: &World, started: Option<ActorCell>) -> Answer {
 
 pub(super) fn refusal(error: ChildError) -> Answer {
     match error {
-        ChildError::Start { source, .. } => Answer::StartFailed(source.to_string()),
+        ChildError::Start { error: source, .. } => Answer::StartFailed(source.to_string()),
         other => Answer::Refused(other.to_string()),
     }
 }

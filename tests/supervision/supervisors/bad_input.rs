@@ -38,7 +38,7 @@ async fn bad_input_a_start_function_that_panics_is_the_error_of_the_request() {
     let sibling = Puppet::new("sibling", &Log::new());
     let office = Office::of(Strategy::OneForAll, 0, &[&sibling]).await;
     let error = office.office.start_child(panicking()).await.unwrap_err();
-    let ChildError::Start { id, source: StartError::Panicked(text) } = &error else { panic!("{error}") };
+    let ChildError::Start { id, error: StartError::Panicked(text) } = &error else { panic!("{error}") };
     assert_eq!((id.as_str(), text.as_str()), ("panicking", "no such desk"));
     assert_eq!(states(&office.office.which_children().await.unwrap()), ["sibling running"]);
     assert_eq!(foundation_testkit::ping(&sibling.latest()).await, Some(1));
@@ -52,7 +52,7 @@ async fn bad_input_a_start_that_never_returns_is_ended_by_its_time_out() {
     let office = Office::of(Strategy::OneForOne, 0, &[]).await;
     let begun = Instant::now();
     let error = office.office.start_child(hanging.spec().start_timeout(SECOND)).await.unwrap_err();
-    assert!(matches!(error, ChildError::Start { source: StartError::TimedOut(SECOND), .. }), "{error}");
+    assert!(matches!(error, ChildError::Start { error: StartError::TimedOut(SECOND), .. }), "{error}");
     assert_eq!((begun.elapsed(), hanging.alive(), counts(&office.office).await), (SECOND, 0, [0; 4]));
     office.close().await;
 }

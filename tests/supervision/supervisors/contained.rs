@@ -318,7 +318,7 @@ async fn contained_a_start_that_panics_when_it_times_out_has_ended() {
     let spec = hanging("a", &Arc::new(AtomicBool::new(true)));
     let error = soon("the end of the start", fixture.office.start_child(spec)).await.unwrap_err();
     let timed_out = StartError::TimedOut(Duration::from_secs(1)).to_string();
-    assert!(matches!(&error, ChildError::Start { source, .. } if source.to_string() == timed_out), "{error}");
+    assert!(matches!(&error, ChildError::Start { error: source, .. } if source.to_string() == timed_out), "{error}");
     assert_eq!(counts(&fixture.office).await, [1, 1, 0, 1]);
     fixture.ends_unharmed().await;
 }

@@ -130,7 +130,7 @@ async fn dyn_4_a_start_returns_running_not_wanted_or_the_cause_of_its_failure() 
     assert!(start(Moment::Called, Behavior::Ignore).await.unwrap().is_none());
     for at in [Moment::Called, Moment::Starting] {
         let error = start(at, Behavior::Fail("no room")).await.unwrap_err();
-        assert!(matches!(&error, ChildError::Start { source: StartError::Failed(_), .. }), "{error}");
+        assert!(matches!(&error, ChildError::Start { error: StartError::Failed(_), .. }), "{error}");
         assert_eq!(error.to_string(), "child puppet did not start: no room");
     }
     assert_eq!(agency.agency.count_children().await.unwrap().specs, 0);
@@ -154,7 +154,7 @@ async fn dyn_4_a_panic_of_a_start_is_its_error_with_the_text() {
         async { Ok(Start::Ignore) }
     });
     let error = agency.agency.start_child(at_once).await.unwrap_err();
-    let ChildError::Start { source: StartError::Panicked(text), .. } = &error else { panic!("{error}") };
+    let ChildError::Start { error: StartError::Panicked(text), .. } = &error else { panic!("{error}") };
     assert_eq!(text, "before any future");
     assert_eq!(agency.agency.count_children().await.unwrap().specs, 0);
     agency.close().await;

@@ -79,7 +79,7 @@ async fn a_custom_start_function_can_report_a_taken_name_and_when_it_is_free() {
     // A requested start is refused at once; the caller can also begin the wait itself.
     office.terminate_child("named").await.unwrap();
     let refused = office.restart_child("named").await.unwrap_err();
-    let ChildError::Start { source: StartError::NameTaken { free: wait, .. }, .. } = &refused else {
+    let ChildError::Start { error: StartError::NameTaken { free: wait, .. }, .. } = &refused else {
         panic!("{refused}")
     };
     assert!(refused.to_string().ends_with("the desk is another's"), "{refused}");

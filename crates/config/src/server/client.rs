@@ -21,7 +21,7 @@ use super::section_handle::Section;
 use super::status::ConfigStatus;
 use super::transaction::{Proposal, Transaction};
 use super::update_error::ConfigUpdateError;
-use crate::values::{ConfigError, ConfigPath, ConfigSection, ConfigTree, Origin};
+use crate::values::{ConfigError, ConfigPath, ConfigSection, ConfigTree, ValueOrigin};
 
 /// The configuration of one namespace.
 ///
@@ -163,7 +163,7 @@ impl ConfigServer {
     ///
     /// # Errors
     /// [`ConfigError::UnknownPath`] names the near misses.
-    pub fn origin(&self, path: impl AsRef<str>) -> Result<Origin, ConfigError> {
+    pub fn origin(&self, path: impl AsRef<str>) -> Result<ValueOrigin, ConfigError> {
         self.current.load().origin(path)
     }
 

@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 use super::environment::{self, Variable};
 use super::file::File;
 use crate::values::{
-    Audit, ConfigError, ConfigLimits, ConfigPath, ConfigSection, ConfigTree, Fingerprint, Layers, Origin, Schema,
-    Source, ValueType,
+    Audit, ConfigError, ConfigLimits, ConfigPath, ConfigSection, ConfigTree, Fingerprint, Layers, Schema, Source,
+    ValueOrigin, ValueType,
 };
 
 /// How often watched files are checked, whether or not a notification arrives.
@@ -47,7 +47,7 @@ const DEFAULT_POLL: Duration = Duration::from_secs(5);
 /// it, since it may be misspelt.
 ///
 /// ```
-/// use foundation_config_server::{ConfigSources, Origin};
+/// use foundation_config_server::{ConfigSources, ValueOrigin};
 /// use serde::Serialize;
 ///
 /// #[derive(Serialize)]
@@ -63,7 +63,7 @@ const DEFAULT_POLL: Duration = Duration::from_secs(5);
 ///     .environment("APP", environment)?
 ///     .load()?;
 /// assert_eq!(tree.get("host")?, "example.org");
-/// assert_eq!(tree.origin("port")?, Origin::Default);
+/// assert_eq!(tree.origin("port")?, ValueOrigin::Default);
 /// # Ok::<(), foundation_config_server::ConfigError>(())
 /// ```
 #[derive(Clone, Default)]
@@ -231,7 +231,7 @@ impl ConfigSources {
     pub fn load(&self) -> Result<ConfigTree, ConfigError> {
         let mut layers = Layers::default();
         for defaults in &self.defaults {
-            layers.put_object(defaults.clone(), &Origin::Default)?;
+            layers.put_object(defaults.clone(), &ValueOrigin::Default)?;
         }
         let (contents, max_bytes) = (self.contents(), self.schema.limits.max_file_bytes);
         let fingerprint = contents.iter().collect();

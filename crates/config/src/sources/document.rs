@@ -5,7 +5,7 @@ use std::path::Path;
 use foundation_kernel::text::excerpt;
 use serde_json::{Map, Value};
 
-use crate::values::{ConfigError, ConfigPath, ConfigPathErrorKind, Origin, checked_key};
+use crate::values::{ConfigError, ConfigPath, ConfigPathErrorKind, ValueOrigin, checked_key};
 
 /// How deep sections and arrays may nest: the deepest path, with the deepest value at its end.
 pub(super) const MAX_DEPTH: usize = 2 * ConfigPath::MAX_SEGMENTS;
@@ -15,7 +15,7 @@ pub(super) const TWICE: &str = "this key is there twice";
 const TOO_LARGE: &str = "this integer has more than 64 bits";
 
 /// The value that a file has at a path; an empty object stands for a section without values.
-pub(super) type Setting = (ConfigPath, Value, Origin);
+pub(super) type Setting = (ConfigPath, Value, ValueOrigin);
 
 /// A line and a column, counted from 1; the column counts characters.
 type Position = (usize, usize);
@@ -62,7 +62,7 @@ pub(super) fn refuse_dots(path: &Path, position: Position, key: &str) -> Result<
 }
 
 fn collect(file: &Path, path: String, node: Node, settings: &mut Vec<Setting>) -> Result<(), ConfigError> {
-    let origin = Origin::File { path: file.to_owned(), line: node.position().0 };
+    let origin = ValueOrigin::File { path: file.to_owned(), line: node.position().0 };
     // The check of each section's path bounds the recursion, since it bounds the depth.
     let checked = checked_key(&path, &origin)?;
     match node {

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::from_toml;
 use crate::values::{
-    ConfigError, ConfigPath, ConfigPathErrorKind, Layers, Origin, UnknownVariable, ValueType, checked_key, shortened,
+    ConfigError, ConfigPath, ConfigPathErrorKind, Layers, UnknownVariable, ValueOrigin, ValueType, checked_key,
+    shortened,
 };
 
 /// A prefix in the form that variables use: `my-app` as `MY_APP`.
@@ -62,7 +63,7 @@ impl Variable {
     }
 
     /// The path and the value of the variable, given all layers below the environment.
-    fn setting(&self, below: &Layers, origin: &Origin) -> Result<(ConfigPath, Value), ConfigError> {
+    fn setting(&self, below: &Layers, origin: &ValueOrigin) -> Result<(ConfigPath, Value), ConfigError> {
         let path = locate(below, &self.key, origin)?;
         let wanted = below.get(path.as_str()).map_or(ValueType::Nothing, ValueType::from);
         let value = convert(wanted, &self.text, &path, origin)?;
@@ -82,7 +83,7 @@ pub(super) fn overlay(layers: &mut Layers, variables: &[Variable]) -> Result<Vec
     let below = layers.clone();
     let mut unknown = Vec::new();
     for variable in variables {
-        let origin = Origin::Environment(variable.name.clone());
+        let origin = ValueOrigin::Environment(variable.name.clone());
         let (path, value) = variable.setting(&below, &origin)?;
         refuse_second(layers, &path, &variable.name)?;
         if below.get(path.as_str()).is_none() {
@@ -96,7 +97,7 @@ pub(super) fn overlay(layers: &mut Layers, variables: &[Variable]) -> Result<Vec
 
 fn refuse_second(layers: &Layers, path: &ConfigPath, name: &str) -> Result<(), ConfigError> {
     match layers.origins().get(path) {
-        Some(Origin::Environment(first)) => Err(ConfigError::AmbiguousVariables {
+        Some(ValueOrigin::Environment(first)) => Err(ConfigError::AmbiguousVariables {
             path: path.to_string(),
             first: first.clone(),
             second: name.to_owned(),
@@ -108,7 +109,7 @@ fn refuse_second(layers: &Layers, path: &ConfigPath, name: &str) -> Result<(), C
 /// The path that a variable means.
 ///
 /// Names of variables have no `-`, so where the lower layers have a `-` in a key, `_` means it.
-fn locate(below: &Layers, name: &str, origin: &Origin) -> Result<ConfigPath, ConfigError> {
+fn locate(below: &Layers, name: &str, origin: &ValueOrigin) -> Result<ConfigPath, ConfigError> {
     let mut section = below.get(None);
     let mut keys = Vec::new();
     for segment in name.split("__") {
@@ -132,7 +133,7 @@ fn known_key<'a>(section: &'a Value, segment: &str) -> Option<&'a str> {
 }
 
 /// The text of a variable as a value of the wanted type.
-fn convert(wanted: ValueType, text: &str, path: &ConfigPath, origin: &Origin) -> Result<Value, ConfigError> {
+fn convert(wanted: ValueType, text: &str, path: &ConfigPath, origin: &ValueOrigin) -> Result<Value, ConfigError> {
     if wanted == ValueType::String {
         return Ok(Value::String(text.to_owned()));
     }

@@ -7,7 +7,7 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::document::{Setting, integer, malformed, position, refuse_dots};
-use crate::values::{ConfigError, Origin, checked_key};
+use crate::values::{ConfigError, ValueOrigin, checked_key};
 
 /// The settings of a TOML text; the path of the file is for errors and origins only.
 pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<Setting>, ConfigError> {
@@ -57,16 +57,16 @@ impl File<'_> {
         refuse_dots(self.path, position(self.text, key.span().start), key.get_ref())
     }
 
-    fn origin(&self, value: &Spanned<DeValue<'_>>) -> Origin {
+    fn origin(&self, value: &Spanned<DeValue<'_>>) -> ValueOrigin {
         let start = value.span().start;
         let line = self.line_ends.partition_point(|end| *end < start) + 1;
-        Origin::File { path: self.path.to_owned(), line }
+        ValueOrigin::File { path: self.path.to_owned(), line }
     }
 }
 
 /// The value of a text, or the text itself if it has none; tables, dates and times do not count as values. The path and
 /// the origin are for errors about numbers, which only occur if `wants_number`.
-pub(super) fn value(text: &str, wants_number: bool, path: &str, origin: &Origin) -> Result<Value, ConfigError> {
+pub(super) fn value(text: &str, wants_number: bool, path: &str, origin: &ValueOrigin) -> Result<Value, ConfigError> {
     let value = match DeValue::parse(text.trim()) {
         Ok(value) if !matches!(value.get_ref(), DeValue::Table(_) | DeValue::Datetime(_)) => json(value.get_ref()),
         _ => return Ok(Value::String(text.to_owned())),
@@ -84,7 +84,7 @@ enum NumberError {
 }
 
 impl NumberError {
-    fn at(self, path: &str, origin: &Origin) -> ConfigError {
+    fn at(self, path: &str, origin: &ValueOrigin) -> ConfigError {
         let (wanted, found) = match self {
             Self::TooLarge => ("integer of 64 bits", "larger integer"),
             Self::NotFinite => ("finite number", "infinity or no number"),

@@ -12,8 +12,8 @@ fn a_change_makes_a_new_tree_and_leaves_the_old_one() {
     let new = changed(&old, "server.port", json!(81));
     assert_eq!(old, tree());
     assert_eq!(new.get("server.port").unwrap(), 81);
-    assert_eq!(new.origin("server.port").unwrap(), Origin::Override);
-    assert_eq!(new.origin("server").unwrap(), Origin::Override);
+    assert_eq!(new.origin("server.port").unwrap(), ValueOrigin::Override);
+    assert_eq!(new.origin("server").unwrap(), ValueOrigin::Override);
     assert_eq!(new.generation(), old.generation() + 1);
     let overrides: Vec<_> = new.overrides().map(|(path, value)| (path.as_str(), value)).collect();
     assert_eq!(overrides, [("server.port", &json!(81))]);
@@ -34,7 +34,7 @@ fn a_reset_shows_the_value_below_again() {
 #[test]
 fn setting_the_value_below_is_a_reset() {
     let new = changed(&changed(&tree(), "server.timeout", json!(9)), "server.timeout", json!(1.5));
-    assert_eq!(new.origin("server.timeout").unwrap(), Origin::Default);
+    assert_eq!(new.origin("server.timeout").unwrap(), ValueOrigin::Default);
 }
 
 #[test]

@@ -278,5 +278,5 @@ fn an_override_that_says_what_the_files_say_now_stays_one() {
     std::fs::write(&path, "database.pool.max = 9").unwrap();
     let (next, changes) = tree.rebase(&sources.load().unwrap()).unwrap();
     assert_eq!((next.overrides().count(), changes.len()), (1, 0));
-    assert_eq!(next.origin("database.pool.max").unwrap(), Origin::Override);
+    assert_eq!(next.origin("database.pool.max").unwrap(), ValueOrigin::Override);
 }

@@ -24,7 +24,7 @@ fn said(name: &str, content: &str) -> String {
 
 fn line(tree: &ConfigTree, path: &str) -> usize {
     match tree.origin(path).unwrap() {
-        Origin::File { line, .. } => line,
+        ValueOrigin::File { line, .. } => line,
         other => panic!("{path} comes from {other}"),
     }
 }
@@ -174,8 +174,8 @@ fn a_later_file_lies_over_an_earlier_one_whatever_their_formats() {
     let (_second, second) = named("app.json", "{\"server\": {\n\"port\": 2}}");
     let tree = sources().file(&toml).file(&second).optional_file("no-such.toml").load().unwrap();
     assert_eq!((tree.get("server.port").unwrap(), tree.get("server.host").unwrap()), (&json!(2), &json!("first")));
-    assert_eq!(tree.origin("server.port").unwrap(), Origin::File { path: second, line: 2 });
-    assert_eq!(tree.origin("server.host").unwrap(), Origin::File { path: toml, line: 3 });
+    assert_eq!(tree.origin("server.port").unwrap(), ValueOrigin::File { path: second, line: 2 });
+    assert_eq!(tree.origin("server.host").unwrap(), ValueOrigin::File { path: toml, line: 3 });
 }
 
 #[test]

@@ -9,11 +9,11 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() {
     let tree = sources().file(&path).environment("app", environment).unwrap().load().unwrap();
 
     assert_eq!(tree.get("server.port").unwrap(), 82);
-    assert_eq!(tree.origin("server.port").unwrap(), Origin::Environment("APP__SERVER__PORT".into()));
+    assert_eq!(tree.origin("server.port").unwrap(), ValueOrigin::Environment("APP__SERVER__PORT".into()));
     assert_eq!(tree.get("server.host").unwrap(), "file");
-    assert_eq!(tree.origin("server.host").unwrap(), Origin::File { path, line: 3 });
+    assert_eq!(tree.origin("server.host").unwrap(), ValueOrigin::File { path, line: 3 });
     assert_eq!(tree.get("server.tls").unwrap(), false);
-    assert_eq!(tree.origin("server.tls").unwrap(), Origin::Default);
+    assert_eq!(tree.origin("server.tls").unwrap(), ValueOrigin::Default);
 }
 
 #[test]

@@ -103,8 +103,8 @@ proptest! {
         prop_assert!(tree.paths().map(ConfigPath::as_str).eq(model.keys().copied()));
         for path in model.keys() {
             let layer = match tree.origin(path).unwrap() {
-                Origin::Environment(_) => &top,
-                Origin::File { .. } => &file_layer,
+                ValueOrigin::Environment(_) => &top,
+                ValueOrigin::File { .. } => &file_layer,
                 _ => &defaults,
             };
             prop_assert_eq!(Some(tree.get(path).unwrap()), layer.get(path));
@@ -127,7 +127,7 @@ proptest! {
             prop_assert_eq!(tree.root(), &nested(&model));
         }
         for path in base.keys() {
-            prop_assert_eq!(tree.origin(path).unwrap() == Origin::Override, model[path] != base[path]);
+            prop_assert_eq!(tree.origin(path).unwrap() == ValueOrigin::Override, model[path] != base[path]);
             tree = tree.apply(&ConfigChange::reset(&tree, path).unwrap()).unwrap();
             prop_assert_eq!(tree.get(path).unwrap(), &base[path]);
             prop_assert_eq!(tree.origin(path).unwrap(), loaded.origin(path).unwrap());

@@ -5,7 +5,7 @@ use foundation_kernel::names::NearMisses;
 use foundation_kernel::text::{excerpt, one_line};
 use thiserror::Error;
 
-use super::origin::Origin;
+use super::origin::ValueOrigin;
 
 /// Why a configuration could not be loaded, read or changed.
 ///
@@ -42,7 +42,7 @@ pub enum ConfigError {
         /// The key as a dotted path, or the rest of the variable's name; shortened to 64 characters.
         name: String,
         /// Where it was found.
-        origin: Origin,
+        origin: ValueOrigin,
         /// What is wrong with it, and where.
         kind: ConfigPathErrorKind,
     },
@@ -66,7 +66,7 @@ pub enum ConfigError {
         /// The type that the value has.
         found: String,
         /// Where the value comes from.
-        origin: Origin,
+        origin: ValueOrigin,
     },
     /// A section cannot be read as the requested type, for another reason than a wrong type.
     #[error("config path {path} cannot be read: {reason} ({origin})")]
@@ -76,7 +76,7 @@ pub enum ConfigError {
         /// What is wrong, such as a missing field.
         reason: String,
         /// The highest layer that contributes to it.
-        origin: Origin,
+        origin: ValueOrigin,
     },
     /// A section was to be changed; only the values in it can be.
     #[error("config path {path} is a section; name one of its values: {}", keys.join(", "))]
@@ -215,7 +215,7 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
-    pub(crate) fn wrong_type(path: &str, wanted: impl ToString, found: impl ToString, origin: Origin) -> Self {
+    pub(crate) fn wrong_type(path: &str, wanted: impl ToString, found: impl ToString, origin: ValueOrigin) -> Self {
         let path = path.to_owned();
         Self::WrongType { path, wanted: wanted.to_string(), found: found.to_string(), origin }
     }
@@ -231,7 +231,7 @@ pub struct InvalidValue {
     /// What is wrong with it.
     pub reason: String,
     /// Where it comes from.
-    pub origin: Origin,
+    pub origin: ValueOrigin,
 }
 
 /// The path of a file, on one line.

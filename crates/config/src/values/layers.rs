@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use strsim::normalized_damerau_levenshtein as likeness;
 
 use super::error::{ConfigError, ConfigPathErrorKind, shortened};
-use super::origin::Origin;
+use super::origin::ValueOrigin;
 use super::path::{ConfigPath, ancestry};
 use super::value_type::ValueType;
 
@@ -26,7 +26,7 @@ const MIN_CLOSENESS: f64 = 0.6;
 #[derive(Clone, PartialEq)]
 pub(crate) struct Layers {
     values: Value,
-    origins: BTreeMap<ConfigPath, Origin>,
+    origins: BTreeMap<ConfigPath, ValueOrigin>,
 }
 
 impl Default for Layers {
@@ -44,13 +44,13 @@ impl Layers {
         }
     }
 
-    pub(crate) fn origins(&self) -> &BTreeMap<ConfigPath, Origin> {
+    pub(crate) fn origins(&self) -> &BTreeMap<ConfigPath, ValueOrigin> {
         &self.origins
     }
 
     /// Puts a value of a higher layer over the lower ones; a refused one changes nothing. An empty object stands for a
     /// section without values.
-    pub(crate) fn put(&mut self, path: ConfigPath, value: Value, origin: Origin) -> Result<(), ConfigError> {
+    pub(crate) fn put(&mut self, path: ConfigPath, value: Value, origin: ValueOrigin) -> Result<(), ConfigError> {
         let wanted = self.wanted(&path, &origin)?;
         let found = ValueType::from(&value);
         match wanted.fit(value) {
@@ -61,7 +61,7 @@ impl Layers {
     }
 
     /// Puts a layer over the lower ones that is given as one object, all of it with the same origin.
-    pub(crate) fn put_object(&mut self, values: Value, origin: &Origin) -> Result<(), ConfigError> {
+    pub(crate) fn put_object(&mut self, values: Value, origin: &ValueOrigin) -> Result<(), ConfigError> {
         let mut settings = Vec::new();
         if let Value::Object(map) = values {
             for (key, value) in map {
@@ -73,7 +73,7 @@ impl Layers {
     }
 
     /// The type that the lower layers require at a path.
-    fn wanted(&self, path: &ConfigPath, origin: &Origin) -> Result<ValueType, ConfigError> {
+    fn wanted(&self, path: &ConfigPath, origin: &ValueOrigin) -> Result<ValueType, ConfigError> {
         let mut wanted = ValueType::Nothing;
         for path in ancestry(path.as_str()) {
             if !matches!(wanted, ValueType::Nothing | ValueType::Section) {
@@ -85,7 +85,7 @@ impl Layers {
         Ok(wanted)
     }
 
-    fn write(&mut self, path: ConfigPath, value: Value, origin: Origin) {
+    fn write(&mut self, path: ConfigPath, value: Value, origin: ValueOrigin) {
         let mut place = &mut self.values;
         for (segment, section) in path.segments().zip(ancestry(path.as_str())) {
             // A `null` that gets values of its own is no longer a leaf (invariant 2).
@@ -124,7 +124,7 @@ fn last_segment(path: &str) -> &str {
 fn collect(
     path: String,
     value: Value,
-    origin: &Origin,
+    origin: &ValueOrigin,
     settings: &mut Vec<(ConfigPath, Value)>,
 ) -> Result<(), ConfigError> {
     // The check of each section's path bounds the recursion, since it bounds the depth.
@@ -142,7 +142,7 @@ fn collect(
 }
 
 /// The path of a key that was found in a layer.
-pub(crate) fn checked_key(path: &str, origin: &Origin) -> Result<ConfigPath, ConfigError> {
+pub(crate) fn checked_key(path: &str, origin: &ValueOrigin) -> Result<ConfigPath, ConfigError> {
     ConfigPath::new(path).map_err(|error| match error {
         ConfigError::InvalidPath { path: name, kind } => ConfigError::InvalidKey { name, origin: origin.clone(), kind },
         other => other,
@@ -150,7 +150,7 @@ pub(crate) fn checked_key(path: &str, origin: &Origin) -> Result<ConfigPath, Con
 }
 
 /// A key with a dot in it would mean another one in a section.
-fn refuse_dots(key: &str, origin: &Origin) -> Result<(), ConfigError> {
+fn refuse_dots(key: &str, origin: &ValueOrigin) -> Result<(), ConfigError> {
     match key.contains('.') {
         true => {
             let (name, origin) = (shortened(key), origin.clone());

@@ -2,7 +2,7 @@ use foundation_events::json::{is_deeper_than, json_bytes};
 use serde_json::Value;
 
 use super::error::ConfigError;
-use super::origin::Origin;
+use super::origin::ValueOrigin;
 
 foundation_kernel::limits! {
     /// How much a configuration may hold, whatever layer it comes from. The depth and length of paths are limited by
@@ -33,7 +33,7 @@ foundation_kernel::limits! {
 
 impl ConfigLimits {
     /// Refuses a value that is too large or too deep.
-    pub(super) fn check_value(&self, path: &str, value: &Value, origin: &Origin) -> Result<(), ConfigError> {
+    pub(super) fn check_value(&self, path: &str, value: &Value, origin: &ValueOrigin) -> Result<(), ConfigError> {
         let over = |found: String, limit| {
             let what = format!("the value at config path {path} ({origin})");
             Err(ConfigError::OverLimit { what, found, limit })
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     fn check(value: &Value) -> Result<(), ConfigError> {
-        ConfigLimits::default().check_value("a", value, &Origin::Override)
+        ConfigLimits::default().check_value("a", value, &ValueOrigin::Override)
     }
 
     fn nested(levels: usize) -> Value {

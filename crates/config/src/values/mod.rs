@@ -18,7 +18,7 @@ pub use audit::Audit;
 pub use change::ConfigChange;
 pub use error::{ConfigError, ConfigPathErrorKind, InvalidValue};
 pub use limits::ConfigLimits;
-pub use origin::Origin;
+pub use origin::ValueOrigin;
 pub use path::ConfigPath;
 pub use section::ConfigSection;
 pub use tree::ConfigTree;

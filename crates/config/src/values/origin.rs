@@ -8,20 +8,20 @@ use foundation_kernel::text::{excerpt, one_line};
 /// The layer that a value comes from; a greater origin wins over a lesser one.
 ///
 /// ```
-/// use foundation_config_server::{ConfigSources, Origin};
+/// use foundation_config_server::{ConfigSources, ValueOrigin};
 ///
 /// let variables = [("APP__PORT".to_owned(), "81".to_owned())];
 /// let tree = ConfigSources::new()
 ///     .defaults(serde_json::json!({ "port": 80 }))?
 ///     .environment("app", variables)?
 ///     .load()?;
-/// assert_eq!(tree.origin("port")?, Origin::Environment("APP__PORT".into()));
+/// assert_eq!(tree.origin("port")?, ValueOrigin::Environment("APP__PORT".into()));
 /// # Ok::<(), foundation_config_server::ConfigError>(())
 /// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Origin {
+pub enum ValueOrigin {
     /// Built in.
     Default,
     /// A file.
@@ -37,7 +37,7 @@ pub enum Origin {
     Override,
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for ValueOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("the defaults"),

@@ -27,7 +27,7 @@ use super::fingerprint::Fingerprint;
 use super::layers::{Layers, Values};
 use super::limits::ConfigLimits;
 use super::located::{Problem, read};
-use super::origin::Origin;
+use super::origin::ValueOrigin;
 use super::path::{ConfigPath, ancestry};
 use super::section::{ConfigSection, Schema, SectionError, Snapshot, typed};
 use super::unknown_variable::UnknownVariable;
@@ -203,17 +203,17 @@ impl ConfigTree {
     /// A section costs a pass over every path.
     ///
     /// ```
-    /// use foundation_config_server::{ConfigSources, Origin};
+    /// use foundation_config_server::{ConfigSources, ValueOrigin};
     ///
     /// let tree = ConfigSources::new().defaults(serde_json::json!({ "port": 80 }))?.load()?;
-    /// assert_eq!(tree.origin("port")?, Origin::Default);
+    /// assert_eq!(tree.origin("port")?, ValueOrigin::Default);
     /// # Ok::<(), foundation_config_server::ConfigError>(())
     /// ```
     ///
     /// # Errors
     ///
     /// Those of [`get`](Self::get).
-    pub fn origin(&self, path: impl AsRef<str>) -> Result<Origin, ConfigError> {
+    pub fn origin(&self, path: impl AsRef<str>) -> Result<ValueOrigin, ConfigError> {
         let path = path.as_ref();
         self.get(path)?;
         Ok(self.highest_origin(path))
@@ -221,19 +221,19 @@ impl ConfigTree {
 
     /// The origin of a value, of a section, or of everything, for which the path is empty. A part of an array has that
     /// of the array.
-    fn highest_origin(&self, path: &str) -> Origin {
+    fn highest_origin(&self, path: &str) -> ValueOrigin {
         let path = ancestry(path).last().unwrap_or_default();
         if let Some(origin) = self.leaf_origin(path) {
             return origin;
         }
         let leaves = self.base.origins().keys().map(ConfigPath::as_str);
         let inside = leaves.filter(|leaf| path.is_empty() || ancestry(leaf).any(|part| part == path));
-        inside.filter_map(|leaf| self.leaf_origin(leaf)).max().unwrap_or(Origin::Default)
+        inside.filter_map(|leaf| self.leaf_origin(leaf)).max().unwrap_or(ValueOrigin::Default)
     }
 
-    fn leaf_origin(&self, leaf: &str) -> Option<Origin> {
+    fn leaf_origin(&self, leaf: &str) -> Option<ValueOrigin> {
         match self.overrides.contains_key(leaf) {
-            true => Some(Origin::Override),
+            true => Some(ValueOrigin::Override),
             false => self.base.origins().get(leaf).cloned(),
         }
     }
@@ -406,7 +406,7 @@ impl ConfigTree {
     /// Those of [`ConfigChange::decide`].
     pub(crate) fn fit(&self, path: &ConfigPath, new: &Value) -> Result<Override, ConfigError> {
         self.check_declared(path)?;
-        self.schema.limits.check_value(path.as_str(), new, &Origin::Override)?;
+        self.schema.limits.check_value(path.as_str(), new, &ValueOrigin::Override)?;
         self.leaf(path.as_str())?;
         let fitted = fitted(path, self.below(path).unwrap_or(&Value::Null), new.clone())?;
         Ok(Override { recorded: new.clone(), fitted })
@@ -573,7 +573,7 @@ impl ConfigChange {
     pub fn decide(tree: &ConfigTree, path: impl AsRef<str>, new: Value) -> Result<Self, ConfigError> {
         let (path, old) = tree.leaf(path.as_ref())?;
         tree.check_declared(&path)?;
-        tree.schema.limits.check_value(path.as_str(), &new, &Origin::Override)?;
+        tree.schema.limits.check_value(path.as_str(), &new, &ValueOrigin::Override)?;
         let is_below = |new: &Value| tree.below(&path) == Some(new);
         let new = if is_below(&new) { new } else { fitted(&path, old, new)? };
         let reset = new != *old && is_below(&new);
@@ -626,8 +626,8 @@ fn fitted(path: &ConfigPath, old: &Value, new: Value) -> Result<Value, ConfigErr
     let (wanted, found) = (ValueType::from(old), ValueType::from(&new));
     match wanted.fit(new) {
         Some(value) if found != ValueType::Section => Ok(value),
-        Some(_) => Err(ConfigError::wrong_type(path.as_str(), "single value", found, Origin::Override)),
-        None => Err(ConfigError::wrong_type(path.as_str(), wanted, found, Origin::Override)),
+        Some(_) => Err(ConfigError::wrong_type(path.as_str(), "single value", found, ValueOrigin::Override)),
+        None => Err(ConfigError::wrong_type(path.as_str(), wanted, found, ValueOrigin::Override)),
     }
 }
 

@@ -28,7 +28,7 @@ use crate::unfinished::Unfinished;
 /// | [`service`](Self::service) | the foundation's own only |
 /// | [`child`](Self::child) | no children of the application's own |
 /// | [`strategy`](Self::strategy) | one-for-one |
-/// | [`intensity`](Self::intensity) | 3 restarts within 5 s |
+/// | [`intensity`](Self::intensity), [`root_intensity`](Self::root_intensity) | that of [`RestartIntensity`]: 3 restarts within 5 s |
 /// | [`events`](Self::events) | events of production and of named namespaces in memory |
 /// | [`test_events`](Self::test_events) | tests' events in memory |
 /// | [`clock`](Self::clock) | the system's |
@@ -67,6 +67,7 @@ impl Default for FoundationBuilder {
             children: Vec::new(),
             strategy: Strategy::OneForOne,
             intensity: RestartIntensity::default(),
+            root_intensity: RestartIntensity::default(),
             measurement: Measurement::default(),
             limits: Limits::default(),
             recording: Recording::default(),
@@ -118,6 +119,13 @@ impl FoundationBuilder {
     /// How many restarts of the application's children are too many.
     pub fn intensity(mut self, intensity: RestartIntensity) -> Self {
         self.layout.intensity = intensity;
+        self
+    }
+
+    /// How many restarts of production as a whole are too many: then the foundation ends; see
+    /// [`ProcessRegistryBuilder::root_intensity`](crate::names::ProcessRegistryBuilder::root_intensity).
+    pub fn root_intensity(mut self, intensity: RestartIntensity) -> Self {
+        self.layout.root_intensity = intensity;
         self
     }
 
@@ -176,9 +184,9 @@ impl FoundationBuilder {
     /// anew when the service has lived for a while; see [`Backoff`]. Production and [named](Namespace::Named) namespaces
     /// are restarted as a whole with the same delays, after their application could not be kept running, say.
     ///
-    /// Production is given up after more than 3 restarts within 5 s. A first delay of more than 1.6 s means that it never
-    /// is: the process then neither serves nor exits for as long as the application cannot run. A named namespace is
-    /// never given up and affects no other; with [`Backoff::None`] it is restarted after 1 s each time.
+    /// Production is given up after more restarts than [`root_intensity`](Self::root_intensity) allows. With longer delays
+    /// than that counts, by default with a first one of more than 1.6 s, it never is: the process then neither serves nor
+    /// exits for as long as the application cannot run. A named namespace is never given up and affects no other; with [`Backoff::None`] it is restarted after 1 s each time.
     pub fn service_backoff(mut self, backoff: impl Into<Backoff>) -> Self {
         self.layout.service_backoff = backoff.into();
         self

@@ -15,4 +15,4 @@ pub use client::{
 pub use groups::{Group, GroupCastError, GroupError, GroupKey, Replies};
 pub use measures::{Measurement, ServiceMeasures};
 pub use names::{Metadata, MetadataError, NameChange, Origin, Registration, ServiceEntry, Watch, Watched};
-pub use root::{Collapse, ProcessRegistry, ProcessRegistryBuilder, RegistryStats, Service, ServiceOrderError};
+pub use root::{Collapse, LayoutError, ProcessRegistry, ProcessRegistryBuilder, RegistryStats, Service};

@@ -21,7 +21,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 /// Why an actor, or the supervisor with all its children, did not start.
 ///
 /// Its text has that of its cause, which [`source`](std::error::Error::source) therefore does not return: it is in the
-/// field of that name, and the one at the bottom is [`root_cause`](Self::root_cause).
+/// field `error`, and the one at the bottom is [`root_cause`](Self::root_cause).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
@@ -35,12 +35,12 @@ pub enum StartError {
     #[error("the start did not finish within {0:?}")]
     TimedOut(Duration),
     /// A child of the supervisor did not start; those before it were stopped again, in reverse order.
-    #[error("child {id} did not start: {source}")]
+    #[error("child {id} did not start: {error}")]
     Child {
         /// Which child.
         id: ChildId,
         /// Its own cause.
-        r#source: Box<StartError>,
+        error: Box<StartError>,
     },
     /// The specification was refused before anything was started.
     #[error(transparent)]
@@ -53,10 +53,10 @@ pub enum StartError {
     NoTimers,
     /// Another actor has the child's name. In a restart this is no failure: see
     /// [`ChildSpec::on_name_taken`](crate::supervision::ChildSpec::on_name_taken).
-    #[error("{}", error_text(&**source))]
+    #[error("{}", error_text(&**error))]
     NameTaken {
         /// Which actor has which name.
-        r#source: BoxError,
+        error: BoxError,
         /// A wait until it is free.
         free: NameFree,
     },
@@ -89,7 +89,7 @@ impl StartError {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        Self::NameTaken { source: error.into(), free: NameFree(Arc::new(move || free().boxed())) }
+        Self::NameTaken { error: error.into(), free: NameFree(Arc::new(move || free().boxed())) }
     }
 
     /// Wraps an error of the child's own.
@@ -100,7 +100,7 @@ impl StartError {
     /// The cause at the bottom: the child's own error, through any number of supervisors.
     pub fn root_cause(&self) -> &StartError {
         match self {
-            Self::Child { source, .. } => source.root_cause(),
+            Self::Child { error, .. } => error.root_cause(),
             other => other,
         }
     }
@@ -241,12 +241,12 @@ pub enum ChildError {
         max_children: usize,
     },
     /// The start itself failed.
-    #[error("child {id} did not start: {source}")]
+    #[error("child {id} did not start: {error}")]
     Start {
         /// Which child.
         id: ChildId,
         /// Its own cause.
-        r#source: StartError,
+        error: StartError,
     },
     /// The child was terminated before its start had begun.
     #[error("the child was terminated before it was started")]

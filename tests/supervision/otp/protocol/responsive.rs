@@ -71,7 +71,7 @@ async fn protocol_5_a_child_that_hangs_in_its_first_start_can_be_terminated() {
         assert_eq!(states(&office.office.which_children().await.unwrap()), ["child starting"]);
         soon("the termination", office.office.terminate_child("child")).await.unwrap();
         let error = soon("the answer to the start", starting).await.unwrap().unwrap_err();
-        assert!(matches!(error, ChildError::Start { source: StartError::Terminated, .. }), "{error:?}");
+        assert!(matches!(error, ChildError::Start { error: StartError::Terminated, .. }), "{error:?}");
         assert_eq!(child.alive(), 0);
         // The specification of a failed first start is not kept.
         assert_eq!(counts(&office.office).await, [0, 0, 0, 0]);

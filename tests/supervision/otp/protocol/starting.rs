@@ -30,7 +30,7 @@ async fn protocol_8_a_worker_has_thirty_seconds_to_start() {
     office.office.terminate_child("slow").await.unwrap();
     slow.next(Moment::Starting, Behavior::Take(31 * SECOND));
     let error = office.office.restart_child("slow").await.unwrap_err();
-    let ChildError::Start { source: StartError::TimedOut(limit), .. } = error else { panic!("{error}") };
+    let ChildError::Start { error: StartError::TimedOut(limit), .. } = error else { panic!("{error}") };
     assert_eq!(limit, 30 * SECOND);
     office.close().await;
 }
@@ -117,7 +117,7 @@ async fn protocol_6_a_start_function_that_fails_after_it_has_spawned_leaves_no_a
         let (log, [child]) = puppets(["child"]);
         let office = Office::of(Strategy::OneForOne, 3, &[]).await;
         let spec = half_started(&child, then).start_timeout(SECOND);
-        let ChildError::Start { source, .. } = office.office.start_child(spec).await.unwrap_err() else {
+        let ChildError::Start { error: source, .. } = office.office.start_child(spec).await.unwrap_err() else {
             panic!("the start fails")
         };
         assert_eq!(source.root_cause().to_string(), expected);

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::*;
 use crate::server::step::{Step, checkpoint};
 use crate::server::transaction::Proposal;
-use crate::{ConfigError, ConfigSection, ConfigSources, ConfigTree, Origin, Transaction};
+use crate::{ConfigError, ConfigSection, ConfigSources, ConfigTree, Transaction, ValueOrigin};
 
 // ---- records ----
 
@@ -274,7 +274,7 @@ fn an_override_stays_while_the_file_says_the_same_and_a_reset_is_one_even_then()
     let mut process = Process::start(json!({ "number": 1 }));
     process.live(Happening::Update(vec![("number", json!(2))]));
     process.live(Happening::Reload(json!({ "number": 2 })));
-    assert_eq!(process.tree.origin("number").unwrap(), Origin::Override);
+    assert_eq!(process.tree.origin("number").unwrap(), ValueOrigin::Override);
     process.live(Happening::Reload(json!({ "number": 3 })));
     assert_eq!(
         (process.tree.get("number").unwrap(), process.next_process().get("number").unwrap()),

@@ -256,6 +256,7 @@ impl Drop for Holder {
     /// time, on the thread of any reader.
     fn drop(&mut self) {
         drop_contained("an actor's unread messages", self.life.take());
+        drop_contained("the value of a supervisor's name", self.rare.take());
     }
 }
 

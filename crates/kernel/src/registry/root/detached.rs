@@ -16,10 +16,10 @@ struct State<T> {
     over: Latch,
 }
 
-/// Marks the work as over when it is dropped: with the task, however that ends.
-struct WorkGuard<T>(Arc<State<T>>);
+/// The right to do the work. It marks the work as over when it is dropped: with the task, however that ends.
+pub(super) struct Claim<T>(Arc<State<T>>);
 
-impl<T> Drop for WorkGuard<T> {
+impl<T> Drop for Claim<T> {
     fn drop(&mut self) {
         self.0.over.set();
     }
@@ -35,14 +35,15 @@ impl<T: Clone + Send + Sync + 'static> Detached<T> {
     where
         F: Future<Output = T> + Send + 'static,
     {
-        if self.0.is_begun.swap(true, Ordering::SeqCst) {
-            return;
+        if let Some(claim) = self.claim() {
+            claim.begin(runtime, make());
         }
-        let (guard, work) = (WorkGuard(Arc::clone(&self.0)), make());
-        runtime.spawn(async move {
-            let _ = guard.0.outcome.set(work.await);
-            drop(guard);
-        });
+    }
+
+    /// The right to do the work, for the first caller. From then on it counts as begun.
+    pub(super) fn claim(&self) -> Option<Claim<T>> {
+        let is_begun = self.0.is_begun.swap(true, Ordering::SeqCst);
+        (!is_begun).then(|| Claim(Arc::clone(&self.0)))
     }
 
     pub(crate) fn is_begun(&self) -> bool {
@@ -58,6 +59,16 @@ impl<T: Clone + Send + Sync + 'static> Detached<T> {
     pub(crate) async fn outcome(&self) -> Option<T> {
         self.0.over.wait().await;
         self.known().cloned()
+    }
+}
+
+impl<T: Send + Sync + 'static> Claim<T> {
+    /// Starts the work.
+    pub(super) fn begin(self, runtime: &Handle, work: impl Future<Output = T> + Send + 'static) {
+        runtime.spawn(async move {
+            let _ = self.0.outcome.set(work.await);
+            drop(self);
+        });
     }
 }
 

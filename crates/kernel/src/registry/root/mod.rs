@@ -7,4 +7,4 @@ mod service;
 
 pub use collapse::Collapse;
 pub use process_registry::{ProcessRegistry, ProcessRegistryBuilder, RegistryStats};
-pub use service::{Service, ServiceOrderError};
+pub use service::{LayoutError, Service};

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 
 use super::collapse::{Collapse, GiveUpNote};
 use super::detached::Detached;
-use super::service::{Service, ServiceOrderError, start_order};
+use super::service::{LayoutError, Service, made, start_order};
 use crate::exit::ExitReason;
 use crate::health::Health;
 use crate::limits::{HealthLimits, RegistryLimits};
@@ -138,8 +138,9 @@ impl ProcessRegistryBuilder {
     ///
     /// # Errors
     /// [`StartError::NoRuntime`] and [`StartError::NoTimers`] if the runtime is not one to start on;
-    /// [`StartError::Failed`] with a [`ServiceOrderError`](crate::names::ServiceOrderError) if the services cannot be
-    /// started in any order; other errors if the runtime is shutting down.
+    /// [`StartError::Spec`] for an invalid [`root_intensity`](Self::root_intensity); [`StartError::Failed`] with a
+    /// [`LayoutError`](crate::names::LayoutError) if the services cannot be started in any order; other errors if the
+    /// runtime is shutting down.
     pub async fn start(mut self) -> Result<ProcessRegistry, StartError> {
         self.services = start_order(self.services).map_err(StartError::failed)?;
         let (intensity, limits) = (self.root_intensity, self.limits.supervisor.clone());
@@ -151,13 +152,13 @@ impl ProcessRegistryBuilder {
         let shared = Arc::new(shared);
         // The root's actor has a share, so that a namespace can be used for as long as the root runs, handle or no
         // handle.
-        let strays = Arc::clone(&shared) as Arc<dyn UnmanagedExits>;
+        let unmanaged = Arc::clone(&shared) as Arc<dyn UnmanagedExits>;
         // Namespaces do not depend on each other, so they stop together.
         let spec = SupervisorSpec::new(Strategy::OneForOne)
             .intensity(intensity)
             .limits(limits)
             .reporter(reporter)
-            .unmanaged_exits(strays)
+            .unmanaged_exits(unmanaged)
             .all_at_once();
         let root = Supervisor::start("registry", spec).await?;
         shared.monitor.begin(root.actor().map_err(StartError::failed)?);
@@ -181,10 +182,11 @@ impl ProcessRegistryBuilder {
     }
 
     /// The specification of a namespace's supervisor, made anew for each start of the namespace.
-    fn tree(&self, registry: &ServiceRegistry) -> Result<SupervisorSpec, ServiceOrderError> {
+    fn tree(&self, registry: &ServiceRegistry) -> Result<SupervisorSpec, LayoutError> {
         let _opening = registry.opening();
-        (self.prepare)(registry);
-        let (reporter, services) = ((self.reporters)(registry), &self.services);
+        made("the preparation of the namespace", || (self.prepare)(registry))?;
+        let reporter = made("the function that makes the reporter", || (self.reporters)(registry))?;
+        let services = &self.services;
         // What is needed counts in the health: otherwise whatever needs it would be degraded for ever.
         let is_needed = |name: &ServiceName| services.iter().any(|service| service.needed().contains(name));
         let spec = |service: &Service| {
@@ -192,7 +194,8 @@ impl ProcessRegistryBuilder {
             Ok(if is_needed(service.name()) { spec.in_health() } else { spec })
         };
         let services = services.iter().map(spec).collect::<Result<_, _>>()?;
-        Ok(registry.tree_spec(self.intensity, reporter, services, (self.application)(registry)))
+        let application = made("the function that makes the application", || (self.application)(registry))?;
+        Ok(registry.tree_spec(self.intensity, reporter, services, application))
     }
 }
 
@@ -271,8 +274,10 @@ struct Shared {
 ///
 /// 1. A start that finds the table closed takes its own tree down; a clean-up waits for it, and takes down a tree that is
 ///    up.
-/// 2. An entry stays in the map until both are over, unless its tree has never been requested. Only then the namespace gets
-///    another entry, so neither of them meets the tree of the next one, which has the same id.
+/// 2. An entry is removed by the clean-up, as the last thing that it does, or by a start that has failed before any clean-up
+///    began. Only then the namespace gets another entry, so neither of them meets the tree of the next one, which has the
+///    same id. A clean-up of a tree that has never been requested does not wait for the start, which then requests none.
+/// 3. Whether a clean-up has begun is decided under the lock of the map, so an entry that is not in it gets none.
 struct NamespaceEntry {
     registry: ServiceRegistry,
     /// Whether its tree is, or was, about to be requested. Under this lock a start checks that the table is open.
@@ -290,6 +295,11 @@ impl NamespaceEntry {
         let mut is_requested = self.is_requested.lock();
         *is_requested = !self.registry.is_closed();
         *is_requested
+    }
+
+    /// Whether it is the current entry of its namespace.
+    fn is_in(self: &Arc<Self>, entries: &HashMap<Namespace, Arc<Self>>) -> bool {
+        entries.get(&self.registry.namespace()).is_some_and(|current| Arc::ptr_eq(current, self))
     }
 
     fn is_up(&self) -> bool {
@@ -343,8 +353,9 @@ impl ProcessRegistry {
     /// old one stay with the old one.
     ///
     /// # Errors
-    /// [`RegistryError::Child`] with the cause of the child that did not start; everything before it is stopped again.
-    /// [`RegistryError::NotRunning`] while the namespace is being cleaned up, and if the whole registry has ended or is
+    /// [`RegistryError::Child`] with the cause of the child that did not start; everything before it is stopped again. The
+    /// cause is a [`LayoutError`](crate::names::LayoutError) if a service or a function of the builder is at fault, for
+    /// example by a panic. [`RegistryError::NotRunning`] while the namespace is being cleaned up, and if the whole registry has ended or is
     /// about to.
     pub async fn namespace(&self, namespace: Namespace) -> Result<ServiceRegistry, RegistryError> {
         let not_running = || RegistryError::NotRunning { namespace };
@@ -362,13 +373,18 @@ impl ProcessRegistry {
                     cleaned_up.ok_or_else(not_running)?;
                 }
                 Some(Err(error)) => {
-                    // If another caller has taken the cause, this one tries again.
-                    if let Some(error) = error.lock().take() {
-                        return Err(RegistryError::Child { namespace, error });
+                    let error = error.lock().take();
+                    match error {
+                        // A clean-up, or the end of the whole registry, has overtaken the start.
+                        Some(ChildError::Terminated | ChildError::NotRunning { .. }) => return Err(not_running()),
+                        Some(error) => return Err(RegistryError::Child { namespace, error }),
+                        None if entry.down.is_begun() => return Err(not_running()),
+                        // Another caller has taken the cause, and the entry is removed: this one tries again.
+                        None => {}
                     }
                 }
                 None => {
-                    self.close(&entry);
+                    self.close_failed(&entry);
                     return Err(not_running());
                 }
             }
@@ -390,12 +406,19 @@ impl ProcessRegistry {
         Arc::clone(self.shared.entries.lock().entry(namespace).or_insert_with(make))
     }
 
-    /// Removes this entry from the map, unless the namespace has another already.
-    fn close(&self, entry: &Arc<NamespaceEntry>) {
-        let namespace = entry.registry.namespace();
+    /// Removes the entry of a start that has failed, unless a clean-up has begun, which removes it at its end.
+    fn close_failed(&self, entry: &Arc<NamespaceEntry>) {
         let mut entries = self.shared.entries.lock();
-        if entries.get(&namespace).is_some_and(|current| Arc::ptr_eq(current, entry)) {
-            entries.remove(&namespace);
+        if !entry.down.is_begun() && entry.is_in(&entries) {
+            entries.remove(&entry.registry.namespace());
+        }
+    }
+
+    /// Removes the entry of a clean-up that is over.
+    fn close(&self, entry: &Arc<NamespaceEntry>) {
+        let mut entries = self.shared.entries.lock();
+        if entry.is_in(&entries) {
+            entries.remove(&entry.registry.namespace());
         }
     }
 
@@ -406,20 +429,16 @@ impl ProcessRegistry {
             async move {
                 let opened = this.open(&entry, tree).await;
                 opened.map_err(|error| {
-                    this.close(&entry);
+                    this.close_failed(&entry);
                     Arc::new(Mutex::new(Some(error)))
                 })
             }
         });
     }
 
-    async fn open(
-        &self,
-        entry: &NamespaceEntry,
-        tree: Result<SupervisorSpec, ServiceOrderError>,
-    ) -> Result<(), ChildError> {
+    async fn open(&self, entry: &NamespaceEntry, tree: Result<SupervisorSpec, LayoutError>) -> Result<(), ChildError> {
         let (registry, namespace) = (&entry.registry, entry.registry.namespace());
-        let refused = |error| ChildError::Start { id: namespace.to_string().into(), source: StartError::failed(error) };
+        let refused = |error| ChildError::Start { id: namespace.to_string().into(), error: StartError::failed(error) };
         let tree = ChildSpec::supervisor(namespace.to_string(), tree.map_err(refused)?);
         // Kept until the outcome is known: the last share of a specification ends the namespace, and closes the table.
         let tree = self.shared.layout.namespace_rules(namespace, tree);
@@ -640,10 +659,18 @@ impl ProcessRegistry {
     }
 
     async fn clean_up(&self, entry: &Arc<NamespaceEntry>) -> Option<Vec<StoppedService>> {
-        entry.down.begin(&self.shared.runtime, || {
+        let claim = {
+            let entries = self.shared.entries.lock();
+            if !entry.down.is_begun() && !entry.is_in(&entries) {
+                // Its start has failed since it was read from the map, and has left nothing.
+                return Some(Vec::new());
+            }
+            entry.down.claim()
+        };
+        if let Some(claim) = claim {
             let (this, entry) = (self.clone(), Arc::clone(entry));
-            async move { this.bring_down(&entry).await }
-        });
+            claim.begin(&self.shared.runtime, async move { this.bring_down(&entry).await });
+        }
         entry.down.outcome().await
     }
 

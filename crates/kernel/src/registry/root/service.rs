@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::containment::catch_panic;
 use crate::namespace::ServiceName;
 use crate::near::NearMisses;
 use crate::registry::client::{APPLICATION, ServiceRegistry};
@@ -80,11 +81,11 @@ impl Service {
     /// How it is started in a namespace.
     ///
     /// # Errors
-    /// [`ServiceOrderError::OtherId`].
-    pub(super) fn child_spec(&self, names: &ServiceRegistry) -> Result<ChildSpec, ServiceOrderError> {
-        let spec = (self.child_spec)(names);
+    /// [`LayoutError::Panicked`], [`LayoutError::OtherId`].
+    pub(super) fn child_spec(&self, names: &ServiceRegistry) -> Result<ChildSpec, LayoutError> {
+        let spec = made(format_args!("the function of service {}", self.name), || (self.child_spec)(names))?;
         if spec.id().as_str() != self.name.as_str() {
-            return Err(ServiceOrderError::OtherId { service: self.name.clone(), id: spec.id().clone() });
+            return Err(LayoutError::OtherId { service: self.name.clone(), id: spec.id().clone() });
         }
         Ok(self.needs.iter().cloned().fold(spec, ChildSpec::needs))
     }
@@ -96,10 +97,13 @@ impl fmt::Debug for Service {
     }
 }
 
-/// Why the services of a namespace cannot be started in any order.
+/// Why a namespace cannot be put together of its services and the other parts that a
+/// [`ProcessRegistryBuilder`](crate::names::ProcessRegistryBuilder) has.
+///
+/// The first four are refused when the registry starts, the others when a namespace does.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum ServiceOrderError {
+pub enum LayoutError {
     /// A service needs one that is not there.
     #[error("service {service} needs {needed}, which is no service of the namespace{near}")]
     Missing {
@@ -116,9 +120,15 @@ pub enum ServiceOrderError {
         /// The services of the circle and those that need them, in the order in which they were added.
         services: Vec<ServiceName>,
     },
-    /// Two services have the same name, or one has that of the application's supervisor, `application`.
+    /// Two services have the same name.
     #[error("two services have the name {name}")]
     Duplicate {
+        /// The name.
+        name: ServiceName,
+    },
+    /// A service has the name of the application's supervisor, `application`.
+    #[error("a service cannot have the name {name}: the supervisor of the application has it")]
+    Reserved {
         /// The name.
         name: ServiceName,
     },
@@ -130,6 +140,22 @@ pub enum ServiceOrderError {
         /// The id of its child.
         id: ChildId,
     },
+    /// A function of the builder, or of a service, panicked.
+    #[error("{part} panicked: {panic}")]
+    Panicked {
+        /// The function, for display.
+        part: String,
+        /// The text of the panic.
+        panic: String,
+    },
+}
+
+/// Calls a function that makes a part of a namespace.
+///
+/// # Errors
+/// [`LayoutError::Panicked`].
+pub(super) fn made<T>(part: impl fmt::Display, make: impl FnOnce() -> T) -> Result<T, LayoutError> {
+    catch_panic(make).map_err(|panic| LayoutError::Panicked { part: part.to_string(), panic: panic.into_text() })
 }
 
 fn listed(services: &[ServiceName]) -> String {
@@ -139,32 +165,34 @@ fn listed(services: &[ServiceName]) -> String {
 /// Orders services so that each comes after those that it needs, and otherwise as they were added.
 ///
 /// # Errors
-/// [`ServiceOrderError`].
-pub(super) fn start_order(mut services: Vec<Service>) -> Result<Vec<Service>, ServiceOrderError> {
+/// [`LayoutError`].
+pub(super) fn start_order(mut services: Vec<Service>) -> Result<Vec<Service>, LayoutError> {
     check_names(&services)?;
     let mut ordered: Vec<Service> = Vec::with_capacity(services.len());
     while !services.is_empty() {
         let is_there = |needed: &ServiceName| ordered.iter().any(|service| service.name == *needed);
         let Some(next) = services.iter().position(|service| service.needs.iter().all(is_there)) else {
             let services = services.into_iter().map(|service| service.name).collect();
-            return Err(ServiceOrderError::Circle { services });
+            return Err(LayoutError::Circle { services });
         };
         ordered.push(services.remove(next));
     }
     Ok(ordered)
 }
 
-fn check_names(services: &[Service]) -> Result<(), ServiceOrderError> {
+fn check_names(services: &[Service]) -> Result<(), LayoutError> {
     let has = |name: &ServiceName| services.iter().any(|service| service.name == *name);
     for (at, service) in services.iter().enumerate() {
-        let is_reserved = service.name.as_str() == APPLICATION;
-        if is_reserved || services[..at].iter().any(|earlier| earlier.name == service.name) {
-            return Err(ServiceOrderError::Duplicate { name: service.name.clone() });
+        if service.name.as_str() == APPLICATION {
+            return Err(LayoutError::Reserved { name: service.name.clone() });
+        }
+        if services[..at].iter().any(|earlier| earlier.name == service.name) {
+            return Err(LayoutError::Duplicate { name: service.name.clone() });
         }
         if let Some(needed) = service.needs.iter().find(|needed| !has(needed)) {
             let known = services.iter().map(|service| service.name.as_str());
             let (needed, near) = (needed.clone(), NearMisses::of(needed.as_str(), known));
-            return Err(ServiceOrderError::Missing { service: service.name.clone(), needed, near });
+            return Err(LayoutError::Missing { service: service.name.clone(), needed, near });
         }
     }
     Ok(())
@@ -210,8 +238,12 @@ mod tests {
     #[test]
     fn two_services_of_one_name_are_refused() {
         assert_eq!(order(&[service("a", &[]), service("a", &[])]).unwrap_err(), "two services have the name a");
-        let expected = "two services have the name application";
-        assert_eq!(order(&[service("application", &[])]).unwrap_err(), expected, "the application has it");
+    }
+
+    #[test]
+    fn a_service_with_the_name_of_the_application_is_refused() {
+        let expected = "a service cannot have the name application: the supervisor of the application has it";
+        assert_eq!(order(&[service("application", &[])]).unwrap_err(), expected);
     }
 
     proptest! {

@@ -43,10 +43,10 @@ impl Replacement {
     }
 
     /// The successor did not start.
-    pub(super) fn failed(self, reporting: &Reporting, source: StartError) {
+    pub(super) fn failed(self, reporting: &Reporting, error: StartError) {
         let id = self.spec.id().clone();
-        reporting.send(&id, ChildEvent::StartFailed { cause: display_text(&source) });
-        answer(self.reply, Err(ChildError::Start { id, source }));
+        reporting.send(&id, ChildEvent::StartFailed { cause: display_text(&error) });
+        answer(self.reply, Err(ChildError::Start { id, error }));
     }
 
     /// The predecessor is gone, or the successor that is no longer wanted.

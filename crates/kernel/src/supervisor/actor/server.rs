@@ -214,9 +214,9 @@ impl Server {
                 // Those after it have to wait for it.
                 Ok(Some(Refused::Waits(_))) if state.spec.rules.strategy != Strategy::OneForOne => break,
                 Ok(_) => {}
-                Err(source) => {
+                Err(error) => {
                     stop_children(state.children.halt(), state.spec.order, &self.reporting, &self.group).await;
-                    return Err(StartError::Child { id: spec.id().clone(), source: Box::new(source) });
+                    return Err(StartError::Child { id: spec.id().clone(), error: Box::new(error) });
                 }
             }
         }
@@ -375,15 +375,15 @@ impl Server {
                 self.reporting.send(&id, ChildEvent::Ignored);
                 state.requests.answer_start(key, Ok(None));
             }
-            Outcome::Failed(source) if self.name_taken(myself, state, key, &source, false).is_some() => {
-                drop_contained("the error of a start", source);
+            Outcome::Failed(error) if self.name_taken(myself, state, key, &error, false).is_some() => {
+                drop_contained("the error of a start", error);
             }
-            Outcome::Failed(source) => {
-                let cause = display_text(&source);
+            Outcome::Failed(error) => {
+                let cause = display_text(&error);
                 self.reporting.send(&id, ChildEvent::StartFailed { cause: cause.clone() });
                 match state.children.start_failed(key, &cause) {
-                    FailedStart::Finished => state.requests.answer_start(key, Err(ChildError::Start { id, source })),
-                    FailedStart::Retried => drop_contained("the error of a start", source),
+                    FailedStart::Finished => state.requests.answer_start(key, Err(ChildError::Start { id, error })),
+                    FailedStart::Retried => drop_contained("the error of a start", error),
                 }
             }
         }

@@ -2,6 +2,8 @@
 //!
 //! Both are here since they are two views of one set of partitions, which exists before its supervisor does.
 
+mod tasks;
+
 use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
@@ -32,7 +34,6 @@ use crate::supervisor::report::Reporter;
 use crate::supervisor::restart::{RestartIntensity, Strategy};
 use crate::supervisor::spec::{ChildSpec, StartContext, SupervisorSpec};
 use crate::supervisor::started::Started;
-use crate::supervisor::task::TaskSupervisor;
 
 /// The most partitions; more are a mistake.
 const MAX_PARTITIONS: usize = 1 << 16;
@@ -96,19 +97,6 @@ impl PartitionSupervisorSpec<DynamicSupervisor> {
     /// # Errors
     /// As [`workers`](PartitionSupervisorSpec::workers).
     pub fn dynamic_supervisors(
-        partitions: usize,
-        spec: impl Fn(usize) -> DynamicSupervisorSpec + Send + Sync + 'static,
-    ) -> Result<Self, SpecError> {
-        Self::supervisors(partitions, spec)
-    }
-}
-
-impl PartitionSupervisorSpec<TaskSupervisor> {
-    /// Partitions that are task supervisors.
-    ///
-    /// # Errors
-    /// As [`workers`](PartitionSupervisorSpec::workers).
-    pub fn task_supervisors(
         partitions: usize,
         spec: impl Fn(usize) -> DynamicSupervisorSpec + Send + Sync + 'static,
     ) -> Result<Self, SpecError> {
@@ -263,12 +251,6 @@ impl<M: Message> SlotHolder for ActorRef<M> {
 }
 
 impl SlotHolder for DynamicSupervisor {
-    fn is_live(&self) -> bool {
-        self.as_supervisor().is_live()
-    }
-}
-
-impl SlotHolder for TaskSupervisor {
     fn is_live(&self) -> bool {
         self.as_supervisor().is_live()
     }
