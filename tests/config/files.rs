@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use foundation::config::{
-    ChangeCause, ChangeNote, ConfigError, ConfigSources, ConfigUpdateError, ConfigWatch, ExposeSecret, Origin,
+    ChangeCause, ChangeNote, ConfigError, ConfigSources, ConfigUpdateError, ConfigWatch, ExposeSecret, ValueOrigin,
     SecretString,
 };
 use foundation::events::{EventStorage, MemoryLog, Query};
@@ -65,7 +65,7 @@ async fn a_reload_applies_all_of_the_changed_file_and_keeps_changes_at_run_time(
     let pool = config.section::<Pool>().unwrap();
     assert_eq!((pool.min, pool.max, config.get::<u16>("server.port").unwrap()), (6, 7, 1));
     assert_eq!((commit.changes.len(), commit.generation, config.tree().generation()), (2, 3, 3));
-    assert_eq!(config.origin("pool.max").unwrap(), Origin::File { path: fixture.path.clone(), line: 3 });
+    assert_eq!(config.origin("pool.max").unwrap(), ValueOrigin::File { path: fixture.path.clone(), line: 3 });
     assert_eq!(changes.next().await.unwrap().unwrap().new.max, 7);
     let payload = &recorded(fixture.foundation.production(), "config_reloaded").await[0];
     assert_eq!(payload["changes"][0], json!({ "path": "pool.max", "old": 5, "new": 7 }));
@@ -152,7 +152,7 @@ async fn a_reload_without_changes_records_nothing_and_knows_the_new_lines() {
     fixture.write("# comment\n[pool]\nmax = 5\n");
     let commit = fixture.config().reload().await.unwrap();
     assert_eq!((commit.event, commit.generation), (None, 1));
-    assert_eq!(fixture.config().origin("pool.max").unwrap(), Origin::File { path: fixture.path.clone(), line: 3 });
+    assert_eq!(fixture.config().origin("pool.max").unwrap(), ValueOrigin::File { path: fixture.path.clone(), line: 3 });
     fixture.foundation.shutdown().await;
 }
 

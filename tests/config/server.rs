@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use foundation::config::{ConfigError, ConfigSources, ConfigUpdateError, Origin};
+use foundation::config::{ConfigError, ConfigSources, ConfigUpdateError, ValueOrigin};
 use foundation::events::{EventStoreError, Query};
 use foundation::{ConfigServer, EventStore, Foundation, FoundationError, TestNamespace};
 use foundation_testkit::{
@@ -62,14 +62,14 @@ async fn a_file_overrides_defaults_the_environment_overrides_the_file_and_an_upd
         let tree = config.tree();
         (tree.get("server.port").unwrap().as_u64().unwrap(), tree.origin("server.port").unwrap())
     };
-    let from_variable = (2, Origin::Environment("APP__SERVER__PORT".to_owned()));
+    let from_variable = (2, ValueOrigin::Environment("APP__SERVER__PORT".to_owned()));
     assert_eq!(config.get::<String>("server.host").unwrap(), "file");
-    assert_eq!(config.tree().origin("server.host").unwrap(), Origin::File { path: file.path.clone(), line: 3 });
-    assert_eq!(config.tree().origin("limits.ratio").unwrap(), Origin::Default);
+    assert_eq!(config.tree().origin("server.host").unwrap(), ValueOrigin::File { path: file.path.clone(), line: 3 });
+    assert_eq!(config.tree().origin("limits.ratio").unwrap(), ValueOrigin::Default);
     assert_eq!(port_and_origin(), from_variable);
 
     config.update("server.port", 3).await.unwrap();
-    assert_eq!(port_and_origin(), (3, Origin::Override));
+    assert_eq!(port_and_origin(), (3, ValueOrigin::Override));
     config.reset("server.port").await.unwrap();
     assert_eq!(port_and_origin(), from_variable);
     foundation.shutdown().await;
