@@ -72,7 +72,7 @@ struct Child<T> {
     spec: ChildSpec,
     start_index: StartIndex,
     slot: Slot<T>,
-    lives: u32,
+    starts: u32,
     restarts: u32,
     /// The latest incarnation, which identifies a child on demand even while it restarts.
     latest: Option<ActorId>,
@@ -96,12 +96,12 @@ struct Past {
 
 impl<T: Incarnation> Child<T> {
     fn new(spec: ChildSpec, start_index: StartIndex, slot: Slot<T>) -> Self {
-        Self { spec, start_index, slot, lives: 0, restarts: 0, latest: None, since: None, past: None }
+        Self { spec, start_index, slot, starts: 0, restarts: 0, latest: None, since: None, past: None }
     }
 
     /// Notes that a new incarnation runs; with the cause, if it is a restart.
     fn began(&mut self, incarnation: T, cause: Option<Arc<RestartCause>>, now: Instant) {
-        self.lives += 1;
+        self.starts += 1;
         self.latest = Some(incarnation.actor_id());
         self.slot = Slot::Running(incarnation);
         self.since = Some(now);
@@ -189,7 +189,7 @@ impl<T: Incarnation> Child<T> {
             Slot::Stopping | Slot::Exited(..) => "stopping",
             Slot::Waiting { until: None, .. } => "waiting until its name is free",
             Slot::Waiting { .. } => "restarting",
-            Slot::Requested(_) | Slot::Queued | Slot::Starting | Slot::Aborting if self.lives > 0 => "restarting",
+            Slot::Requested(_) | Slot::Queued | Slot::Starting | Slot::Aborting if self.starts > 0 => "restarting",
             Slot::Requested(_) | Slot::Queued | Slot::Starting | Slot::Aborting => "starting",
         };
         ChildError::AlreadyPresent { id, state }
@@ -200,7 +200,7 @@ impl<T: Incarnation> Child<T> {
             Slot::Running(incarnation) => ChildState::Running(incarnation.actor_id()),
             Slot::Waiting { until: None, .. } => ChildState::NameTaken,
             Slot::Waiting { .. } => ChildState::Restarting,
-            Slot::Requested(_) | Slot::Queued | Slot::Starting if self.lives > 0 => ChildState::Restarting,
+            Slot::Requested(_) | Slot::Queued | Slot::Starting if self.starts > 0 => ChildState::Restarting,
             Slot::Requested(_) | Slot::Queued | Slot::Starting => ChildState::Starting,
             Slot::Aborting | Slot::Exited(..) | Slot::Stopping => ChildState::Stopping,
             Slot::Down => ChildState::Stopped,
@@ -257,20 +257,20 @@ impl<T: Incarnation> Child<T> {
     }
 }
 
-/// How much room for touched keys is kept between two messages.
-const MAX_KEPT_TOUCHED: usize = 16;
+/// How much room for changed keys is kept between two messages.
+const MAX_KEPT_CHANGED: usize = 16;
 
 /// The rows of a table; notes the keys of those that may have changed.
 struct Rows<T> {
     /// Boxed: keys come in ascending order, which leaves the nodes of the tree half empty.
     by_key: BTreeMap<Key, Box<Child<T>>>,
     /// With the ids of those that were removed.
-    touched: Vec<(Key, Option<ChildId>)>,
+    changed: Vec<(Key, Option<ChildId>)>,
 }
 
 impl<T> Default for Rows<T> {
     fn default() -> Self {
-        Self { by_key: BTreeMap::new(), touched: Vec::new() }
+        Self { by_key: BTreeMap::new(), changed: Vec::new() }
     }
 }
 
@@ -284,23 +284,23 @@ impl<T> Deref for Rows<T> {
 
 impl<T> Rows<T> {
     fn get_mut(&mut self, key: &Key) -> Option<&mut Box<Child<T>>> {
-        self.touched.push((*key, None));
+        self.changed.push((*key, None));
         self.by_key.get_mut(key)
     }
 
     fn range_mut<R: RangeBounds<Key> + Clone>(&mut self, range: R) -> RangeMut<'_, Key, Box<Child<T>>> {
-        self.touched.extend(self.by_key.range(range.clone()).map(|(key, _)| (*key, None)));
+        self.changed.extend(self.by_key.range(range.clone()).map(|(key, _)| (*key, None)));
         self.by_key.range_mut(range)
     }
 
     fn insert(&mut self, key: Key, child: Child<T>) {
-        self.touched.push((key, None));
+        self.changed.push((key, None));
         self.by_key.insert(key, Box::new(child));
     }
 
     fn remove(&mut self, key: &Key) -> Option<Box<Child<T>>> {
         let removed = self.by_key.remove(key)?;
-        self.touched.push((*key, Some(removed.spec.id().clone())));
+        self.changed.push((*key, Some(removed.spec.id().clone())));
         Some(removed)
     }
 }
@@ -402,23 +402,23 @@ impl<T: Incarnation> Table<T> {
     }
 
     /// The children that may have changed since the last call, each once; with its id if it was removed.
-    fn take_touched(&mut self) -> Vec<(Key, Option<ChildId>)> {
-        let mut touched = std::mem::take(&mut self.children.touched);
-        touched.sort_by_key(|(key, _)| *key);
-        touched.dedup_by(|(later, removed), (key, id)| {
+    fn take_changed(&mut self) -> Vec<(Key, Option<ChildId>)> {
+        let mut changed = std::mem::take(&mut self.children.changed);
+        changed.sort_by_key(|(key, _)| *key);
+        changed.dedup_by(|(later, removed), (key, id)| {
             let is_same = later == key;
             if is_same {
                 *id = removed.take().or(id.take());
             }
             is_same
         });
-        touched
+        changed
     }
 
-    fn forget_touched(&mut self) {
-        self.children.touched.clear();
+    fn forget_changed(&mut self) {
+        self.children.changed.clear();
         // The first start touches all children; what the next messages need is little.
-        self.children.touched.shrink_to(MAX_KEPT_TOUCHED);
+        self.children.changed.shrink_to(MAX_KEPT_CHANGED);
     }
 
     // ---- the start order ----

@@ -581,7 +581,7 @@ impl NamespaceState {
         application.filter(|it| it.supervisor.is_live())
     }
 
-    /// Postpones the end of the namespace until the returned share is dropped.
+    /// Postpones the end of the namespace until the returned reference is dropped.
     fn postpone_end(self: &Arc<Self>) -> Arc<NamespaceEnd> {
         let mut ending = self.ending.lock();
         ending.upgrade().unwrap_or_else(|| {
@@ -659,7 +659,8 @@ impl NamespaceState {
     }
 }
 
-/// A share in the end of a namespace, whatever its cause: it has ended when the last share is dropped. Shares are held by
+/// Postpones the end of a namespace, whatever its cause: it has ended when the last reference is dropped. References are
+/// held by
 ///
 /// 1. each incarnation of the namespace's supervisor, in what its actor's task drops last: so a stop, a collapse, a
 ///    kill, a task that is aborted and a runtime that is dropped all come here;
@@ -681,7 +682,7 @@ pub(crate) struct Stopping {
 }
 
 impl Stopping {
-    /// Ends the namespace, unless another share in its end is left; returns the actors that were stopped.
+    /// Ends the namespace, unless another clone postpones that; returns the actors that were stopped.
     pub(crate) fn finish(self) -> Vec<StoppedService> {
         drop(self.end);
         self.state.stop_log.lock().take().unwrap_or_default()

@@ -461,10 +461,10 @@ impl Server {
     /// after it fit together.
     fn show_changes(&self, myself: &ActorCell, state: &mut State) {
         if !self.feed.is_read() {
-            return state.children.forget_touched();
+            return state.children.forget_changed();
         }
         let (here, myself, now) = (self.reporting.place(), myself.get_id(), Instant::now());
-        for (key, removed) in state.children.take_touched() {
+        for (key, removed) in state.children.take_changed() {
             if let Some(id) = removed {
                 self.feed.show_removed(here, myself, key, &id);
             }
@@ -594,7 +594,7 @@ impl Actor for Server {
         if let Some(mut state) = self.state() {
             self.work(&myself, &mut state);
             // The supervisor above asks for all children when it knows of this incarnation.
-            state.children.forget_touched();
+            state.children.forget_changed();
         }
         Ok(())
     }

@@ -84,16 +84,16 @@ impl ServiceRegistry {
         start: impl Fn() -> (A, A::Arguments) + Send + Sync + 'static,
     ) -> ChildSpec {
         let (registry, name) = (self.clone(), key.name().clone());
-        let (start, lives) = (Arc::new(start), Arc::new(Mutex::new(Incarnations::default())));
+        let (start, incarnations) = (Arc::new(start), Arc::new(Mutex::new(Incarnations::default())));
         ChildSpec::from_fn(key.name().as_str(), ChildKind::Worker, move |context| {
-            let Incarnations { restarts, latest } = *lives.lock();
+            let Incarnations { restarts, latest } = *incarnations.lock();
             let holder = Holder::new::<A::Msg>(name.clone(), Origin::Managed, metadata.clone());
             let latest = context.replaces().map(ActorCell::get_id).or(latest);
             let holder = Arc::new(holder.restarted(restarts, latest));
-            let (registry, start, lives) = (registry.clone(), Arc::clone(&start), Arc::clone(&lives));
+            let (registry, start, incarnations) = (registry.clone(), Arc::clone(&start), Arc::clone(&incarnations));
             async move {
                 let started = registry.start_child(&context, holder, measurement, &*start).await?;
-                *lives.lock() = Incarnations { restarts: restarts + 1, latest: Some(started.actor().get_id()) };
+                *incarnations.lock() = Incarnations { restarts: restarts + 1, latest: Some(started.actor().get_id()) };
                 Ok::<_, StartError>(started)
             }
         })
@@ -136,20 +136,22 @@ impl ServiceRegistry {
     /// # }
     /// ```
     pub fn supervisor_spec<S: SupervisorKind>(&self, key: &SupervisorKey<S>, spec: S::Spec) -> ChildSpec {
-        let (registry, name, lives) = (self.clone(), key.name().clone(), Arc::new(Mutex::new(Incarnations::default())));
+        let (registry, name, incarnations) =
+            (self.clone(), key.name().clone(), Arc::new(Mutex::new(Incarnations::default())));
         let (child, value) = S::child(name.as_str(), spec);
         child.wrap_start(move |context, child| {
-            let Incarnations { restarts, latest } = *lives.lock();
+            let Incarnations { restarts, latest } = *incarnations.lock();
             let latest = context.replaces().map(ActorCell::get_id).or(latest);
             let value = value.clone().unwrap_or_else(|| Arc::new(context.place()));
             let holder = Holder::new::<SupervisorMessage<S>>(name.clone(), Origin::Managed, None)
                 .leading_to(kind_name::<S>(), value);
             let holder = Arc::new(holder.restarted(restarts, latest));
-            let (registry, lives) = (registry.clone(), Arc::clone(&lives));
+            let (registry, incarnations) = (registry.clone(), Arc::clone(&incarnations));
             async move {
                 let start = registry.start_supervisor::<S>(context, holder, &child).await?;
                 if let Start::Running(started) = &start {
-                    *lives.lock() = Incarnations { restarts: restarts + 1, latest: Some(started.actor().get_id()) };
+                    *incarnations.lock() =
+                        Incarnations { restarts: restarts + 1, latest: Some(started.actor().get_id()) };
                 }
                 Ok(start)
             }

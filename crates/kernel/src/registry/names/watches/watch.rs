@@ -225,8 +225,8 @@ impl<L: NameIncarnation> Held<L> {
 
 impl<L: NameIncarnation> View<L> {
     /// Begins with the incarnations of a snapshot of the table.
-    fn new(lives: impl IntoIterator<Item = L>) -> Self {
-        let held = lives.into_iter().filter_map(|life| Held::new(life.clone(), life.versioned_metadata()));
+    fn new(holders: impl IntoIterator<Item = L>) -> Self {
+        let held = holders.into_iter().filter_map(|holder| Held::new(holder.clone(), holder.versioned_metadata()));
         Self { names: held.map(|held| (held.shown.name.clone(), NameState::Held(held))).collect() }
     }
 

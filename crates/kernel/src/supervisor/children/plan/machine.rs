@@ -143,12 +143,12 @@ impl<T: Incarnation> Children<T> {
     }
 
     /// The children that may have changed since the last call, each once; with its id if it was removed.
-    pub(crate) fn take_touched(&mut self) -> Vec<(Key, Option<ChildId>)> {
-        self.table.take_touched()
+    pub(crate) fn take_changed(&mut self) -> Vec<(Key, Option<ChildId>)> {
+        self.table.take_changed()
     }
 
-    pub(crate) fn forget_touched(&mut self) {
-        self.table.forget_touched();
+    pub(crate) fn forget_changed(&mut self) {
+        self.table.forget_changed();
     }
 
     /// The rules by which it supervises, and how much of its restart intensity is used.
