@@ -127,7 +127,7 @@ fn with_restarts(spec: ChildSpec, intensity: RestartIntensity, backoff: Backoff)
 /// The config server uses no telemetry either.
 fn count(telemetry: &Telemetry, outcome: ConfigOutcome) {
     match outcome {
-        ConfigOutcome::Made => telemetry.count(built_in::CONFIG_UPDATES),
+        ConfigOutcome::Applied => telemetry.count(built_in::CONFIG_UPDATES),
         ConfigOutcome::Unrecorded => telemetry.count(built_in::CONFIG_UPDATES_UNRECORDED),
         ConfigOutcome::Refused => telemetry.count(built_in::CONFIG_UPDATES_REFUSED),
         ConfigOutcome::Unanswered => telemetry.count(built_in::CONFIG_UPDATES_UNANSWERED),

@@ -64,7 +64,7 @@ impl TestNamespace {
         self.services.health().await
     }
 
-    /// Kills the service of this name, as a fault in it might, and returns when it has ended; its `post_stop` does not
+    /// Kills the actor of the service of this name, and returns when it has ended; its `post_stop` does not
     /// run. Its supervisor decides what happens then, and may have replaced it already.
     /// Only a test's namespace has this: an application's code gets [`Services`].
     ///

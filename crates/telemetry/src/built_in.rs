@@ -45,10 +45,10 @@ const READ: bool = false;
 
 built_in! {
     CONFIG_CHECKPOINTS_FAILED = KEPT("config.checkpoints_failed", "config_checkpoints_failed", "counter", "Checkpoints of the changes at run time that could not be recorded, so that older events are kept.");
-    CONFIG_UPDATES = KEPT("config.updates", "config_updates", "counter", "Changes of the configuration that were made.");
+    CONFIG_UPDATES = KEPT("config.updates", "config_updates", "counter", "Changes of the configuration that were applied.");
     CONFIG_UPDATES_REFUSED = KEPT("config.updates_refused", "config_updates_refused", "counter", "Changes of the configuration that were refused, or could not be recorded.");
     CONFIG_UPDATES_UNANSWERED = KEPT("config.updates_unanswered", "config_updates_unanswered", "counter", "Changes of the configuration of which the event store did not say whether they are recorded.");
-    CONFIG_UPDATES_UNRECORDED = KEPT("config.updates_unrecorded", "config_updates_unrecorded", "counter", "Changes of the configuration that were made without an event that records them.");
+    CONFIG_UPDATES_UNRECORDED = KEPT("config.updates_unrecorded", "config_updates_unrecorded", "counter", "Changes of the configuration that were applied without an event that records them.");
     EVENT_STORE_RETENTION = KEPT("event_store.retention", "event_store_retention", "counter", "Rounds of the retention of events.");
     EVENT_STORE_RETENTION_DURATION_MS = KEPT("event_store.retention.duration_ms", "event_store_retention_duration_seconds", "histogram", "Duration of a round of the retention of events.");
     EVENT_STORE_RETENTION_PRUNED = KEPT("event_store.retention.pruned", "event_store_retention_pruned", "histogram", "Events that one round of the retention removed.");

@@ -68,7 +68,7 @@ pub(super) struct ConfigServerActor {
 struct Memory {
     /// The last recorded change that was processed.
     seen: Mutex<Option<EventId>>,
-    /// Whether a server has made the changes recorded before the namespace began. From then on the tree is up to date,
+    /// Whether a server has applied the changes recorded before the namespace began. From then on the tree is up to date,
     /// except for a last recording that was not answered.
     has_begun: Mutex<bool>,
     /// How the files are watched.
@@ -84,11 +84,11 @@ fn note_change<T: PartialEq + Clone>(noted: &Mutex<T>, value: T) -> bool {
     mem::replace(&mut *noted.lock(), value.clone()) != value
 }
 
-/// Whether every recorded change is made.
+/// Whether every recorded change is applied.
 enum Records {
-    /// Every recorded change is made, so decisions are taken on the true state.
+    /// Every recorded change is applied, so decisions are taken on the true state.
     InSync,
-    /// A recording was not answered: the store may have a change that is not made.
+    /// A recording was not answered: the store may have a change that is not applied.
     Unknown,
 }
 
@@ -321,9 +321,9 @@ impl ConfigServerActor {
     fn apply(&self, step: Step, note: ChangeNote, event: Option<EventId>) -> ConfigCommit {
         let commit = ConfigCommit { changes: step.changes, generation: step.next.generation(), event, note };
         event.into_iter().for_each(|event| self.note_seen(event));
-        self.current.make(step.next, &commit);
+        self.current.apply(step.next, &commit);
         self.release_if_no_overrides();
-        self.notify(ConfigOutcome::Made);
+        self.notify(ConfigOutcome::Applied);
         commit
     }
 
@@ -381,7 +381,7 @@ impl ConfigServerActor {
 
     // ---- recorded changes ----
 
-    /// Makes sure that every recorded change is made before the next one is decided.
+    /// Makes sure that every recorded change is applied before the next one is decided.
     async fn settle(&self, records: &mut Records) -> Result<(), ConfigUpdateError> {
         if let Records::Unknown = records {
             if let Some(outage) = self.journal.outage() {
@@ -399,7 +399,7 @@ impl ConfigServerActor {
         Ok(())
     }
 
-    /// Makes the changes that an ended server left behind; fails if the event store does not come back in time.
+    /// Applies the changes that an ended server left behind; fails if the event store does not come back in time.
     async fn begin(&self) -> Result<Records, ActorProcessingErr> {
         let (limit, seen, has_begun) = (self.limits.store_at_start, self.seen(), *self.memory.has_begun.lock());
         let late = |_| format!("the event store did not report within {limit:?} which changes are recorded");
@@ -417,7 +417,7 @@ impl ConfigServerActor {
         Ok(records)
     }
 
-    /// Makes every change that is recorded and not made, in order, and waits for the store if it does not record.
+    /// Applies every change that is recorded and not applied, in order, and waits for the store if it does not record.
     async fn catch_up(&self) -> Result<(), ActorProcessingErr> {
         let recorded = self.journal.records_after(self.seen()).await?;
         self.apply_all(&recorded).await;

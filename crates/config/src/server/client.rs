@@ -27,8 +27,8 @@ use crate::values::{ConfigError, ConfigPath, ConfigSection, ConfigTree, ValueOri
 ///
 /// Reading takes the current tree and asks no actor: it works, with the last value, even while the server is being
 /// restarted. Changing goes through the server, one at a time: a change is validated, recorded as an event
-/// `config_updated`, and only then made, so `Ok` means recorded. Changes that a server had recorded but not made when
-/// it ended are made by its successor. Only [declared](crate::ConfigSources::updatable) values may change.
+/// `config_updated`, and only then applied, so `Ok` means recorded. Changes that a server had recorded but not applied when
+/// it ended are applied by its successor. Only [declared](crate::ConfigSources::updatable) values may change.
 ///
 /// | to read | use |
 /// |---|---|
@@ -83,7 +83,7 @@ impl ConfigServer {
     /// The name of the server in each namespace.
     pub const NAME: ServiceName = ServiceName::from_static(SERVER);
 
-    /// The configuration of a namespace, which begins with `base` unless it was made before.
+    /// The configuration of a namespace, which begins with `base` unless it exists already.
     pub fn new(registry: &ServiceRegistry, base: &Arc<ConfigTree>) -> Self {
         let limits = registry.extension(ConfigServerLimits::default);
         let current = registry.extension(|| Current::from(Arc::clone(base)));
@@ -206,11 +206,11 @@ impl ConfigServer {
         Self { note, ..self.clone() }
     }
 
-    /// Sets a value at run time. Returns when the change is recorded and made.
+    /// Sets a value at run time. Returns when the change is recorded and applied.
     ///
     /// # Errors
     /// [`ConfigUpdateError`]: the old value stays, but after [`NoAnswer`](ConfigUpdateError::NoAnswer) the server may
-    /// still make the change later.
+    /// still apply the change later.
     pub async fn update(
         &self,
         path: impl AsRef<str>,

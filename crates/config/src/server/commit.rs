@@ -4,7 +4,7 @@ use serde::Serialize;
 use super::note::ChangeNote;
 use crate::values::ConfigChange;
 
-/// One or more changes that were recorded and made together.
+/// One or more changes that were recorded and applied together.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ConfigCommit {
@@ -32,13 +32,13 @@ impl ConfigCommit {
     }
 }
 
-/// One change that has been recorded and made.
+/// One change that has been recorded and applied.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ConfigChanged {
     /// Path, old value and new value; those of secrets are `"[redacted]"`.
     pub change: ConfigChange,
-    /// The generation of the configuration that it led to; changes that were made together share it.
+    /// The generation of the configuration that it led to; changes that were applied together share it.
     pub generation: u64,
     /// The event that records it; `None` if the value was the same already, or if the change could not be recorded and
     /// need not be.

@@ -1,7 +1,7 @@
 //! The configuration of one namespace, as its readers and subscribers see it. It belongs to the namespace, so that they
 //! outlive the actor.
 //!
-//! 1. A subscriber receives each change that is made after it subscribed, once, and when the tree has it.
+//! 1. A subscriber receives each change that is applied after it subscribed, once, and when the tree has it.
 //! 2. Only the server writes, and there is one server at a time.
 //! 3. No destructor of a section runs under a lock: neither under one of ours nor under one of the channel.
 
@@ -32,12 +32,12 @@ const BACKLOG: usize = 1_024;
 pub(super) struct Current {
     tree: Arc<ArcSwap<ConfigTree>>,
     /// Made for the first subscriber: its backlog is allocated as a whole, and most namespaces have none.
-    changes: Mutex<Option<Sender<Arc<Made>>>>,
+    changes: Mutex<Option<Sender<Arc<Applied>>>>,
     unused: Arc<UnusedSections>,
 }
 
-/// A commit that has been made, with the declared sections before and after it.
-struct Made {
+/// A commit that has been applied, with the declared sections before and after it.
+struct Applied {
     commit: ConfigCommit,
     before: Arc<[Snapshot]>,
     after: Arc<[Snapshot]>,
@@ -45,7 +45,7 @@ struct Made {
 }
 
 /// The channel drops a commit under its own lock: so its sections are put aside here.
-impl Drop for Made {
+impl Drop for Applied {
     fn drop(&mut self) {
         self.unused.0.lock().extend([Arc::clone(&self.before), Arc::clone(&self.after)]);
     }
@@ -84,8 +84,8 @@ impl Current {
         self.tree.store(Arc::new(same));
     }
 
-    /// Makes a change.
-    pub(super) fn make(&self, next: ConfigTree, commit: &ConfigCommit) {
+    /// Applies a change.
+    pub(super) fn apply(&self, next: ConfigTree, commit: &ConfigCommit) {
         let next = Arc::new(next);
         let before = self.tree.swap(Arc::clone(&next));
         // Not under the lock: a subscriber that is woken may subscribe again.
@@ -93,7 +93,7 @@ impl Current {
         let (before, after) = (Arc::clone(before.snapshots()), Arc::clone(next.snapshots()));
         let (commit, unused) = (commit.clone(), Arc::clone(&self.unused));
         // It is no error if all subscribers have gone.
-        let _ = changes.send(Arc::new(Made { commit, before, after, unused }));
+        let _ = changes.send(Arc::new(Applied { commit, before, after, unused }));
         self.unused.clear();
     }
 
@@ -128,8 +128,8 @@ impl Current {
     fn feed(&self, registry: &ServiceRegistry) -> Feed {
         let changes = self.changes.lock().get_or_insert_with(|| Sender::new(BACKLOG)).subscribe();
         let commits = stream::unfold((changes, registry.clone()), |(mut changes, registry)| async move {
-            let made = next(&mut changes, &registry).await?;
-            Some((made, (changes, registry)))
+            let applied = next(&mut changes, &registry).await?;
+            Some((applied, (changes, registry)))
         });
         Feed { commits: Some(commits.fuse().boxed()), unused: Arc::clone(&self.unused) }
     }
@@ -138,12 +138,12 @@ impl Current {
 /// The commits from now on, in order; it outlives the config server's restarts.
 struct Feed {
     /// `None` once it is being dropped.
-    commits: Option<BoxStream<'static, Result<Arc<Made>, LaggedError>>>,
+    commits: Option<BoxStream<'static, Result<Arc<Applied>, LaggedError>>>,
     unused: Arc<UnusedSections>,
 }
 
 impl Feed {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Arc<Made>, LaggedError>>> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Arc<Applied>, LaggedError>>> {
         // Those of the commit before, if this subscriber was the last one to read it.
         self.unused.clear();
         self.commits.as_mut().map_or(Poll::Ready(None), |commits| commits.poll_next_unpin(context))
@@ -158,14 +158,17 @@ impl Drop for Feed {
 }
 
 /// The next commit; `None` after the last one, when the namespace has ended, for whatever reason.
-async fn next(changes: &mut Receiver<Arc<Made>>, registry: &ServiceRegistry) -> Option<Result<Arc<Made>, LaggedError>> {
-    let made = tokio::select! {
+async fn next(
+    changes: &mut Receiver<Arc<Applied>>,
+    registry: &ServiceRegistry,
+) -> Option<Result<Arc<Applied>, LaggedError>> {
+    let applied = tokio::select! {
         biased;
-        made = waking_contained(changes.recv()) => made,
+        applied = waking_contained(changes.recv()) => applied,
         () = registry.ended() => return None,
     };
-    match made {
-        Ok(made) => Some(Ok(made)),
+    match applied {
+        Ok(applied) => Some(Ok(applied)),
         Err(RecvError::Lagged(missed)) => Some(Err(LaggedError { missed })),
         Err(RecvError::Closed) => None,
     }
@@ -176,7 +179,7 @@ async fn next(changes: &mut Receiver<Arc<Made>>, registry: &ServiceRegistry) -> 
 #[error("{missed} configuration changes were missed: the subscriber was too slow")]
 #[non_exhaustive]
 pub struct LaggedError {
-    /// How many; changes that were made together count as one.
+    /// How many; changes that were applied together count as one.
     pub missed: u64,
 }
 
@@ -206,10 +209,11 @@ impl ConfigSubscription {
             if let Some(changed) = self.pending.pop_front() {
                 return Poll::Ready(Some(Ok(changed)));
             }
-            let Some(made) = ready!(self.feed.poll(context)).transpose()? else {
+            let Some(applied) = ready!(self.feed.poll(context)).transpose()? else {
                 return Poll::Ready(None);
             };
-            self.pending.extend(made.commit.changed().filter(|changed| changed.change.path.is_within(&self.section)));
+            self.pending
+                .extend(applied.commit.changed().filter(|changed| changed.change.path.is_within(&self.section)));
         }
     }
 }
@@ -266,18 +270,18 @@ impl<T: ConfigSection> SectionSubscription<T> {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<SectionChanged<T>, LaggedError>>> {
-        while let Some(made) = ready!(self.feed.poll(context)).transpose()? {
-            if let Some(changed) = self.changed(&made) {
+        while let Some(applied) = ready!(self.feed.poll(context)).transpose()? {
+            if let Some(changed) = self.changed(&applied) {
                 return Poll::Ready(Some(Ok(changed)));
             }
         }
         Poll::Ready(None)
     }
 
-    fn changed(&self, made: &Made) -> Option<SectionChanged<T>> {
-        let commit = &made.commit;
+    fn changed(&self, applied: &Applied) -> Option<SectionChanged<T>> {
+        let commit = &applied.commit;
         commit.changes.iter().find(|change| change.path.is_within(&self.section))?;
-        let (old, new) = (made.before.get(self.index)?, made.after.get(self.index)?);
+        let (old, new) = (applied.before.get(self.index)?, applied.after.get(self.index)?);
         Some(SectionChanged {
             old: Arc::clone(typed(old)?),
             new: Arc::clone(typed(new)?),

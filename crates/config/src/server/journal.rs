@@ -53,9 +53,12 @@ impl RecordKind {
 ///
 /// | kind | payload |
 /// |---|---|
-/// | [`config_updated`](Self::UPDATED), [`config_reloaded`](Self::RELOADED) | the change, or several in `changes`; `author` and `reason` of its note |
-/// | [`config_checkpoint`](Self::CHECKPOINT) | the changes at run time that are in force |
+/// | [`config_updated`](Self::UPDATED), [`config_reloaded`](Self::RELOADED) | the change (`path`, `old`, `new`, and `reset` if it is one), or several in `changes`; `author` and `reason` of its note |
+/// | [`config_checkpoint`](Self::CHECKPOINT) | the changes at run time that are in force, in the same form |
 /// | [`config_reload_refused`](Self::RELOAD_REFUSED) | `reason` |
+///
+/// A reload or a checkpoint that exceeds the size of one event is recorded in several, in one batch and with one
+/// correlation id. Each has its number, `part`, and the number of all, `of`; they count only together.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ConfigRecord {
@@ -411,7 +414,7 @@ impl Journal {
 
     /// The records after an event that a store that runs shows; `None` if it ended meanwhile: its successor will answer.
     async fn shown_after(&self, seen: Option<EventId>) -> Result<Option<Vec<Record>>, ActorProcessingErr> {
-        // Changes that were made before are not read again; their records may be damaged.
+        // Changes that were applied before are not read again; their records may be damaged.
         let new = seen.map_or_else(all, |seen| all().after(seen));
         match unless_transient(self.events.query(new).await) {
             Ok(events) => Ok(events.map(|events| records(&events))),

@@ -1,4 +1,4 @@
-//! The server of a configuration: changes at run time, recorded and made; reading and subscribing.
+//! The server of a configuration: changes at run time, recorded and applied; reading and subscribing.
 
 mod actor;
 mod client;

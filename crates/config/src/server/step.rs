@@ -22,11 +22,11 @@ pub(super) struct Step {
     pub(super) next: ConfigTree,
 }
 
-/// The changes that could not be made, and why.
+/// The changes that could not be applied, and why.
 type Refused = Vec<(EventId, String)>;
 
 impl Step {
-    /// The step of a proposal. All of it is checked here, so that nothing is recorded that cannot be made.
+    /// The step of a proposal. All of it is checked here, so that nothing is recorded that cannot be applied.
     pub(super) fn propose(tree: &ConfigTree, proposal: &Proposal) -> Result<Self, ConfigError> {
         let decide = |(path, op): (&ConfigPath, &Op)| match op {
             Op::Set(value) => ConfigChange::decide(tree, path, value.clone()),
@@ -53,8 +53,8 @@ impl Step {
         Ok(Self { kind, changes, next })
     }
 
-    /// The step of recorded changes at run time, and those that could not be made; reloads of files are not among them.
-    /// It makes them as one: the states between them may not be valid with the files of today. No step if the overrides
+    /// The step of recorded changes at run time, and those that could not be applied; reloads of files are not among them.
+    /// It applies them as one: the states between them may not be valid with the files of today. No step if the overrides
     /// stay as they are.
     pub(super) fn replay(tree: &ConfigTree, records: &[Record]) -> (Option<Self>, Refused) {
         let mut replay = Replay::on(tree);
@@ -71,7 +71,7 @@ impl Step {
 }
 
 /// All changes at run time that are in force, to be recorded anew. Their old values are left out: they are not needed to
-/// make the changes, and would make them larger than when each was recorded.
+/// apply the changes, and would make them larger than when each was recorded.
 pub(super) fn checkpoint(tree: &ConfigTree) -> Vec<ConfigChange> {
     let change = |(path, new): (&ConfigPath, &Value)| {
         let (path, new) = (path.clone(), new.clone());
@@ -80,7 +80,7 @@ pub(super) fn checkpoint(tree: &ConfigTree) -> Vec<ConfigChange> {
     tree.overrides().map(change).collect()
 }
 
-/// Makes each record separately that leads to a valid configuration, and of a checkpoint each change that does: an
+/// Applies each record separately that leads to a valid configuration, and of a checkpoint each change that does: an
 /// invalid one must not affect the others.
 fn one_by_one(tree: &ConfigTree, records: &[Record]) -> (ConfigTree, Refused) {
     let (mut next, mut refused) = (tree.clone(), Vec::new());

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::update_error::ConfigUpdateError;
 use crate::values::ConfigPath;
 
-/// Several changes that belong together: made all or none, and validated as a whole.
+/// Several changes that belong together: applied all or none, and validated as a whole.
 ///
 /// Of two operations on the same path the later one counts. An invalid operation, such as one on an invalid path, fails
 /// the whole transaction with the error of [`ConfigServer::transaction`](crate::ConfigServer::transaction).

@@ -42,7 +42,7 @@ pub enum ConfigUpdateError {
         /// message itself in it.
         reason: String,
     },
-    /// The config server, or the event store behind it, took the change and did not answer: it may still be made.
+    /// The config server, or the event store behind it, took the change and did not answer: it may still be applied.
     #[error("{reason}")]
     NoAnswer {
         /// What happened instead.

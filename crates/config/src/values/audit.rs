@@ -9,10 +9,10 @@
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Audit {
-    /// A change that cannot be recorded is not made: `Ok` means recorded.
+    /// A change that cannot be recorded is not applied: `Ok` means recorded.
     #[default]
     Required,
-    /// A change that is certainly not recorded is made nevertheless, with a warning to `tracing`, the counter
+    /// A change that is certainly not recorded is applied nevertheless, with a warning to `tracing`, the counter
     /// `config.updates_unrecorded`, and no event in the answer. It lasts as long as the namespace, and no longer.
     BestEffort,
 }

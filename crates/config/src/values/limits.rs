@@ -8,10 +8,13 @@ foundation_kernel::limits! {
     /// How much a configuration may hold, whatever layer it comes from. The depth and length of paths are limited by
     /// [`ConfigPath`](crate::ConfigPath) itself.
     ///
+    /// As with all sets of limits, a method sets each, and its text shows all of them, a line for each.
+    ///
     /// ```
     /// use foundation_config_server::{ConfigLimits, ConfigSources};
     ///
     /// let limits = ConfigLimits::new().max_value_bytes(4);
+    /// assert!(limits.to_string().contains("max_value_bytes: 4\n"));
     /// let sources = ConfigSources::new().defaults(serde_json::json!({ "motd": "hello" }))?.limits(limits);
     /// assert_eq!(
     ///     sources.load().unwrap_err().to_string(),

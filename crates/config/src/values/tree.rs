@@ -343,7 +343,7 @@ impl ConfigTree {
     /// # Errors
     ///
     /// As [`apply`](Self::apply); [`ConfigError::InvalidSection`] if a declared section does not pass its validation
-    /// with all of the changes made.
+    /// with all of the changes applied.
     pub fn apply_all(&self, changes: &[ConfigChange]) -> Result<Self, ConfigError> {
         let decided: Vec<_> = changes.iter().map(|change| self.decided_again(change)).collect::<Result<_, _>>()?;
         let real: Vec<_> = decided.into_iter().filter(|change| !change.is_noop()).collect();
