@@ -4,6 +4,7 @@
 //! scenario says what holds afterwards; [`fixture::dropped_at_each_poll`] checks that the foundation then ends in order
 //! and leaves no task behind. Another call of the function works.
 
+mod discovery;
 mod fixture;
 mod names;
 mod root;

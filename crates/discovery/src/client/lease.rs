@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use foundation_kernel::containment::waking_contained;
 use foundation_kernel::local_message;
 use foundation_kernel::ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, ActorStatus};
 use tokio::task::JoinHandle;
@@ -73,7 +74,7 @@ impl InstanceLease {
     /// Withdraws the instance, and returns when its name is about to be free.
     pub async fn withdraw(self) {
         // A keeper that has ended already, or is not gone in time, is no concern of the caller.
-        let _ = self.keeper.stop_and_wait(Some(WITHDRAWN.to_owned()), None).await;
+        let _ = waking_contained(self.keeper.stop_and_wait(Some(WITHDRAWN.to_owned()), None)).await;
     }
 }
 

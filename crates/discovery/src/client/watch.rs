@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use foundation_kernel::containment::waking_contained;
 use foundation_kernel::names::{Watch, Watched};
 use futures::stream::{BoxStream, unfold};
 use futures::{Stream, StreamExt};
@@ -131,16 +132,20 @@ impl Follower {
                 None => pending().await,
             }
         };
-        tokio::select! {
-            biased;
-            watched = self.names.next() => Woken::Names(watched),
-            changed = self.healths.changed() => match changed {
-                Ok(()) => Woken::Healths,
-                // The sender is the shared state's, which this watch holds.
-                Err(_) => Woken::Names(None),
-            },
-            () = expired => Woken::Expiry,
-        }
+        // A waker may be any code, and those who wake are others.
+        waking_contained(async {
+            tokio::select! {
+                biased;
+                watched = self.names.next() => Woken::Names(watched),
+                changed = self.healths.changed() => match changed {
+                    Ok(()) => Woken::Healths,
+                    // The sender is the shared state's, which this watch holds.
+                    Err(_) => Woken::Names(None),
+                },
+                () = expired => Woken::Expiry,
+            }
+        })
+        .await
     }
 
     /// Shows a change, and the health of an instance that has been checked before this watch saw it.

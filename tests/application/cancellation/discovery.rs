@@ -1,0 +1,126 @@
+//! Discovery: a cancelled registration, call or watch leaves nothing behind.
+
+use std::future::ready;
+use std::time::Duration;
+
+use foundation::Namespace;
+use foundation::ractor::{Actor, ActorRef};
+use foundation_discovery::{Criteria, Discovery, Instance, InstanceCheck};
+use foundation_testkit::{Behavior, Command, Moment};
+
+use super::fixture::{Fixture, LONG, dropped_at_each_poll, works_again};
+
+fn discovery(fixture: &Fixture) -> Discovery {
+    Discovery::of(fixture.services())
+}
+
+fn instance() -> Instance {
+    Instance::builder("clerks", "a").build().unwrap()
+}
+
+fn clerks() -> Criteria {
+    Criteria::service(instance().service())
+}
+
+async fn spawn(fixture: &Fixture) -> ActorRef<Command> {
+    discovery(fixture).spawn(&instance(), fixture.puppet("clerk").actor(), ()).await.unwrap()
+}
+
+/// The instance can be there once its former actor has ended.
+async fn is_to_be_had(fixture: &Fixture) {
+    let (discovery, instance) = (discovery(fixture), instance());
+    let key = Discovery::key::<Command>(instance.name());
+    if let Some(former) = fixture.foundation.registry().get_all_services(Namespace::Production).get(key.name()) {
+        former.stop(None);
+    }
+    fixture.services().wait_until_free(&key, LONG).await.unwrap();
+    let actor = spawn(fixture).await;
+    assert_eq!(discovery.instance(instance.name()).map(|found| found.actor), Some(actor.get_id()));
+}
+
+// covers: Discovery::spawn, Discovery::register, Discovery::announce
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_registration_of_an_instance_is_made_or_not_made() {
+    dropped_at_each_poll(
+        async |fixture| {
+            let slow = fixture.puppet("slow");
+            slow.next(Moment::Starting, Behavior::Take(Duration::from_secs(1)));
+            discovery(fixture).spawn(&instance(), slow.actor(), ()).await.map(drop).unwrap();
+        },
+        async |fixture, _| is_to_be_had(fixture).await,
+    )
+    .await;
+    dropped_at_each_poll(
+        async |fixture| {
+            let (actor, _) = Actor::spawn(None, fixture.puppet("foreign").actor(), ()).await.unwrap();
+            discovery(fixture).register(&instance(), &actor).await.unwrap();
+        },
+        async |fixture, _| is_to_be_had(fixture).await,
+    )
+    .await;
+    dropped_at_each_poll(
+        async |fixture| discovery(fixture).announce(&instance(), LONG).await.map(drop).unwrap(),
+        async |fixture, _| is_to_be_had(fixture).await,
+    )
+    .await;
+}
+
+// covers: InstanceLease::withdraw
+#[tokio::test(start_paused = true)]
+async fn an_instance_whose_withdrawal_is_cancelled_is_withdrawn() {
+    dropped_at_each_poll(
+        async |fixture| discovery(fixture).announce(&instance(), LONG).await.unwrap().withdraw().await,
+        async |fixture, _| is_to_be_had(fixture).await,
+    )
+    .await;
+}
+
+// covers: Selector::call
+#[tokio::test(start_paused = true)]
+async fn a_call_to_an_instance_may_be_cancelled() {
+    works_again(async |fixture: &Fixture| {
+        let discovery = discovery(fixture);
+        if discovery.instance(instance().name()).is_none() {
+            spawn(fixture).await;
+        }
+        discovery.selector::<Command>(clerks()).call(Command::Ping, LONG).await
+    })
+    .await;
+}
+
+// covers: InstanceWatch::next
+#[tokio::test(start_paused = true)]
+async fn a_watch_of_instances_may_be_cancelled() {
+    dropped_at_each_poll(
+        async |fixture| {
+            let mut watch = discovery(fixture).watch(clerks());
+            watch.next().await;
+            let added = async { tokio::join!(watch.next(), spawn(fixture)).0.is_some() };
+            assert!(added.await);
+        },
+        async |fixture, _| is_to_be_had(fixture).await,
+    )
+    .await;
+}
+
+// covers: Discovery::run_check
+#[tokio::test(start_paused = true)]
+async fn checks_that_are_cancelled_leave_no_task() {
+    dropped_at_each_poll(
+        async |fixture| {
+            let names = fixture.foundation.registry().namespace(Namespace::test()).await.unwrap();
+            let discovery = Discovery::of(&names);
+            discovery.spawn(&instance(), fixture.puppet("clerk").actor(), ()).await.unwrap();
+            let check = InstanceCheck::function("ready", |_| ready(true)).every(Duration::from_secs(1));
+            let checked = async {
+                let mut watch = discovery.watch(clerks());
+                watch.next().await;
+                watch.next().await;
+                names.cleanup().await.unwrap();
+            };
+            tokio::join!(discovery.run_check(clerks(), check), checked);
+        },
+        async |fixture, _| is_to_be_had(fixture).await,
+    )
+    .await;
+}
