@@ -274,7 +274,7 @@ impl Query {
     }
 
     /// Whether it asks for every event of a range of ids, in ascending order.
-    pub(crate) fn is_a_run(&self) -> bool {
+    pub(crate) fn is_whole_range(&self) -> bool {
         let (after, up_to, on_damaged) = (self.0.after, self.0.up_to, self.0.on_damaged);
         self.0 == QueryParts { after, up_to, on_damaged, ..QueryParts::default() }
     }

@@ -88,12 +88,12 @@ pub(super) async fn import(
 struct Export {
     query: Query,
     left: Option<usize>,
-    run: Option<Run>,
+    whole: Option<WholeRange>,
 }
 
 /// The export of every event of a range: none may be missing, since it could not be imported.
 #[derive(Debug)]
-struct Run {
+struct WholeRange {
     /// The id that has to come next.
     next: u64,
     end: u64,
@@ -119,8 +119,8 @@ impl Export {
         let next = query.parts().after.map_or(1, |after| after.get().saturating_add(1));
         let skips = query.parts().on_damaged == OnDamaged::Skip;
         let (namespace, latest) = (namespace.to_owned(), SystemTime::UNIX_EPOCH);
-        let run = query.is_a_run().then_some(Run { next, end, skips, namespace, latest });
-        let mut export = Self { left: query.parts().limit, query, run };
+        let whole = query.is_whole_range().then_some(WholeRange { next, end, skips, namespace, latest });
+        let mut export = Self { left: query.parts().limit, query, whole };
         export.pruned(stats);
         Some(export)
     }
@@ -136,17 +136,17 @@ impl Export {
     /// Whether an event is missing in this page, or before it; it may have been pruned meanwhile.
     fn is_missed_in(&self, page: &EventPage) -> bool {
         let found = page.events.len() as u64;
-        self.run.as_ref().is_some_and(|run| match page.events.last() {
-            Some(last) => (last.id.get() + 1).saturating_sub(run.next) != found,
-            None => run.next <= run.end,
+        self.whole.as_ref().is_some_and(|range| match page.events.last() {
+            Some(last) => (last.id.get() + 1).saturating_sub(range.next) != found,
+            None => range.next <= range.end,
         })
     }
 
     /// Notes what the log has pruned.
     fn pruned(&mut self, stats: &EventStats) {
         let oldest = stats.oldest.map_or(stats.recorded.saturating_add(1), EventId::get);
-        if let Some(run) = &mut self.run {
-            run.next = run.next.max(oldest);
+        if let Some(range) = &mut self.whole {
+            range.next = range.next.max(oldest);
         }
     }
 
@@ -158,8 +158,8 @@ impl Export {
             self.query = self.query.clone().after(last.id).offset(0);
         }
         self.left = self.left.map(|left| left - page.events.len());
-        match &mut self.run {
-            Some(run) => run.take(page, is_last),
+        match &mut self.whole {
+            Some(range) => range.take(page, is_last),
             None => {
                 let damaged = page.damaged.into_iter().next().filter(|_| stops);
                 Piece { events: page.events, damaged, is_last }
@@ -168,21 +168,21 @@ impl Export {
     }
 }
 
-impl Run {
+impl WholeRange {
     fn take(&mut self, page: EventPage, is_last: bool) -> Piece {
         let (mut events, mut damaged) = (Vec::with_capacity(page.events.len()), page.damaged.into_iter().peekable());
-        let mut fill = |run: &mut Self, events: &mut Vec<_>, up_to: u64| {
-            while run.next <= up_to {
-                while damaged.next_if(|damaged| damaged.event.get() < run.next).is_some() {}
-                let damaged = damaged.next_if(|damaged| damaged.event.get() == run.next);
-                let missing = || DamagedEvent::new(EventId::after(run.next - 1), "it is missing from the log");
+        let mut fill = |range: &mut Self, events: &mut Vec<_>, up_to: u64| {
+            while range.next <= up_to {
+                while damaged.next_if(|damaged| damaged.event.get() < range.next).is_some() {}
+                let damaged = damaged.next_if(|damaged| damaged.event.get() == range.next);
+                let missing = || DamagedEvent::new(EventId::after(range.next - 1), "it is missing from the log");
                 let damaged = damaged.unwrap_or_else(missing);
-                if !run.skips {
+                if !range.skips {
                     return Some(damaged);
                 }
-                let stands = Event::lost(damaged.event, &damaged.reason, &run.namespace, run.latest);
+                let stands = Event::lost(damaged.event, &damaged.reason, &range.namespace, range.latest);
                 events.push(Arc::new(stands));
-                run.next += 1;
+                range.next += 1;
             }
             None
         };
