@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use foundation::config::{
-    ChangeCause, ChangeNote, ConfigError, ConfigSources, ConfigUpdateError, ConfigWatch, ExposeSecret, ValueOrigin,
-    SecretString,
+    ChangeCause, ChangeNote, ConfigError, ConfigSources, ConfigUpdateError, ConfigWatch, ExposeSecret, SecretString,
+    ValueOrigin,
 };
 use foundation::events::{EventStorage, MemoryLog, Query};
 use foundation::health::Condition;

@@ -11,7 +11,7 @@ use foundation_testkit::{Behavior, Command, Moment};
 use super::fixture::{Fixture, LONG, dropped_at_each_poll, works_again};
 
 fn discovery(fixture: &Fixture) -> Discovery {
-    Discovery::of(fixture.services())
+    Discovery::of(fixture.services().registry())
 }
 
 fn instance() -> Instance {
@@ -31,9 +31,9 @@ async fn is_to_be_had(fixture: &Fixture) {
     let (discovery, instance) = (discovery(fixture), instance());
     let key = Discovery::key::<Command>(instance.name());
     if let Some(former) = fixture.foundation.registry().get_all_services(Namespace::Production).get(key.name()) {
-        former.stop(None);
+        former.cell().stop(None);
     }
-    fixture.services().wait_until_free(&key, LONG).await.unwrap();
+    fixture.services().registry().wait_until_free(&key, LONG).await.unwrap();
     let actor = spawn(fixture).await;
     assert_eq!(discovery.instance(instance.name()).map(|found| found.actor), Some(actor.get_id()));
 }
