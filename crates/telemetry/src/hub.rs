@@ -78,6 +78,13 @@ impl SelfMetrics {
     }
 }
 
+/// What a tick has read.
+struct Tick {
+    scrape: Scrape,
+    /// Whether series have been retired, whose last values the scrape has.
+    retired: bool,
+}
+
 impl Hub {
     fn new(namespace: Namespace) -> Self {
         let names = Names::new(namespace);
@@ -127,25 +134,27 @@ impl Hub {
 
     /// The same, and notes it for the next rates. Then removes series that have been idle for so long: one that is
     /// removed has been seen with its last value.
-    fn tick(&self, registry: &ServiceRegistry, idle_after: Option<Duration>) -> Scrape {
+    fn tick(&self, registry: &ServiceRegistry, idle_after: Option<Duration>) -> Tick {
         let now = Instant::now();
         self.sample_runtime();
         let families = self.names.read_at_tick(MetricFamily::of_registry(registry));
         let mut scrape = Scrape { namespace: self.namespace, families };
         self.history.lock().tick(now, &mut scrape);
-        if let Some(after) = idle_after {
-            self.retire(now, after);
-        }
-        scrape
+        let retired = idle_after.is_some_and(|after| self.retire(now, after));
+        Tick { scrape, retired }
     }
 
-    fn retire(&self, now: Instant, after: Duration) {
+    /// Whether there was any to retire.
+    fn retire(&self, now: Instant, after: Duration) -> bool {
         let idle = self.history.lock().idle(now, after);
         let retired = idle.iter().filter(|(name, labels, seen)| self.names.retire(name, labels, *seen));
         // Not by zero: a counter that was never used takes no memory.
         match retired.count() as u64 {
-            0 => {}
-            retired => self.self_metrics.retired.bare().add(retired),
+            0 => false,
+            retired => {
+                self.self_metrics.retired.bare().add(retired);
+                true
+            }
         }
     }
 

@@ -7,8 +7,11 @@
 //! 2. An exporter does one export at a time. One that has taken longer than the limit is cancelled, and is busy until
 //!    it has ended: code that blocks its thread cannot be cancelled.
 //! 3. The latest numbers win: those that come while an exporter is busy wait for it, and replace any that are waiting.
-//!    So a slow exporter is late, holds two scrapes at most, and gets the numbers of the last tick if there is time.
-//! 4. A caller that waits for exporters waits no longer than the limit.
+//!    So a slow exporter is late, and gets the numbers of the last tick if there is time.
+//! 4. The last values of retired series are not replaced: they wait beside the latest numbers and go first, and while
+//!    they wait no further series is retired. An exporter that is over its limit counts no more, so that one which never
+//!    ends keeps no series. Each exporter holds three scrapes at most.
+//! 5. A caller that waits for exporters waits no longer than the limit.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -22,7 +25,7 @@ use tokio::sync::mpsc::{self, Sender};
 use tokio::task::JoinError;
 use tokio::time::timeout;
 
-use super::Hub;
+use super::{Hub, Tick};
 use crate::scrape::Scrape;
 
 /// Why an export failed.
@@ -147,13 +150,19 @@ impl Exports {
         Self { exporters: exporters.iter().map(slot).collect(), limit }
     }
 
-    /// Hands a scrape to all exporters. The returned future ends when all have exported it, or when the limit has
+    /// Whether each exporter would get the last values of series that are retired now (invariant 4).
+    pub(super) fn keep_last_values(&self) -> bool {
+        self.exporters.iter().all(|slot| slot.keeps_last_values())
+    }
+
+    /// Hands the numbers of a tick to all exporters. The returned future ends when all have exported it, or when the limit has
     /// passed.
-    pub(super) fn hand_over(&self, hub: &Arc<Hub>, scrape: Scrape) -> impl Future<Output = ()> + Send + use<> {
+    pub(super) fn hand_over(&self, hub: &Arc<Hub>, tick: Tick) -> impl Future<Output = ()> + Send + use<> {
         let (done, mut all_done) = mpsc::channel(1);
-        let (scrape, limit) = (Arc::new(scrape), self.limit);
+        let (scrape, limit) = (Arc::new(tick.scrape), self.limit);
         for slot in &self.exporters {
-            slot.offer(hub, ExportJob { scrape: Arc::clone(&scrape), _done: done.clone() });
+            let job = ExportJob { scrape: Arc::clone(&scrape), last_values: tick.retired, _done: done.clone() };
+            slot.offer(hub, job);
         }
         drop(done);
         async move { drop(timeout(limit, all_done.recv()).await) }
@@ -163,6 +172,8 @@ impl Exports {
 /// Numbers for one exporter.
 struct ExportJob {
     scrape: Arc<Scrape>,
+    /// Whether they have last values of retired series.
+    last_values: bool,
     /// Dropped when it is done or superseded; a caller that waits is woken when the last one is dropped.
     _done: Sender<Infallible>,
 }
@@ -171,6 +182,11 @@ struct ExportJob {
 #[derive(Default)]
 struct Queue {
     at_work: bool,
+    /// Whether the export at work has taken longer than the limit.
+    overdue: bool,
+    /// The last values of retired series, which go first.
+    last_values: Option<ExportJob>,
+    /// The latest numbers.
     next: Option<ExportJob>,
     /// Whether it has been reported that it is too slow.
     reported: bool,
@@ -195,7 +211,15 @@ impl Queue {
             self.at_work = true;
             return Offered::Begin(job);
         }
-        match self.next.replace(job) {
+        // What waits as the latest is older than a job that goes first, and would be exported after it.
+        let replaced = match job.last_values && self.last_values.is_none() {
+            true => {
+                self.last_values = Some(job);
+                self.next.take()
+            }
+            false => self.next.replace(job),
+        };
+        match replaced {
             None => Offered::Waits,
             Some(_) => Offered::Supersedes { first: !std::mem::replace(&mut self.reported, true) },
         }
@@ -203,14 +227,21 @@ impl Queue {
 
     /// The job after the finished one.
     fn next(&mut self) -> Option<ExportJob> {
-        let next = self.next.take();
+        let next = self.last_values.take().or_else(|| self.next.take());
         self.at_work = next.is_some();
+        self.overdue = false;
         self.reported &= self.at_work;
         next
     }
 }
 
 impl ExporterSlot {
+    /// Whether last values of retired series would not be replaced.
+    fn keeps_last_values(&self) -> bool {
+        let queue = self.queue.lock();
+        queue.overdue || queue.last_values.is_none()
+    }
+
     fn offer(self: &Arc<Self>, hub: &Arc<Hub>, job: ExportJob) {
         let offered = self.queue.lock().offer(job);
         match offered {
@@ -237,6 +268,7 @@ impl ExporterSlot {
         if let Ok(ended) = timeout(self.limit, &mut export).await {
             return outcome(ended).unwrap_or_else(|cause| report_failed(hub, &cause));
         }
+        self.queue.lock().overdue = true;
         // Reported before the end is awaited, which does not come while the exporter blocks its thread.
         report_failed(hub, &format!("it has taken longer than {:?}", self.limit));
         export.abort();
@@ -284,7 +316,11 @@ mod tests {
     fn job() -> (ExportJob, Receiver<Infallible>) {
         let (done, all_done) = mpsc::channel(1);
         let scrape = Scrape { namespace: Namespace::Production, families: Vec::new() };
-        (ExportJob { scrape: Arc::new(scrape), _done: done }, all_done)
+        (ExportJob { scrape: Arc::new(scrape), last_values: false, _done: done }, all_done)
+    }
+
+    fn last_values() -> ExportJob {
+        ExportJob { last_values: true, ..job().0 }
     }
 
     fn is_over(done: &mut Receiver<Infallible>) -> bool {
@@ -310,5 +346,18 @@ mod tests {
         assert!(matches!(queue.offer(first), Offered::Begin(_)));
         assert!(matches!(queue.offer(second), Offered::Waits));
         assert!(matches!(queue.offer(third), Offered::Supersedes { first: true }));
+    }
+
+    #[test]
+    fn the_last_values_of_retired_series_are_not_replaced_and_go_first() {
+        let mut queue = Queue::default();
+        assert!(matches!(queue.offer(last_values()), Offered::Begin(_)));
+        assert!(matches!(queue.offer(job().0), Offered::Waits));
+        assert!(matches!(queue.offer(last_values()), Offered::Supersedes { first: true }));
+        assert!(matches!(queue.offer(job().0), Offered::Waits));
+        assert!(matches!(queue.offer(job().0), Offered::Supersedes { first: false }));
+        assert!(queue.next().is_some_and(|job| job.last_values));
+        assert!(queue.next().is_some_and(|job| !job.last_values));
+        assert!(queue.next().is_none());
     }
 }

@@ -148,8 +148,8 @@ impl TelemetryServer {
     /// The returned future ends when the exporters have done their work.
     fn tick(&self) -> impl Future<Output = ()> + Send + use<> {
         self.sample_next();
-        let scrape = self.hub.tick(&self.registry, self.options.idle_after);
-        self.exports.hand_over(&self.hub, scrape)
+        let idle_after = self.options.idle_after.filter(|_| self.exports.keep_last_values());
+        self.exports.hand_over(&self.hub, self.hub.tick(&self.registry, idle_after))
     }
 
     /// A tick on request, which is answered when the exporters have done their work.
