@@ -15,6 +15,7 @@ use serde::forward_to_deserialize_any;
 use serde_json::{Map, Number, Value};
 
 /// A `T` from the value at this path, which is empty for the root; or the path of the part that does not fit, and why.
+#[inline]
 pub(super) fn read<T: DeserializeOwned>(value: &Value, path: &str) -> Result<T, (String, Problem)> {
     T::deserialize(Located(value)).map_err(|error| (error.path(path), error.problem))
 }

@@ -141,6 +141,7 @@ impl ConfigTree {
     /// # Errors
     ///
     /// [`ConfigError::UnknownPath`], which names similar paths, or [`ConfigError::InvalidPath`].
+    #[inline]
     pub fn get(&self, path: impl AsRef<str>) -> Result<&Value, ConfigError> {
         let path = path.as_ref();
         self.values.get(path).ok_or_else(|| self.unknown_path(path))
@@ -154,6 +155,7 @@ impl ConfigTree {
     ///
     /// Those of [`get`](Self::get); [`ConfigError::WrongType`], which names the path within the section,
     /// both types and the origin; and [`ConfigError::Unreadable`] for all else, such as a missing field.
+    #[inline]
     pub fn get_as<T: DeserializeOwned>(&self, path: impl AsRef<str>) -> Result<T, ConfigError> {
         let path = path.as_ref();
         read(self.get(path)?, path).map_err(|(path, problem)| self.misfit(path, problem))
