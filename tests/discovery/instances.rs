@@ -77,6 +77,8 @@ async fn its_owner_changes_what_an_instance_says_of_itself() {
     assert!(matches!(refused, DiscoveryError::Registry(RegistryError::NotOwner { .. })), "{refused}");
     let refused = world.discovery.update(&name("a"), &owner, |it| it.weight(0)).unwrap_err();
     assert_eq!(refused.to_string(), "weight 0 is not within 1 to 1000");
+    let refused = world.discovery.update(&name("a"), &owner, |_| orders("b")).unwrap_err().to_string();
+    assert_eq!(refused, "orders.a cannot become orders.b: register orders.b as an instance of its own");
     assert_eq!(world.discovery.instance(&name("a")).unwrap().instance.weight(), 500, "nothing has changed");
 }
 
@@ -86,6 +88,7 @@ async fn a_name_that_is_no_instance_is_not_shown_and_cannot_be_updated_as_one() 
     let key = ServiceKey::<Command>::from(name("a").registered().clone());
     let actor = world.names.spawn(&key, Probe::default(), ()).await.unwrap();
     assert_eq!(world.ids(), [""; 0]);
+    assert!(!world.discovery.unregister(&name("a")) && world.names.is_registered(&key), "it is none of discovery's");
     let refused = world.discovery.update(&name("a"), &actor, |it| it.weight(1)).unwrap_err();
     let namespace = world.names.namespace();
     assert_eq!(

@@ -41,7 +41,10 @@ async fn an_announced_instance_is_there_as_long_as_its_lease_is_renewed() {
     );
     assert!(renewed.elapsed() >= TTL && renewed.elapsed() < TTL + Duration::from_millis(10), "{:?}", renewed.elapsed());
     let lost = lease.renew().unwrap_err().to_string();
-    assert_eq!(lost, "the lease of orders.a is lost: its keeper has ended; announce the instance again");
+    assert_eq!(
+        lost,
+        "the lease of orders.a is lost: its keeper has ended or lost the name; announce the instance again"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -93,4 +96,13 @@ async fn an_endpoint_is_picked_for_each_call_and_one_whose_calls_fail_is_left_ou
     let failed = ports.iter().filter(|port| **port == 80).count();
     assert!(failed > 0 && failed <= 5, "it is ejected after five failures in a row: {failed}");
     assert!(ports.contains(&81) && ports.contains(&82));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_whose_name_was_taken_away_is_lost_although_its_keeper_lives() {
+    let world = world().await;
+    let lease = announce(&world, "a", 80).await;
+    lease.renew().unwrap();
+    assert!(world.discovery.unregister(&name("a")));
+    assert_eq!(lease.renew().unwrap_err().name, name("a"));
 }

@@ -67,6 +67,20 @@ async fn a_watch_shows_a_result_that_becomes_too_old_without_another_reader() {
     assert!(began.elapsed() < Duration::from_millis(6_100));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_waits_already_shows_a_first_result_that_becomes_too_old() {
+    let world = world().await;
+    world.spawn("a").await;
+    let mut watch = world.discovery.watch(all());
+    assert_eq!(next(&mut watch).await, r#"snapshot of ["a"]"#);
+    let mut change = std::pin::pin!(next(&mut watch));
+    assert!(futures::poll!(&mut change).is_pending());
+    // One failure of three: the status stays unknown.
+    let rules = CheckRules::new().expires_after(Duration::from_secs(6));
+    world.discovery.record_check(&name("a"), "disk", &rules, Health::Failed("no".to_owned())).unwrap();
+    assert_eq!(change.await, "orders.a was unknown and is unhealthy: no result for 6.001s");
+}
+
 #[tokio::test]
 async fn an_instance_that_was_checked_before_the_watch_saw_it_has_its_health() {
     let world = world().await;

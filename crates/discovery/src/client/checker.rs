@@ -84,7 +84,8 @@ impl InstanceCheck {
         Self { limit, ..self }
     }
 
-    /// By which rules the results become a status.
+    /// By which rules the results become a status. Results expire after five intervals and the time limit, unless the rules
+    /// say when.
     pub fn rules(self, rules: CheckRules) -> Self {
         Self { rules: Some(rules), ..self }
     }
@@ -105,8 +106,8 @@ impl InstanceCheck {
     }
 
     fn current_rules(&self) -> CheckRules {
-        let expires = || self.cadence.interval().saturating_mul(5).saturating_add(self.limit);
-        self.rules.clone().unwrap_or_else(|| CheckRules::new().expires_after(expires()))
+        let expires = self.cadence.interval().saturating_mul(5).saturating_add(self.limit);
+        self.rules.clone().unwrap_or_default().or_expires_after(expires)
     }
 
     async fn run_once(&self, shared: &Shared, record: &InstanceRecord) -> Health {

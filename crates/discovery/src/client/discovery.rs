@@ -152,7 +152,7 @@ impl Discovery {
     pub async fn announce(&self, instance: &Instance, ttl: Duration) -> Result<InstanceLease, DiscoveryError> {
         let term = Arc::new(Term::new(ttl, Instant::now()));
         let keeper = self.spawn(instance, Keeper(Arc::clone(&term)), ()).await?;
-        Ok(InstanceLease::new(instance.name().clone(), keeper, term))
+        Ok(InstanceLease::new(instance.name().clone(), self.shared.names.clone(), keeper, term))
     }
 
     fn check_number(&self, name: &InstanceName) -> Result<(), DiscoveryError> {
@@ -164,9 +164,9 @@ impl Discovery {
         Err(DiscoveryError::TooManyInstances { name: name.clone(), limit })
     }
 
-    /// Removes an instance; its actor lives on. True if there was one.
+    /// Removes an instance; its actor lives on. True if there was one: a name that is no instance keeps its actor.
     pub fn unregister(&self, name: &InstanceName) -> bool {
-        self.shared.names.unregister(&Self::key::<()>(name))
+        self.instance(name).is_some() && self.shared.names.unregister(&Self::key::<()>(name))
     }
 
     /// Changes what an instance says of itself. Only its owner may: the actor that has the name passes its own reference.
@@ -175,7 +175,8 @@ impl Discovery {
     /// with the instance of its specification.
     ///
     /// # Errors
-    /// [`DiscoveryError::Field`] if the new one is not valid: then nothing is changed.
+    /// [`DiscoveryError::Field`] if the new one is not valid, [`DiscoveryError::OtherName`] if it is another instance: then
+    /// nothing is changed.
     /// [`DiscoveryError::Registry`] if no actor has the name, or another one; [`DiscoveryError::NoInstance`],
     /// [`DiscoveryError::Read`] if its metadata is not that of an instance.
     pub fn update(
@@ -202,7 +203,11 @@ impl Discovery {
     ) -> Result<Instance, DiscoveryError> {
         let read = metadata.map(|metadata| Instance::read(name.registered(), metadata)).transpose()?;
         let instance = read.flatten().ok_or_else(|| self.no_instance(name))?;
-        Ok(change(instance.to_builder()).build()?)
+        let changed = change(instance.to_builder()).build()?;
+        match changed.name() == name {
+            true => Ok(changed),
+            false => Err(DiscoveryError::OtherName { name: name.clone(), found: changed.name().clone() }),
+        }
     }
 
     fn no_instance(&self, name: &InstanceName) -> DiscoveryError {

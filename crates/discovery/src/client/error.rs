@@ -36,6 +36,14 @@ pub enum DiscoveryError {
         /// The name.
         name: InstanceName,
     },
+    /// An update returned another instance: the name of one is that of its registration.
+    #[error("{name} cannot become {found}: register {found} as an instance of its own")]
+    OtherName {
+        /// The instance that was to be updated.
+        name: InstanceName,
+        /// What the update returned.
+        found: InstanceName,
+    },
     /// No actor has the name.
     #[error("there is no instance {name} in namespace {namespace}; {}", listed(.name.service(), .ids))]
     NotFound {

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use foundation_kernel::containment::waking_contained;
 use foundation_kernel::local_message;
-use foundation_kernel::ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, ActorStatus};
+use foundation_kernel::names::{ServiceKey, ServiceRegistry};
+use foundation_kernel::ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -31,13 +32,15 @@ local_message!(Remote);
 #[must_use = "an instance whose lease is dropped is withdrawn"]
 pub struct InstanceLease {
     name: InstanceName,
+    names: ServiceRegistry,
     keeper: ActorRef<Remote>,
     term: Arc<Term>,
 }
 
-/// The keeper of an instance has ended: the lease ran out, the name was taken away, or the namespace has ended.
+/// The keeper of an instance does not have its name any more: the lease ran out, the name was taken away, or the namespace
+/// has ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the lease of {name} is lost: its keeper has ended; announce the instance again")]
+#[error("the lease of {name} is lost: its keeper has ended or lost the name; announce the instance again")]
 #[non_exhaustive]
 pub struct LeaseLostError {
     /// The instance.
@@ -45,16 +48,17 @@ pub struct LeaseLostError {
 }
 
 impl InstanceLease {
-    pub(super) fn new(name: InstanceName, keeper: ActorRef<Remote>, term: Arc<Term>) -> Self {
-        Self { name, keeper, term }
+    pub(super) fn new(name: InstanceName, names: ServiceRegistry, keeper: ActorRef<Remote>, term: Arc<Term>) -> Self {
+        Self { name, names, keeper, term }
     }
 
-    /// Renews the lease: its time to live begins again. Costs one store, and asks no actor.
+    /// Renews the lease: its time to live begins again. Costs a lookup of the name and one store, and asks no actor.
     ///
     /// # Errors
     /// [`LeaseLostError`] if it is too late.
     pub fn renew(&self) -> Result<(), LeaseLostError> {
-        if self.keeper.get_status() >= ActorStatus::Draining {
+        let key = ServiceKey::<Remote>::from(self.name.registered().clone());
+        if self.names.with(&key, |holder| holder.get_id()).ok() != Some(self.keeper.get_id()) {
             return Err(LeaseLostError { name: self.name.clone() });
         }
         self.term.renew(Instant::now());

@@ -106,12 +106,14 @@ impl<M: Message> Selector<M> {
         self.budget.deposit();
         let (began, mut tried, mut last) = (Instant::now(), Vec::new(), None);
         loop {
+            let left = limit.saturating_sub(began.elapsed());
             let picked = match (self.pick_among(None, &tried), last.take()) {
+                // Another instance without time to answer would be blamed for it.
+                (_, Some((instance, source))) if left.is_zero() => return Err(no_answer(&tried, &instance, source)),
                 (Ok(picked), _) => picked,
                 (Err(error), None) => return Err(error.into()),
                 (Err(_), Some((instance, source))) => return Err(no_answer(&tried, &instance, source)),
             };
-            let left = limit.saturating_sub(began.elapsed());
             let error = match self.shared.names.via(&picked.key).call(&message, left).await {
                 Ok(reply) => {
                     picked.succeeded();

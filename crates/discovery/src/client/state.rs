@@ -37,7 +37,7 @@ pub(super) struct Shared {
     state: Mutex<State>,
     /// Grows with each change of the catalog.
     generation: AtomicU64,
-    /// Notified of each change of a health.
+    /// Notified of each change of a health, and of an expiry that is earlier than the next one so far.
     healths: watch::Sender<()>,
 }
 
@@ -153,11 +153,18 @@ impl Shared {
         let now = Instant::now();
         // An incarnation that is not in the catalog is gone, or no reader has seen it yet.
         self.refresh(now);
-        let recorded = {
+        let (recorded, sooner) = {
             let mut state = self.state.lock();
+            let expiry = state.expiry;
             let recorded = state.checks.record(of, check, rules, result, now);
-            state.show_health(of.0, of.1, now).map(|changed| recorded.map(|health| (health, changed)))
+            let shown = state.show_health(of.0, of.1, now);
+            let sooner = state.expiry.is_some_and(|now| expiry.is_none_or(|before| now < before));
+            (shown.map(|changed| recorded.map(|health| (health, changed))), sooner)
         };
+        if sooner {
+            // Watches wait until the next expiry: of an earlier one they are notified.
+            self.healths.send_replace(());
+        }
         let Some((health, changed)) = recorded.transpose()? else { return Ok(None) };
         self.note_health(changed);
         Ok(Some(health))

@@ -27,6 +27,8 @@ const QUIET: u32 = 10;
 
 /// The longest time of a rule, a year: a later one could be more than a clock can count.
 const MAX_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// How long a result counts unless the rules, or the interval of the check, say otherwise.
+const EXPIRES_AFTER: Duration = Duration::from_secs(30);
 
 /// By which rules the results of a check become a status.
 ///
@@ -35,7 +37,7 @@ const MAX_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// | [`role`](Self::role) | [`CheckRole::Readiness`] |
 /// | [`rise`](Self::rise), [`fall`](Self::fall) | 2, 3 |
 /// | [`grace`](Self::grace) | none |
-/// | [`expires_after`](Self::expires_after) | 30 s |
+/// | [`expires_after`](Self::expires_after) | 30 s; of an [`InstanceCheck`](crate::InstanceCheck) five intervals and its time limit |
 ///
 /// A time beyond a year is a year.
 /// More than 6 changes within 21 results are flapping, which ends with 10 like results in a row.
@@ -65,18 +67,13 @@ pub struct CheckRules {
     rise: u32,
     fall: u32,
     grace: Duration,
-    expires_after: Duration,
+    /// `None` for the default.
+    expires_after: Option<Duration>,
 }
 
 impl Default for CheckRules {
     fn default() -> Self {
-        Self {
-            role: CheckRole::default(),
-            rise: 2,
-            fall: 3,
-            grace: Duration::ZERO,
-            expires_after: Duration::from_secs(30),
-        }
+        Self { role: CheckRole::default(), rise: 2, fall: 3, grace: Duration::ZERO, expires_after: None }
     }
 }
 
@@ -106,9 +103,18 @@ impl CheckRules {
         Self { grace: time.min(MAX_TIME), ..self }
     }
 
-    /// How long a result counts: three intervals of the check are usual.
+    /// How long a result counts: three to five intervals of the check are usual.
     pub fn expires_after(self, time: Duration) -> Self {
-        Self { expires_after: time.min(MAX_TIME), ..self }
+        Self { expires_after: Some(time.min(MAX_TIME)), ..self }
+    }
+
+    /// The same, unless the rules say already how long.
+    pub(crate) fn or_expires_after(self, time: Duration) -> Self {
+        Self { expires_after: self.expires_after.or(Some(time.min(MAX_TIME))), ..self }
+    }
+
+    fn expiry(&self) -> Duration {
+        self.expires_after.unwrap_or(EXPIRES_AFTER)
     }
 
     /// What its result is for, as set.
@@ -191,8 +197,8 @@ impl CheckState {
     /// When the health that follows now is too old, unless there is another result before.
     pub fn expires_at(&self, rules: &CheckRules) -> Instant {
         match &self.last {
-            Some((at, _)) => *at + rules.expires_after,
-            None => self.began + rules.expires_after.max(rules.grace),
+            Some((at, _)) => *at + rules.expiry(),
+            None => self.began + rules.expiry().max(rules.grace),
         }
     }
 
