@@ -51,7 +51,7 @@ async fn main() -> Result<ShutdownReport, BoxError> {
     }
     // The name is free when the actor is gone; then its supervisor starts the next.
     first.wait(None).await?;
-    foundation.production().wait_for_service(&GREETER, None).await?;
+    foundation.production().wait_for_service(&GREETER, Duration::from_secs(5)).await?;
     println!("{}\n\n{}\n", greet("Ada").await?, foundation.tree().await);
 
     let report = foundation.shutdown().await;

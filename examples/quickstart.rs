@@ -181,7 +181,7 @@ async fn count_words(foundation: &Foundation, mut lines: Lines) -> Result<(), Bo
     let Err(error) = poison else { return Err("the poison line was counted as if nothing were wrong".into()) };
     println!("Now a poison line, at which the service fails. Its sender gets this error:\n  {error}");
     first.wait(None).await?;
-    foundation.production().wait_for_service(&WORD_COUNT, None).await?;
+    foundation.production().wait_for_service(&WORD_COUNT, LIMIT).await?;
 
     heading("The same handle, the next actor, and a setting that is changed while the program runs");
     count_long_words(foundation).await?;

@@ -19,7 +19,7 @@ use crate::EventId;
 /// ```
 /// use foundation_events::LogError;
 ///
-/// let error = LogError::new("committing 3 events", "/var/lib/shop/events.db", "disk full");
+/// let error = LogError::new("committing 3 events", "/var/lib/shop/events.db", "the device does not answer");
 /// assert_eq!(error.to_string(), "committing 3 events failed in /var/lib/shop/events.db: disk full");
 /// ```
 #[derive(Debug, Clone)]
@@ -38,7 +38,7 @@ struct Inner {
 /// ```
 /// use foundation_events::{LogError, LogErrorKind};
 ///
-/// let error = LogError::new("committing 3 events", "/var/lib/shop/events.db", "disk full");
+/// let error = LogError::new("committing 3 events", "/var/lib/shop/events.db", "the device does not answer");
 /// assert_eq!(error.kind(), &LogErrorKind::Storage);
 /// ```
 #[non_exhaustive]
@@ -46,7 +46,8 @@ struct Inner {
 pub enum LogErrorKind {
     /// The storage has failed.
     Storage,
-    /// The storage is full: its device has no space left, or a quota is used up.
+    /// The storage is full: its device has no space left, or a quota is used up. A log in SQLite tells
+    /// only the former; with a quota its errors are [`Storage`](Self::Storage).
     Full,
     /// One event cannot be read; all others can.
     Damaged(DamagedEvent),

@@ -275,8 +275,8 @@ impl Query {
 
     /// Whether it asks for every event of a range of ids, in ascending order.
     pub(crate) fn is_whole_range(&self) -> bool {
-        let (after, up_to, on_damaged) = (self.0.after, self.0.up_to, self.0.on_damaged);
-        self.0 == QueryParts { after, up_to, on_damaged, ..QueryParts::default() }
+        let QueryParts { after, up_to, on_damaged, within, .. } = self.0;
+        self.0 == QueryParts { after, up_to, on_damaged, within, ..QueryParts::default() }
     }
 
     /// Whether an id comes after the cursor, in the order of the query.
@@ -301,5 +301,16 @@ impl Query {
 impl AsRef<Event> for Event {
     fn as_ref(&self) -> &Event {
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_limit_leaves_a_range_of_events_whole() {
+        assert!(Query::new().within(Duration::from_secs(600)).is_whole_range());
+        assert!(!Query::new().limit(10).is_whole_range());
     }
 }

@@ -427,7 +427,8 @@ impl Supervisor {
     /// Stops the children in reverse start order, each by its rule, then the supervisor; returns when all are gone.
     ///
     /// A supervisor above sees a child that ended with the reason `shutdown`, and restarts it if it is permanent. Of one
-    /// that is stopping already the rest of its end is awaited. Does nothing through a name whose supervisor has not
+    /// that is stopping already the rest of its end is awaited. An actor below it must not await this: it would wait for
+    /// its own end. Does nothing through a name whose supervisor has not
     /// started, or is gone.
     pub async fn shutdown(&self) {
         let NameHolder::Begun(at) = self.holder() else { return };
@@ -440,7 +441,8 @@ impl Supervisor {
     }
 
     /// Returns when the supervisor and its whole subtree are gone, for whatever reason; of a handle by name, the
-    /// current incarnation, which may be stopping already.
+    /// current incarnation, which may be stopping already. An actor below it must not await this: it would wait for its
+    /// own end.
     pub async fn wait_until_gone(&self) {
         if let NameHolder::Begun(at) = self.holder() {
             waking_contained(at.place.gone.wait()).await;

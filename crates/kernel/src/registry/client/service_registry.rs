@@ -161,7 +161,8 @@ impl ServiceRegistry {
     /// use [`with`](Self::with) or a [`Via`] to borrow instead.
     ///
     /// # Errors
-    /// [`RegistryError::NotFound`] names the near misses; [`RegistryError::WrongType`] names both types.
+    /// [`RegistryError::NotFound`] names the near misses; [`RegistryError::WrongType`] names both types;
+    /// [`RegistryError::WrongKind`] if it is the name of a supervisor.
     pub fn lookup<M: Message>(&self, key: &ServiceKey<M>) -> Result<ActorRef<M>, RegistryError> {
         self.with(key, |actor| actor.clone().into())
     }

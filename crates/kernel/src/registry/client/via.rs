@@ -203,7 +203,7 @@ impl<M: Message> Via<M> {
     /// The current incarnation. A reference dies with it; a `Via` does not.
     ///
     /// # Errors
-    /// [`RegistryError::NotFound`], [`RegistryError::WrongType`].
+    /// [`RegistryError::NotFound`], [`RegistryError::WrongType`], [`RegistryError::WrongKind`].
     pub fn actor_ref(&self) -> Result<ActorRef<M>, RegistryError> {
         self.with(|actor| actor.clone().into())
     }

@@ -427,7 +427,8 @@ impl ServiceRegistry {
     /// [`replace`](Self::replace) it.
     ///
     /// # Errors
-    /// [`RegistryError::NotFound`] if no live actor has the name; [`RegistryError::WrongType`] if it answers to another
+    /// [`RegistryError::NotFound`] if no live actor has the name; [`RegistryError::WrongType`] or
+    /// [`RegistryError::WrongKind`] if it answers to another
     /// message type; [`RegistryError::AlreadyRegistered`] if the actor that is to get the name has it;
     /// [`RegistryError::Dead`] if it has ended, [`RegistryError::WrongReference`] if it answers to another type. In
     /// each case the name stays where it is.
@@ -480,7 +481,7 @@ impl ServiceRegistry {
     /// Waits until a live actor has this name; without a limit if that is `None`. Woken by the registration itself.
     ///
     /// # Errors
-    /// [`RegistryError::WaitTimedOut`] names the near misses; [`RegistryError::WrongType`];
+    /// [`RegistryError::WaitTimedOut`] names the near misses; [`RegistryError::WrongType`]; [`RegistryError::WrongKind`];
     /// [`RegistryError::NotRunning`] when the namespace ends, since no actor can register there any more.
     pub async fn wait_for_service<M: Message>(
         &self,
