@@ -7,7 +7,7 @@ use std::time::Duration;
 use foundation::names::{GroupKey, ProcessRegistry, RegistryError, Service, ServiceRegistry};
 use foundation::ractor::{Actor, ActorStatus};
 use foundation::supervision::{
-    ChildKind, Reporter, Shutdown, Start, StartError, Stopped, Strategy, SupervisorSpec, TracingReporter,
+    ChildKind, Report, Reporter, Shutdown, Start, StartError, Stopped, Strategy, SupervisorSpec, TracingReporter,
 };
 use foundation::{ChildSpec, Namespace};
 use foundation_testkit::{
@@ -539,6 +539,41 @@ async fn a_panic_of_a_function_that_makes_a_part_of_a_namespace_is_an_error_and_
         registry.namespace(namespace).await.expect("the next start is anew");
         registry.shutdown().await;
     }
+}
+
+/// A reporter whose destructor panics as long as this is true.
+struct PanicsWhenDropped(Arc<AtomicBool>);
+
+impl Reporter for PanicsWhenDropped {
+    fn report(&self, _: &Report) {}
+}
+
+impl Drop for PanicsWhenDropped {
+    fn drop(&mut self) {
+        assert!(!self.0.swap(false, Ordering::SeqCst), "not dropped\nin the second line");
+    }
+}
+
+#[tokio::test]
+async fn a_panic_of_a_destructor_in_a_failed_start_is_an_error_in_one_line_and_the_next_start_is_anew() {
+    let panics = Arc::new(AtomicBool::new(false));
+    let (dropping, failing) = (Arc::clone(&panics), Arc::clone(&panics));
+    let registry = ProcessRegistry::builder()
+        .reporters(move |_| Arc::new(PanicsWhenDropped(Arc::clone(&dropping))))
+        .application(move |_| {
+            assert!(!failing.load(Ordering::SeqCst), "no application");
+            SupervisorSpec::new(Strategy::OneForOne)
+        })
+        .start()
+        .await
+        .unwrap();
+    let namespace = Namespace::test();
+    panics.store(true, Ordering::SeqCst);
+    let error = error_text(registry.namespace(namespace).await.map(drop));
+    assert!(error.contains("the destructor of a part of the namespace panicked: not dropped"), "{error}");
+    assert!(!error.contains('\n'), "{error}");
+    registry.namespace(namespace).await.expect("the next start is anew");
+    registry.shutdown().await;
 }
 
 /// A caller that requests a namespace and does not wait for it leaves nothing that blocks the next caller.

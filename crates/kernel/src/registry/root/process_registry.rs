@@ -183,6 +183,11 @@ impl ProcessRegistryBuilder {
 
     /// The specification of a namespace's supervisor, made anew for each start of the namespace.
     fn tree(&self, registry: &ServiceRegistry) -> Result<SupervisorSpec, LayoutError> {
+        // Those parts that a failed description drops have foreign destructors.
+        made("the destructor of a part of the namespace", || self.describe(registry))?
+    }
+
+    fn describe(&self, registry: &ServiceRegistry) -> Result<SupervisorSpec, LayoutError> {
         let _opening = registry.opening();
         made("the preparation of the namespace", || (self.prepare)(registry))?;
         let reporter = made("the function that makes the reporter", || (self.reporters)(registry))?;

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::containment::catch_panic;
+use crate::containment::{CaughtPanic, catch_panic};
 use crate::namespace::ServiceName;
 use crate::near::NearMisses;
 use crate::registry::client::{APPLICATION, ServiceRegistry};
 use crate::supervisor::{ChildId, ChildSpec};
+use crate::text::one_line;
 
 /// A service of every namespace: its name, what it needs, and how it is started. Its health is that of its
 /// [child specification](ChildSpec::health_check).
@@ -155,7 +156,8 @@ pub enum LayoutError {
 /// # Errors
 /// [`LayoutError::Panicked`].
 pub(super) fn made<T>(part: impl fmt::Display, make: impl FnOnce() -> T) -> Result<T, LayoutError> {
-    catch_panic(make).map_err(|panic| LayoutError::Panicked { part: part.to_string(), panic: panic.into_text() })
+    let panicked = |panic: CaughtPanic| one_line(panic.text()).into_owned();
+    catch_panic(make).map_err(|panic| LayoutError::Panicked { part: part.to_string(), panic: panicked(panic) })
 }
 
 fn listed(services: &[ServiceName]) -> String {
