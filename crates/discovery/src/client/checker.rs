@@ -12,7 +12,9 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
 
+use super::alarm::wait_until;
 use super::state::Shared;
 use crate::catalog::Catalog;
 use crate::criteria::Criteria;
@@ -156,7 +158,7 @@ async fn check_at_intervals(
     let (rules, mut random, mut failures) = (check.current_rules(), shared.random(), 0_u32);
     let mut wait = check.cadence.first(record.name().as_str(), &check.name);
     loop {
-        pause(wait).await;
+        wait_until(Instant::now() + wait).await;
         let permit = permits.acquire().await;
         let health = check.run_once(&shared, &record).await;
         drop(permit);
@@ -168,11 +170,6 @@ async fn check_at_intervals(
             Err(error) => return tracing::warn!(namespace = %shared.names.namespace(), %error, "not checked"),
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "a check at an interval is a matter of time")]
-async fn pause(time: Duration) {
-    tokio::time::sleep(time).await;
 }
 
 impl fmt::Debug for InstanceCheck {

@@ -12,6 +12,7 @@ use foundation_kernel::ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::alarm::wait_until;
 use crate::instance::InstanceName;
 
 /// The shortest time to live of a lease.
@@ -129,11 +130,6 @@ impl Term {
             wait_until(self.ends_at()).await;
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "that a lease runs out is a matter of time")]
-async fn wait_until(time: Instant) {
-    tokio::time::sleep_until(time).await;
 }
 
 /// Has the name of an instance until its lease has run out.

@@ -1,5 +1,6 @@
 //! Discovery in a namespace: the client, its watches, and the selectors that choose an instance for each call.
 
+mod alarm;
 mod checker;
 mod discovery;
 mod error;

@@ -107,9 +107,11 @@ impl<M: Message> Selector<M> {
         let (began, mut tried, mut last) = (Instant::now(), Vec::new(), None);
         loop {
             let left = limit.saturating_sub(began.elapsed());
+            // Another instance without time to answer would be blamed for it.
+            if let Some((instance, source)) = last.take_if(|_| left.is_zero()) {
+                return Err(no_answer(&tried, &instance, source));
+            }
             let picked = match (self.pick_among(None, &tried), last.take()) {
-                // Another instance without time to answer would be blamed for it.
-                (_, Some((instance, source))) if left.is_zero() => return Err(no_answer(&tried, &instance, source)),
                 (Ok(picked), _) => picked,
                 (Err(error), None) => return Err(error.into()),
                 (Err(_), Some((instance, source))) => return Err(no_answer(&tried, &instance, source)),

@@ -15,6 +15,7 @@ use futures::{Stream, StreamExt};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::alarm::wait_until;
 use super::state::Shared;
 use crate::catalog::{Catalog, InstanceChange, RemovalCause};
 use crate::criteria::Criteria;
@@ -169,11 +170,6 @@ impl Follower {
     fn show(&mut self, change: InstanceChange) {
         self.unseen.extend(seen_by(&self.criteria, change).map(InstanceWatched::Change));
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "that a result is too old is a matter of time")]
-async fn wait_until(time: Instant) {
-    tokio::time::sleep_until(time).await;
 }
 
 /// How a change looks to a reader of the instances that meet these criteria: one that begins to meet them is added, one that
