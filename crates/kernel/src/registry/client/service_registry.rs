@@ -179,13 +179,13 @@ impl ServiceRegistry {
         read: impl FnOnce(&ActorCell) -> R,
     ) -> Result<R, RegistryError> {
         let found = self.state.table.with::<M, R>(key.name().as_str(), |_, actor| read(actor));
-        found.map_err(|miss| self.lookup_failed(key, miss))
+        found.map_err(|miss| self.lookup_failed::<M>(key.name(), miss))
     }
 
     #[cold]
-    fn lookup_failed<M>(&self, key: &ServiceKey<M>, miss: LookupError) -> RegistryError {
+    fn lookup_failed<M>(&self, name: &ServiceName, miss: LookupError) -> RegistryError {
         let known = |most| self.state.table.live_names(most);
-        RegistryError::lookup_failed::<M>(self.namespace(), key.name(), miss, known)
+        RegistryError::lookup_failed::<M>(self.namespace(), name, miss, known)
     }
 
     /// The live actor of this name, whatever messages it answers to: for operators and tools. Costs what
@@ -196,7 +196,7 @@ impl ServiceRegistry {
     pub fn lookup_any(&self, name: &ServiceName) -> Result<RegisteredActor, RegistryError> {
         let holder = self.state.table.live_holder(name.as_str());
         let found = holder.and_then(|holder| RegisteredActor::of(self.namespace(), holder));
-        found.ok_or_else(|| self.lookup_failed(&ServiceKey::<()>::from(name.clone()), LookupError::Absent))
+        found.ok_or_else(|| self.lookup_failed::<()>(name, LookupError::Absent))
     }
 
     /// A handle that finds the actor at each use, and so survives its restarts.
@@ -223,7 +223,7 @@ impl ServiceRegistry {
     /// As [`lookup`](Self::lookup).
     pub fn metadata<M: Message>(&self, key: &ServiceKey<M>) -> Result<Option<Metadata>, RegistryError> {
         let found = self.state.table.with::<M, _>(key.name().as_str(), |holder, _| holder.metadata());
-        let found = found.map_err(|miss| self.lookup_failed(key, miss))?;
+        let found = found.map_err(|miss| self.lookup_failed::<M>(key.name(), miss))?;
         Ok(found.map(|(_, metadata)| metadata))
     }
 
@@ -338,7 +338,7 @@ impl ServiceRegistry {
                 Some(holder) if holder.actor().is_some() => Health::Dead,
                 _ => Health::NotFound,
             },
-            Err(miss) => Health::Failed(self.lookup_failed(key, miss).to_string()),
+            Err(miss) => Health::Failed(self.lookup_failed::<M>(key.name(), miss).to_string()),
         };
         tracing::debug!(namespace = %self.namespace(), service = %key, %health, "health check");
         health

@@ -84,16 +84,14 @@ impl ServiceRegistry {
         start: impl Fn() -> (A, A::Arguments) + Send + Sync + 'static,
     ) -> ChildSpec {
         let (registry, name) = (self.clone(), key.name().clone());
-        let (start, incarnations) = (Arc::new(start), Arc::new(Mutex::new(Incarnations::default())));
+        let (start, incarnations) = (Arc::new(start), Arc::new(Incarnations::default()));
         ChildSpec::from_fn(key.name().as_str(), ChildKind::Worker, move |context| {
-            let Incarnations { restarts, latest } = *incarnations.lock();
             let holder = Holder::new::<A::Msg>(name.clone(), Origin::Managed, metadata.clone());
-            let latest = context.replaces().map(ActorCell::get_id).or(latest);
-            let holder = Arc::new(holder.restarted(restarts, latest));
+            let holder = incarnations.next(holder, &context);
             let (registry, start, incarnations) = (registry.clone(), Arc::clone(&start), Arc::clone(&incarnations));
             async move {
                 let started = registry.start_child(&context, holder, measurement, &*start).await?;
-                *incarnations.lock() = Incarnations { restarts: restarts + 1, latest: Some(started.actor().get_id()) };
+                incarnations.started(started.actor());
                 Ok::<_, StartError>(started)
             }
         })
@@ -136,22 +134,18 @@ impl ServiceRegistry {
     /// # }
     /// ```
     pub fn supervisor_spec<S: SupervisorKind>(&self, key: &SupervisorKey<S>, spec: S::Spec) -> ChildSpec {
-        let (registry, name, incarnations) =
-            (self.clone(), key.name().clone(), Arc::new(Mutex::new(Incarnations::default())));
+        let (registry, name, incarnations) = (self.clone(), key.name().clone(), Arc::new(Incarnations::default()));
         let (child, value) = S::child(name.as_str(), spec);
         child.wrap_start(move |context, child| {
-            let Incarnations { restarts, latest } = *incarnations.lock();
-            let latest = context.replaces().map(ActorCell::get_id).or(latest);
             let value = value.clone().unwrap_or_else(|| Arc::new(context.place()));
             let holder = Holder::new::<SupervisorMessage<S>>(name.clone(), Origin::Managed, None)
                 .leading_to(kind_name::<S>(), value);
-            let holder = Arc::new(holder.restarted(restarts, latest));
+            let holder = incarnations.next(holder, &context);
             let (registry, incarnations) = (registry.clone(), Arc::clone(&incarnations));
             async move {
                 let start = registry.start_supervisor::<S>(context, holder, &child).await?;
                 if let Start::Running(started) = &start {
-                    *incarnations.lock() =
-                        Incarnations { restarts: restarts + 1, latest: Some(started.actor().get_id()) };
+                    incarnations.started(started.actor());
                 }
                 Ok(start)
             }
@@ -466,10 +460,7 @@ impl ServiceRegistry {
 
     fn explain_hand_over<M>(&self, name: &ServiceName, to: ActorId, error: HandOverError) -> RegistryError {
         match error {
-            HandOverError::Lookup(miss) => {
-                let known = |most| self.state.table.live_names(most);
-                RegistryError::lookup_failed::<M>(self.namespace(), name, miss, known)
-            }
+            HandOverError::Lookup(miss) => self.lookup_failed::<M>(name, miss),
             HandOverError::HasIt => {
                 RegistryError::AlreadyRegistered { namespace: self.namespace(), name: name.clone(), holder: Some(to) }
             }
@@ -489,7 +480,7 @@ impl ServiceRegistry {
         limit: impl Into<Option<Duration>>,
     ) -> Result<ActorRef<M>, RegistryError> {
         match within(limit.into(), self.while_open(self.state.table.wait_for_live::<M>(key.name()))).await {
-            Ok(found) => found?.map(ActorRef::from).map_err(|miss| self.lookup_failed(key, miss)),
+            Ok(found) => found?.map(ActorRef::from).map_err(|miss| self.lookup_failed::<M>(key.name(), miss)),
             Err(waited) => {
                 let known = |most| self.state.table.live_names(most);
                 Err(RegistryError::wait_timed_out(self.namespace(), key.name(), waited, known))
@@ -615,8 +606,9 @@ impl ServiceRegistry {
     ) -> Result<Option<Metadata>, RegistryError> {
         let (table, name) = (&self.state.table, key.name());
         loop {
-            let holder =
-                table.live_holder(name.as_str()).ok_or_else(|| self.lookup_failed(key, LookupError::Absent))?;
+            let holder = table
+                .live_holder(name.as_str())
+                .ok_or_else(|| self.lookup_failed::<M>(key.name(), LookupError::Absent))?;
             if let Some(actor) = holder.actor_id().filter(|actor| *actor != owner.get_id()) {
                 let (namespace, name, by) = (self.namespace(), name.clone(), owner.get_id());
                 return Err(RegistryError::NotOwner { namespace, name, owner: actor, by });
@@ -639,10 +631,21 @@ async fn within<T>(limit: Option<Duration>, future: impl Future<Output = T>) -> 
 }
 
 /// The incarnations of a self-registering child so far.
-#[derive(Clone, Copy, Default)]
-struct Incarnations {
-    restarts: u32,
-    latest: Option<ActorId>,
+#[derive(Default)]
+struct Incarnations(Mutex<(u32, Option<ActorId>)>);
+
+impl Incarnations {
+    /// The holder of the next one: it says how often there was one before, and which it follows.
+    fn next(&self, holder: Holder, context: &StartContext) -> Arc<Holder> {
+        let (restarts, latest) = *self.0.lock();
+        Arc::new(holder.restarted(restarts, context.replaces().map(ActorCell::get_id).or(latest)))
+    }
+
+    /// Starts of one name do not overlap, so that this is the one that was next.
+    fn started(&self, actor: &ActorCell) {
+        let (restarts, latest) = &mut *self.0.lock();
+        (*restarts, *latest) = (*restarts + 1, Some(actor.get_id()));
+    }
 }
 
 /// A registry with settings for a registration: its metadata, see [`ServiceRegistry::with_metadata`], and how much is
