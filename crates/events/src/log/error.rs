@@ -20,7 +20,7 @@ use crate::EventId;
 /// use foundation_events::LogError;
 ///
 /// let error = LogError::new("committing 3 events", "/var/lib/shop/events.db", "the device does not answer");
-/// assert_eq!(error.to_string(), "committing 3 events failed in /var/lib/shop/events.db: disk full");
+/// assert_eq!(error.to_string(), "committing 3 events failed in /var/lib/shop/events.db: the device does not answer");
 /// ```
 #[derive(Debug, Clone)]
 pub struct LogError(Arc<Inner>);
