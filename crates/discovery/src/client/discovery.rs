@@ -9,16 +9,16 @@ use foundation_kernel::ractor::{Actor, ActorCell, ActorRef, Message};
 use foundation_kernel::supervision::{ChildSpec, Health};
 use tokio::time::Instant;
 
-use super::checker::CheckRun;
-use super::declared::{CheckHandle, run_declared_checks};
+use super::checker::{CheckRun, run_declared_checks};
 use super::error::DiscoveryError;
-use super::lease::{InstanceLease, Keeper, Remote, Term};
+use super::lease::{InstanceLease, Keeper, Term};
 use super::options::DiscoveryOptions;
+use super::remote::Remote;
 use super::selector::Selector;
 use super::state::Shared;
 use super::watch::InstanceWatch;
 use crate::catalog::{Catalog, FindError};
-use crate::check::{DeclaredCheck, InstanceCheck};
+use crate::check::{CheckHandle, DeclaredCheck, DeclaredChecks, InstanceCheck};
 use crate::choice::Choice;
 use crate::criteria::Criteria;
 use crate::health::{CheckRules, InstanceHealth, InstanceStatus, ServiceHealth, StatusOverride};
@@ -281,8 +281,9 @@ impl Discovery {
     /// [`DiscoveryError::DeclareCheck`] if there are too many, or if one of the same name is of the same service.
     pub fn check(&self, criteria: Criteria, check: InstanceCheck) -> Result<CheckHandle, DiscoveryError> {
         let name = check.name().to_owned();
-        let number = self.shared.declared.add(DeclaredCheck { criteria, check })?;
-        Ok(CheckHandle::new(Arc::clone(&self.shared), number, name))
+        let declared = self.shared.names.extension(DeclaredChecks::new);
+        let number = declared.add(DeclaredCheck { criteria, check })?;
+        Ok(CheckHandle::new(declared, number, name))
     }
 
     /// Runs all [declared](Self::check) checks, those to come included, until the namespace ends. If another task runs them

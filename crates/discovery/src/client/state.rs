@@ -24,7 +24,7 @@ use tokio::time::Instant;
 
 use super::options::DiscoveryOptions;
 use crate::catalog::{Catalog, FindError, InstanceChange};
-use crate::check::{CheckCapacity, CheckSlot, DeclaredChecks};
+use crate::check::{CheckCapacity, CheckSlot};
 use crate::choice::{Ejection, Load, Outcome, Outliers};
 use crate::criteria::Criteria;
 use crate::health::{CheckRules, Checks, InstanceHealth, Restarts, StatusOverride, TooManyChecksError};
@@ -35,7 +35,6 @@ pub(super) struct Shared {
     pub(super) names: ServiceRegistry,
     pub(super) options: DiscoveryOptions,
     pub(super) capacity: CheckCapacity,
-    pub(super) declared: DeclaredChecks,
     watch: ReentrantMutex<RefCell<Watch>>,
     state: Mutex<State>,
     /// Grows with each change of the catalog.
@@ -100,7 +99,6 @@ impl Shared {
             names,
             options,
             capacity: CheckCapacity::new(),
-            declared: DeclaredChecks::new(),
             watch,
             state: Mutex::new(state),
             generation: AtomicU64::new(0),
