@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
+use super::notice::Notices;
 use super::options::DiscoveryOptions;
 use crate::catalog::{Catalog, FindError, InstanceChange};
 use crate::choice::{Ejection, Load, Outcome, Outliers};
@@ -39,6 +40,8 @@ pub(super) struct Shared {
     generation: AtomicU64,
     /// Notified of each change of a health, and of an expiry that is earlier than the next one so far.
     healths: watch::Sender<()>,
+    /// What discovery itself decides.
+    pub(super) notices: Notices,
 }
 
 struct State {
@@ -87,7 +90,8 @@ impl Shared {
             random,
         };
         let (healths, _) = watch::channel(());
-        Self { names, options, watch, state: Mutex::new(state), generation: AtomicU64::new(0), healths }
+        let (generation, notices) = (AtomicU64::new(0), Notices::new());
+        Self { names, options, watch, state: Mutex::new(state), generation, healths, notices }
     }
 
     /// Brings the catalog up to date, and returns its generation.
