@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::needs::Need;
-use super::replacement::{ReplacementStrategy, ServiceStep};
+use super::replacement::{Rollout, ServiceStep};
 use crate::instance::Capability;
 
 /// Where the configuration of a service is.
@@ -78,7 +78,7 @@ pub enum ServiceFact {
         #[serde(with = "texts")]
         provides: Vec<Capability>,
         /// How the running service gets it.
-        strategy: ReplacementStrategy,
+        rollout: Rollout,
     },
     /// A service was removed; it is to run no more.
     Removed {
@@ -146,7 +146,7 @@ pub enum BatchOutcome {
 /// |---|---|
 /// | `service_declared` | `name`, `kind`, `config`, `needs`, `provides` |
 /// | `service_wanted` | `name`, `state`, `restart` |
-/// | `service_configured` | `name`, `config`, `needs`, `provides`, `strategy` |
+/// | `service_configured` | `name`, `config`, `needs`, `provides`, `rollout` |
 /// | `service_removed` | `name` |
 /// | `batch_begun` | `changes`, `steps`, `undo` |
 /// | `batch_ended` | `done`, or `undone` with `failed` and `why` |

@@ -17,5 +17,5 @@ pub use fact::{BatchOutcome, BatchPlan, DesiredState, RosterFact, RosterFactErro
 pub use lifecycle::{LifecycleChange, LifecycleError, LifecycleFact, ServiceState, ServiceStatus, UnhealthyCause};
 pub use needs::{Need, NeedCycleError, NeedGraph};
 pub use reconcile::{ActualService, ActualServices, ServicePlan};
-pub use replacement::{ReplacementStrategy, ServiceStep};
+pub use replacement::{Rollout, ServiceStep};
 pub use roster::{DesiredService, Roster, RosterError, RosterRequest};

@@ -13,7 +13,7 @@ use std::fmt;
 use foundation_kernel::names::ServiceName;
 
 use super::needs::{Need, NeedGraph};
-use super::replacement::{ReplacementStrategy, ServiceStep};
+use super::replacement::{Rollout, ServiceStep};
 use super::roster::{DesiredService, Roster};
 
 /// What is found of one managed service.
@@ -145,7 +145,9 @@ impl Roster {
             ActualService::Stopped => vec![start()],
             ActualService::Stopping { .. } => return None,
             running if running.generation() == Some(to) => return None,
-            ActualService::Ready { generation } => desired.strategy_from(generation).steps(name, generation, to),
+            ActualService::Ready { generation: from } => {
+                vec![ServiceStep::Replace { name: name.clone(), from, to, rollout: desired.rollout_from(from) }]
+            }
             // There is nothing to finish.
             ActualService::Starting { generation }
             | ActualService::Unhealthy { generation }
@@ -165,8 +167,8 @@ fn stop(name: &ServiceName, actual: ActualService) -> Option<ServicePlan> {
 
 impl DesiredService {
     /// How a generation that runs is replaced: as its kind said, if that was about this generation.
-    pub fn strategy_from(&self, running: u64) -> ReplacementStrategy {
-        if self.before == Some(running) { self.strategy } else { ReplacementStrategy::default() }
+    pub fn rollout_from(&self, running: u64) -> Rollout {
+        if self.before == Some(running) { self.rollout } else { Rollout::default() }
     }
 }
 
@@ -205,10 +207,8 @@ mod tests {
         let after = match *step {
             ServiceStep::Stop { .. } => ActualService::Stopped,
             ServiceStep::Start { generation, .. } => ActualService::Ready { generation },
-            ServiceStep::HandOver { to, .. } | ServiceStep::Reload { to, .. } => {
-                ActualService::Ready { generation: to }
-            }
-            _ => return,
+            ServiceStep::Replace { to, .. } => ActualService::Ready { generation: to },
+            ref other => panic!("{other} is a step of a batch"),
         };
         actual.services.insert(step.name().clone(), after);
     }
@@ -246,7 +246,7 @@ mod tests {
             let plans = roster.next_steps(&actual);
             for ServicePlan { name, steps } in &plans {
                 prop_assert!(!steps.is_empty());
-                if steps.iter().any(|step| matches!(step, ServiceStep::Start { .. } | ServiceStep::StartBeside { .. })) {
+                if steps.iter().any(|step| matches!(step, ServiceStep::Start { .. } | ServiceStep::Replace { .. })) {
                     prop_assert!(graph.missing(name, &ready, &actual.met_outside).is_empty(), "invariant 1");
                 } else if matches!(steps[0], ServiceStep::Stop { .. }) {
                     let stops = |it: &&ServiceName| plans.iter().any(|plan| &plan.name == *it);

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fact::{BatchOutcome, BatchPlan, DesiredState, RosterFact, ServiceConfig, ServiceFact, texts};
 use super::needs::{Need, NeedCycleError, NeedGraph};
-use super::replacement::ReplacementStrategy;
+use super::replacement::Rollout;
 use crate::instance::Capability;
 use crate::limits::MAX_MANAGED_SERVICES;
 
@@ -37,8 +37,8 @@ pub struct DesiredService {
     /// Which generation of it is to run: each configuration and each restart begins a new one.
     pub generation: u64,
     /// How the generation before is replaced by this one.
-    pub strategy: ReplacementStrategy,
-    /// The generation before, from which the strategy leads here.
+    pub rollout: Rollout,
+    /// The generation before, which the rollout is about.
     pub before: Option<u64>,
 }
 
@@ -77,7 +77,7 @@ pub enum RosterRequest {
         /// What it provides with it.
         provides: Vec<Capability>,
         /// How a running service gets it.
-        strategy: ReplacementStrategy,
+        rollout: Rollout,
     },
     /// Let a service run.
     Start(ServiceName),
@@ -233,9 +233,9 @@ impl Roster {
                 self.check_new(&name)?;
                 vec![ServiceFact::Declared { name, kind, config, needs, provides }]
             }
-            RosterRequest::Configure { name, config, needs, provides, strategy } => {
+            RosterRequest::Configure { name, config, needs, provides, rollout } => {
                 let is_same = self.known(&name)?.config == config;
-                let fact = ServiceFact::Configured { name, config, needs, provides, strategy };
+                let fact = ServiceFact::Configured { name, config, needs, provides, rollout };
                 if is_same { Vec::new() } else { vec![fact] }
             }
             RosterRequest::Start(name) => self.decide_wanted(name, DesiredState::Running)?,
@@ -312,40 +312,35 @@ impl Roster {
     fn change(&mut self, change: &ServiceFact) {
         match change.clone() {
             ServiceFact::Declared { name, kind, config, needs, provides } => {
-                let (generation, strategy) = (self.next_generation(), ReplacementStrategy::default());
+                let (generation, rollout) = (self.next_generation(), Rollout::default());
                 let state = DesiredState::Declared;
                 let before = None;
-                let service = DesiredService { kind, config, needs, provides, state, generation, strategy, before };
+                let service = DesiredService { kind, config, needs, provides, state, generation, rollout, before };
                 self.services.insert(name, service);
             }
             ServiceFact::Wanted { name, state, restart } => {
-                let strategy = ReplacementStrategy::default();
+                let rollout = Rollout::default();
                 let change = |it: &mut DesiredService| it.state = state;
-                self.change_one(&name, restart.then_some(strategy), change);
+                self.change_one(&name, restart.then_some(rollout), change);
             }
-            ServiceFact::Configured { name, config, needs, provides, strategy } => {
+            ServiceFact::Configured { name, config, needs, provides, rollout } => {
                 let change = |it: &mut DesiredService| {
                     (it.config, it.needs, it.provides) = (config, needs, provides);
                 };
-                self.change_one(&name, Some(strategy), change);
+                self.change_one(&name, Some(rollout), change);
             }
             ServiceFact::Removed { name } => drop(self.services.remove(&name)),
         }
     }
 
-    /// Changes a service; with a strategy, a new generation of it begins.
-    fn change_one(
-        &mut self,
-        name: &ServiceName,
-        strategy: Option<ReplacementStrategy>,
-        change: impl FnOnce(&mut DesiredService),
-    ) {
-        let strategy = strategy.filter(|it| *it != ReplacementStrategy::Nothing);
-        let generation = strategy.map(|_| self.generation + 1);
+    /// Changes a service; with a rollout, a new generation of it begins.
+    fn change_one(&mut self, name: &ServiceName, rollout: Option<Rollout>, change: impl FnOnce(&mut DesiredService)) {
+        let rollout = rollout.filter(|it| *it != Rollout::Nothing);
+        let generation = rollout.map(|_| self.generation + 1);
         let Some(service) = self.services.get_mut(name) else { return };
         change(service);
-        if let (Some(strategy), Some(generation)) = (strategy, generation) {
-            (service.strategy, service.before) = (strategy, Some(service.generation));
+        if let (Some(rollout), Some(generation)) = (rollout, generation) {
+            (service.rollout, service.before) = (rollout, Some(service.generation));
             service.generation = generation;
             self.generation = generation;
         }

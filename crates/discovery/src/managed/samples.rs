@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::fact::{RosterFact, ServiceConfig, ServiceFact};
 use super::needs::Need;
-use super::replacement::ReplacementStrategy;
+use super::replacement::Rollout;
 use super::roster::{Roster, RosterRequest};
 use crate::instance::Capability;
 
@@ -44,14 +44,14 @@ pub(super) fn configure(
     number: u64,
     needs: &[&str],
     provides: &[&str],
-    strategy: ReplacementStrategy,
+    rollout: Rollout,
 ) -> RosterRequest {
     RosterRequest::Configure {
         name: name(service),
         config: config(number),
         needs: needs.iter().map(|text| need(text)).collect(),
         provides: capabilities(provides),
-        strategy,
+        rollout,
     }
 }
 
@@ -63,18 +63,18 @@ pub(super) fn restart(service: &str) -> RosterRequest {
     RosterRequest::Restart(name(service))
 }
 
-pub(super) const BLUE_GREEN: ReplacementStrategy =
-    ReplacementStrategy::BlueGreen { ready_within: Duration::from_secs(5), overlap: Duration::from_secs(2) };
+pub(super) const BLUE_GREEN: Rollout =
+    Rollout::BlueGreen { ready_within: Duration::from_secs(5), overlap: Duration::from_secs(2) };
 
 pub(super) fn needs() -> impl Strategy<Value = Need> {
     "[a-f]|\\+[xy]".prop_map(|text| need(&text))
 }
 
-fn strategies() -> impl Strategy<Value = ReplacementStrategy> {
+fn rollouts() -> impl Strategy<Value = Rollout> {
     prop_oneof![
-        Just(ReplacementStrategy::Nothing),
-        Just(ReplacementStrategy::Reload),
-        Just(ReplacementStrategy::default()),
+        Just(Rollout::Nothing),
+        Just(Rollout::Reload),
+        Just(Rollout::default()),
         Just(BLUE_GREEN),
         Just(BLUE_GREEN),
     ]
@@ -82,14 +82,14 @@ fn strategies() -> impl Strategy<Value = ReplacementStrategy> {
 
 fn request() -> impl Strategy<Value = RosterRequest> {
     let what = (vec("[a-f]|\\+[xy]", 0..2), vec("[xy]", 0..2));
-    ("[a-f]", 0..9_u8, 0..9_u64, what, strategies()).prop_map(|(service, what, number, (needs, provides), strategy)| {
+    ("[a-f]", 0..9_u8, 0..9_u64, what, rollouts()).prop_map(|(service, what, number, (needs, provides), rollout)| {
         let texts = |texts: &[String]| texts.iter().map(|it| it.to_owned()).collect::<Vec<_>>();
         let (needs, provides) = (texts(&needs), texts(&provides));
         let needs: Vec<_> = needs.iter().map(String::as_str).collect();
         let provides: Vec<_> = provides.iter().map(String::as_str).collect();
         match what {
             0..=2 => declare(&service, &needs, &provides),
-            3 | 4 => configure(&service, number, &needs, &provides, strategy),
+            3 | 4 => configure(&service, number, &needs, &provides, rollout),
             5 | 6 => start(&service),
             7 => restart(&service),
             _ if number < 6 => RosterRequest::Stop(name(&service)),
