@@ -13,7 +13,7 @@ use std::fmt;
 use foundation_kernel::names::ServiceName;
 
 use super::needs::{Need, NeedGraph};
-use super::replacement::{Rollout, ServiceStep};
+use super::replacement::{ReplacementStrategy, ServiceStep};
 use super::roster::{DesiredService, Roster};
 
 /// What is found of one managed service.
@@ -112,7 +112,9 @@ impl Roster {
         if self.open_batch().is_some() {
             return Vec::new();
         }
-        let (graph, ready) = (self.needs(), actual.ready());
+        let (graph, mut ready) = (self.needs(), actual.ready());
+        // What is about to be stopped meets no need.
+        ready.retain(|name| self.get(name).is_some_and(DesiredService::is_wanted));
         // There is no circle: a request that would make one is refused.
         let order = graph.start_order().unwrap_or_default();
         let starts = order.iter().filter(|name| graph.missing(name, &ready, &actual.met_outside).is_empty());
@@ -145,9 +147,7 @@ impl Roster {
             ActualService::Stopped => vec![start()],
             ActualService::Stopping { .. } => return None,
             running if running.generation() == Some(to) => return None,
-            ActualService::Ready { generation: from } => {
-                vec![ServiceStep::Replace { name: name.clone(), from, to, rollout: desired.rollout_from(from) }]
-            }
+            ActualService::Ready { generation } => desired.strategy_from(generation).steps(name, generation, to),
             // There is nothing to finish.
             ActualService::Starting { generation }
             | ActualService::Unhealthy { generation }
@@ -167,8 +167,8 @@ fn stop(name: &ServiceName, actual: ActualService) -> Option<ServicePlan> {
 
 impl DesiredService {
     /// How a generation that runs is replaced: as its kind said, if that was about this generation.
-    pub fn rollout_from(&self, running: u64) -> Rollout {
-        if self.before == Some(running) { self.rollout } else { Rollout::default() }
+    pub fn strategy_from(&self, running: u64) -> ReplacementStrategy {
+        if self.before == Some(running) { self.strategy } else { ReplacementStrategy::default() }
     }
 }
 
@@ -207,8 +207,10 @@ mod tests {
         let after = match *step {
             ServiceStep::Stop { .. } => ActualService::Stopped,
             ServiceStep::Start { generation, .. } => ActualService::Ready { generation },
-            ServiceStep::Replace { to, .. } => ActualService::Ready { generation: to },
-            ref other => panic!("{other} is a step of a batch"),
+            ServiceStep::HandOver { to, .. } | ServiceStep::Reload { to, .. } => {
+                ActualService::Ready { generation: to }
+            }
+            _ => return,
         };
         actual.services.insert(step.name().clone(), after);
     }
@@ -246,10 +248,11 @@ mod tests {
             let plans = roster.next_steps(&actual);
             for ServicePlan { name, steps } in &plans {
                 prop_assert!(!steps.is_empty());
-                if steps.iter().any(|step| matches!(step, ServiceStep::Start { .. } | ServiceStep::Replace { .. })) {
+                if steps.iter().any(|step| matches!(step, ServiceStep::Start { .. } | ServiceStep::StartBeside { .. })) {
                     prop_assert!(graph.missing(name, &ready, &actual.met_outside).is_empty(), "invariant 1");
                 } else if matches!(steps[0], ServiceStep::Stop { .. }) {
-                    let stops = |it: &&ServiceName| plans.iter().any(|plan| &plan.name == *it);
+                    let is_stop = |plan: &ServicePlan| matches!(plan.steps[..], [ServiceStep::Stop { .. }]);
+                    let stops = |it: &&ServiceName| plans.iter().any(|plan| is_stop(plan) && plan.name == **it);
                     prop_assert_eq!(graph.dependents(name).find(stops), None, "invariant 2");
                 }
             }

@@ -1,10 +1,10 @@
-//! How a running service is replaced, and the steps that start, stop and replace services, each with its undo.
+//! The steps that start, stop and replace a service, each with its inverse.
 //!
 //! # Invariants
 //!
-//! 1. The undo of a step is known before it is taken, and takes back also a step that was not completed.
+//! 1. The inverse of the inverse of a step is the step, and takes back also a step that was not completed.
 //! 2. A step can be taken again: what it brings about is there afterwards, however often and however far it was taken.
-//! 3. At each point of a blue-green replacement, and of its undo, one generation has the name and takes messages.
+//! 3. At each point of a blue-green replacement, and of its undo, one generation holds the name and takes messages.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,47 +12,86 @@ use std::time::Duration;
 use foundation_kernel::names::ServiceName;
 use serde::{Deserialize, Serialize};
 
-/// How long a service may take to finish its work before its successor is started, unless its kind says otherwise.
-const DRAIN: Duration = Duration::from_secs(5);
+/// How long a service may take to finish what it has, unless a strategy says otherwise.
+const DEFAULT_WITHIN: Duration = Duration::from_secs(30);
 
-/// How a running service takes another configuration. Kubernetes' rollout strategy.
+/// How a running service gets a new configuration.
 ///
-/// | | until it has the new configuration | if that fails |
-/// |---|---|---|
-/// | `Nothing` | it goes on; the next start uses it | |
-/// | `Reload` | it goes on | it goes on with the old one |
-/// | `DrainFirst` | a gap, in which calls are refused | it is down, and unhealthy |
-/// | `BlueGreen` | the predecessor goes on | the predecessor goes on |
+/// | | the name | messages | state |
+/// |---|---|---|---|
+/// | [`Reload`](Self::Reload) | held | none refused | kept |
+/// | [`DrainFirst`](Self::DrainFirst) | free for a moment | refused meanwhile | lost |
+/// | [`BlueGreen`](Self::BlueGreen) | held by the old or the new one | none refused | lost; two run for a moment |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Rollout {
-    /// The running service is left as it is.
+pub enum ReplacementStrategy {
+    /// Nothing is to be done: the configurations do not differ in what matters to a running service.
     Nothing,
-    /// The running service takes it without a restart.
+    /// The service takes the configuration while it runs.
     Reload,
-    /// It is taken out of rotation, finishes what it has, and is stopped; then it is started with the new one.
+    /// The old one finishes what it has and is stopped; then the new one is started.
     DrainFirst {
-        /// How long it may take to finish.
+        /// How long the old one may take to finish.
         #[serde(rename = "within_ms", with = "millis")]
         within: Duration,
     },
-    /// A successor is started beside it, gets its name when its checks have succeeded, and only then it is drained and
-    /// stopped. No call is refused and none is lost.
+    /// The new one is started beside the old one and takes the name over when it is ready; then the old one finishes what
+    /// it has and is stopped.
     BlueGreen {
-        /// How long the successor may take until its checks have succeeded.
+        /// How long the new one may take to be ready.
         #[serde(rename = "ready_within_ms", with = "millis")]
         ready_within: Duration,
-        /// How long the predecessor may take to finish what it has.
+        /// How long the old one may take to finish after it.
         #[serde(rename = "overlap_ms", with = "millis")]
         overlap: Duration,
     },
 }
 
-impl Default for Rollout {
-    /// Drain first, within 5 s.
+impl Default for ReplacementStrategy {
+    /// Drain first, within 30 s.
     fn default() -> Self {
-        Self::DrainFirst { within: DRAIN }
+        Self::DrainFirst { within: DEFAULT_WITHIN }
+    }
+}
+
+impl ReplacementStrategy {
+    /// The steps that replace one generation of a service by another.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use foundation_discovery::managed::{ReplacementStrategy, ServiceStep};
+    /// use foundation_kernel::names::ServiceName;
+    ///
+    /// let second = Duration::from_secs(1);
+    /// let blue_green = ReplacementStrategy::BlueGreen { ready_within: second, overlap: second };
+    /// let steps = blue_green.steps(&ServiceName::new("orders")?, 1, 2);
+    /// let texts: Vec<_> = steps.iter().map(ServiceStep::to_string).collect();
+    /// assert_eq!(texts, [
+    ///     "start orders#2 beside",
+    ///     "hand orders over from #1 to #2",
+    ///     "drain orders#1",
+    ///     "stop orders#1 beside",
+    /// ]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn steps(&self, name: &ServiceName, from: u64, to: u64) -> Vec<ServiceStep> {
+        let name = || name.clone();
+        match *self {
+            Self::Nothing => Vec::new(),
+            Self::Reload => vec![ServiceStep::Reload { name: name(), from, to }],
+            Self::DrainFirst { within } => vec![
+                ServiceStep::Drain { name: name(), generation: from, within },
+                ServiceStep::Stop { name: name(), generation: from },
+                ServiceStep::Start { name: name(), generation: to },
+            ],
+            Self::BlueGreen { ready_within, overlap } => vec![
+                ServiceStep::StartBeside { name: name(), generation: to, ready_within },
+                ServiceStep::HandOver { name: name(), from, to },
+                ServiceStep::Drain { name: name(), generation: from, within: overlap },
+                ServiceStep::StopBeside { name: name(), generation: from, ready_within },
+            ],
+        }
     }
 }
 
@@ -60,16 +99,6 @@ impl Default for Rollout {
 ///
 /// A service runs in generations: each configuration and each restart begins a new one. The steps name them, so that a
 /// step that is taken again, or late, finds out whether it is still to be done.
-///
-/// ```
-/// use foundation_discovery::managed::ServiceStep;
-/// use foundation_kernel::names::ServiceName;
-///
-/// let prepare = ServiceStep::Prepare { name: ServiceName::new("orders")?, from: 1, to: 2 };
-/// assert_eq!(prepare.to_string(), "prepare orders#2 beside #1");
-/// assert_eq!(prepare.undo().to_string(), "discard orders#2 beside #1");
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "step", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -81,45 +110,34 @@ pub enum ServiceStep {
         /// The generation that is to run.
         generation: u64,
     },
-    /// Stop the generation, and wait until it is gone.
+    /// Stop the generation that has the name, and wait until it is gone.
     Stop {
         /// The service.
         name: ServiceName,
         /// The generation that is to be gone.
         generation: u64,
     },
-    /// Replace one generation by the other, and wait until that is healthy.
-    Replace {
+    /// Start the generation beside the one that has the name, and wait until it is healthy.
+    StartBeside {
         /// The service.
         name: ServiceName,
-        /// The generation that runs.
-        from: u64,
         /// The generation that is to run.
-        to: u64,
-        /// How.
-        rollout: Rollout,
+        generation: u64,
+        /// How long it may take to be healthy.
+        #[serde(rename = "ready_within_ms", with = "millis")]
+        ready_within: Duration,
     },
-    /// The first part of a blue-green replacement: start the successor beside its predecessor, without the name, and wait
-    /// until it is healthy.
-    Prepare {
+    /// Stop the generation, which does not have the name, and wait until it is gone.
+    StopBeside {
         /// The service.
         name: ServiceName,
-        /// The generation that has the name.
-        from: u64,
-        /// The generation that is to run beside it.
-        to: u64,
-    },
-    /// Stop a successor that was prepared and does not have the name.
-    Discard {
-        /// The service.
-        name: ServiceName,
-        /// The generation that has the name.
-        from: u64,
         /// The generation that is to be gone.
-        to: u64,
+        generation: u64,
+        /// How long it may take to be healthy if it has to be started again.
+        #[serde(rename = "ready_within_ms", with = "millis")]
+        ready_within: Duration,
     },
-    /// The second part of a blue-green replacement: give the name to the successor that was prepared; its predecessor
-    /// finishes what it has and is stopped.
+    /// Give the name from one running generation to the other at once.
     HandOver {
         /// The service.
         name: ServiceName,
@@ -127,8 +145,35 @@ pub enum ServiceStep {
         from: u64,
         /// The generation that gets it.
         to: u64,
-        /// How long each of the two parts of the replacement back may take, if it is undone.
-        rollout: Rollout,
+    },
+    /// Take the generation out of rotation, and wait until it has nothing left to do, or the time is over.
+    Drain {
+        /// The service.
+        name: ServiceName,
+        /// The generation that finishes.
+        generation: u64,
+        /// How long it may take. It is stopped afterwards in any case.
+        #[serde(rename = "within_ms", with = "millis")]
+        within: Duration,
+    },
+    /// Take the generation back into rotation, if it runs.
+    Resume {
+        /// The service.
+        name: ServiceName,
+        /// The generation that takes work again.
+        generation: u64,
+        /// How long its drain may take.
+        #[serde(rename = "within_ms", with = "millis")]
+        within: Duration,
+    },
+    /// Let the running service take the configuration of another generation.
+    Reload {
+        /// The service.
+        name: ServiceName,
+        /// The generation that runs.
+        from: u64,
+        /// The generation that is to run.
+        to: u64,
     },
 }
 
@@ -138,51 +183,29 @@ impl ServiceStep {
         match self {
             Self::Start { name, .. }
             | Self::Stop { name, .. }
-            | Self::Replace { name, .. }
-            | Self::Prepare { name, .. }
-            | Self::Discard { name, .. }
-            | Self::HandOver { name, .. } => name,
+            | Self::StartBeside { name, .. }
+            | Self::StopBeside { name, .. }
+            | Self::HandOver { name, .. }
+            | Self::Drain { name, .. }
+            | Self::Resume { name, .. }
+            | Self::Reload { name, .. } => name,
         }
     }
 
     /// The step that takes this one back, known before it is taken.
     ///
     /// It takes back also a step that was not completed. What a stopped generation had in its state does not come back.
-    pub fn undo(&self) -> Self {
+    pub fn inverse(&self) -> Self {
         match self.clone() {
             Self::Start { name, generation } => Self::Stop { name, generation },
             Self::Stop { name, generation } => Self::Start { name, generation },
-            Self::Replace { name, from, to, rollout } | Self::HandOver { name, from, to, rollout } => {
-                Self::Replace { name, from: to, to: from, rollout }
-            }
-            Self::Prepare { name, from, to } => Self::Discard { name, from, to },
-            Self::Discard { name, from, to } => Self::Prepare { name, from, to },
+            Self::StartBeside { name, generation, ready_within } => Self::StopBeside { name, generation, ready_within },
+            Self::StopBeside { name, generation, ready_within } => Self::StartBeside { name, generation, ready_within },
+            Self::HandOver { name, from, to } => Self::HandOver { name, from: to, to: from },
+            Self::Drain { name, generation, within } => Self::Resume { name, generation, within },
+            Self::Resume { name, generation, within } => Self::Drain { name, generation, within },
+            Self::Reload { name, from, to } => Self::Reload { name, from: to, to: from },
         }
-    }
-
-    /// The steps that take these back: the undo of each, the last one first.
-    pub fn undo_of(steps: &[Self]) -> Vec<Self> {
-        steps.iter().rev().map(Self::undo).collect()
-    }
-
-    /// Whether the service loses what it has in its state: its generation that works is stopped.
-    pub fn loses_state(&self) -> bool {
-        match self {
-            Self::Stop { .. } | Self::HandOver { .. } => true,
-            Self::Replace { rollout, .. } => !matches!(rollout, Rollout::Nothing | Rollout::Reload),
-            Self::Start { .. } | Self::Prepare { .. } | Self::Discard { .. } => false,
-        }
-    }
-}
-
-impl fmt::Display for Rollout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Nothing => "nothing",
-            Self::Reload => "reload",
-            Self::DrainFirst { .. } => "drain first",
-            Self::BlueGreen { .. } => "blue-green",
-        })
     }
 }
 
@@ -191,10 +214,12 @@ impl fmt::Display for ServiceStep {
         match self {
             Self::Start { name, generation } => write!(f, "start {name}#{generation}"),
             Self::Stop { name, generation } => write!(f, "stop {name}#{generation}"),
-            Self::Replace { name, from, to, rollout } => write!(f, "replace {name}#{from} by #{to}, {rollout}"),
-            Self::Prepare { name, from, to } => write!(f, "prepare {name}#{to} beside #{from}"),
-            Self::Discard { name, from, to } => write!(f, "discard {name}#{to} beside #{from}"),
-            Self::HandOver { name, from, to, .. } => write!(f, "hand {name} over from #{from} to #{to}"),
+            Self::StartBeside { name, generation, .. } => write!(f, "start {name}#{generation} beside"),
+            Self::StopBeside { name, generation, .. } => write!(f, "stop {name}#{generation} beside"),
+            Self::HandOver { name, from, to } => write!(f, "hand {name} over from #{from} to #{to}"),
+            Self::Drain { name, generation, .. } => write!(f, "drain {name}#{generation}"),
+            Self::Resume { name, generation, .. } => write!(f, "resume {name}#{generation}"),
+            Self::Reload { name, from, to } => write!(f, "reload {name} from #{from} to #{to}"),
         }
     }
 }

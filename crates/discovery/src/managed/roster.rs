@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fact::{BatchOutcome, BatchPlan, DesiredState, RosterFact, ServiceConfig, ServiceFact, texts};
 use super::needs::{Need, NeedCycleError, NeedGraph};
-use super::replacement::Rollout;
+use super::replacement::ReplacementStrategy;
 use crate::instance::Capability;
 use crate::limits::MAX_MANAGED_SERVICES;
 
@@ -37,8 +37,8 @@ pub struct DesiredService {
     /// Which generation of it is to run: each configuration and each restart begins a new one.
     pub generation: u64,
     /// How the generation before is replaced by this one.
-    pub rollout: Rollout,
-    /// The generation before, which the rollout is about.
+    pub strategy: ReplacementStrategy,
+    /// The generation before, which the strategy is about.
     pub before: Option<u64>,
 }
 
@@ -77,7 +77,7 @@ pub enum RosterRequest {
         /// What it provides with it.
         provides: Vec<Capability>,
         /// How a running service gets it.
-        rollout: Rollout,
+        strategy: ReplacementStrategy,
     },
     /// Let a service run.
     Start(ServiceName),
@@ -228,14 +228,21 @@ impl Roster {
     /// # Errors
     /// [`RosterError`] says why the request is refused.
     pub fn decide(&self, request: &RosterRequest) -> Result<Vec<ServiceFact>, RosterError> {
-        let facts = match request.clone() {
+        let facts = self.decide_alone(request)?;
+        self.check_cycles(&facts)?;
+        Ok(facts)
+    }
+
+    /// The same, without a look for circles: another request of its batch may break them.
+    pub(super) fn decide_alone(&self, request: &RosterRequest) -> Result<Vec<ServiceFact>, RosterError> {
+        Ok(match request.clone() {
             RosterRequest::Declare { name, kind, config, needs, provides } => {
                 self.check_new(&name)?;
                 vec![ServiceFact::Declared { name, kind, config, needs, provides }]
             }
-            RosterRequest::Configure { name, config, needs, provides, rollout } => {
+            RosterRequest::Configure { name, config, needs, provides, strategy } => {
                 let is_same = self.known(&name)?.config == config;
-                let fact = ServiceFact::Configured { name, config, needs, provides, rollout };
+                let fact = ServiceFact::Configured { name, config, needs, provides, strategy };
                 if is_same { Vec::new() } else { vec![fact] }
             }
             RosterRequest::Start(name) => self.decide_wanted(name, DesiredState::Running)?,
@@ -248,9 +255,7 @@ impl Roster {
                 self.known(&name)?;
                 vec![ServiceFact::Removed { name }]
             }
-        };
-        self.check_cycles(&facts)?;
-        Ok(facts)
+        })
     }
 
     fn decide_wanted(&self, name: ServiceName, state: DesiredState) -> Result<Vec<ServiceFact>, RosterError> {
@@ -312,35 +317,40 @@ impl Roster {
     fn change(&mut self, change: &ServiceFact) {
         match change.clone() {
             ServiceFact::Declared { name, kind, config, needs, provides } => {
-                let (generation, rollout) = (self.next_generation(), Rollout::default());
+                let (generation, strategy) = (self.next_generation(), ReplacementStrategy::default());
                 let state = DesiredState::Declared;
                 let before = None;
-                let service = DesiredService { kind, config, needs, provides, state, generation, rollout, before };
+                let service = DesiredService { kind, config, needs, provides, state, generation, strategy, before };
                 self.services.insert(name, service);
             }
             ServiceFact::Wanted { name, state, restart } => {
-                let rollout = Rollout::default();
+                let strategy = ReplacementStrategy::default();
                 let change = |it: &mut DesiredService| it.state = state;
-                self.change_one(&name, restart.then_some(rollout), change);
+                self.change_one(&name, restart.then_some(strategy), change);
             }
-            ServiceFact::Configured { name, config, needs, provides, rollout } => {
+            ServiceFact::Configured { name, config, needs, provides, strategy } => {
                 let change = |it: &mut DesiredService| {
                     (it.config, it.needs, it.provides) = (config, needs, provides);
                 };
-                self.change_one(&name, Some(rollout), change);
+                self.change_one(&name, Some(strategy), change);
             }
             ServiceFact::Removed { name } => drop(self.services.remove(&name)),
         }
     }
 
-    /// Changes a service; with a rollout, a new generation of it begins.
-    fn change_one(&mut self, name: &ServiceName, rollout: Option<Rollout>, change: impl FnOnce(&mut DesiredService)) {
-        let rollout = rollout.filter(|it| *it != Rollout::Nothing);
-        let generation = rollout.map(|_| self.generation + 1);
+    /// Changes a service; with a strategy, a new generation of it begins.
+    fn change_one(
+        &mut self,
+        name: &ServiceName,
+        strategy: Option<ReplacementStrategy>,
+        change: impl FnOnce(&mut DesiredService),
+    ) {
+        let strategy = strategy.filter(|it| *it != ReplacementStrategy::Nothing);
+        let generation = strategy.map(|_| self.generation + 1);
         let Some(service) = self.services.get_mut(name) else { return };
         change(service);
-        if let (Some(rollout), Some(generation)) = (rollout, generation) {
-            (service.rollout, service.before) = (rollout, Some(service.generation));
+        if let (Some(strategy), Some(generation)) = (strategy, generation) {
+            (service.strategy, service.before) = (strategy, Some(service.generation));
             service.generation = generation;
             self.generation = generation;
         }

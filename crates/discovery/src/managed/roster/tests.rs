@@ -24,9 +24,9 @@ fn a_request_that_does_not_fit_is_refused_with_what_exists() {
 fn what_is_as_requested_already_needs_no_fact() {
     let mut roster = samples::roster(&[declare("a", &[], &[]), start("a")]).0;
     assert_eq!(roster.decide(&start("a")), Ok(Vec::new()));
-    let same = configure("a", 0, &[], &[], Rollout::Reload);
+    let same = configure("a", 0, &[], &[], ReplacementStrategy::Reload);
     assert_eq!(roster.decide(&same), Ok(Vec::new()));
-    samples::grant(&mut roster, &configure("a", 1, &[], &[], Rollout::Nothing));
+    samples::grant(&mut roster, &configure("a", 1, &[], &[], ReplacementStrategy::Nothing));
     assert_eq!(roster.get(&name("a")).map(|it| it.generation), Some(1), "nothing is to be replaced");
     samples::grant(&mut roster, &restart("a"));
     assert_eq!(roster.get(&name("a")).map(|it| (it.generation, it.before)), Some((2, Some(1))));
@@ -37,7 +37,7 @@ fn a_batch_counts_when_it_is_done_and_its_generations_are_not_used_again() {
     let before = samples::roster(&[declare("a", &[], &[]), start("a")]).0;
     let changes = before.decide(&restart("a")).unwrap();
     let mut roster = before.clone();
-    roster.apply(&RosterFact::BatchBegun(BatchPlan::new(changes, Vec::new())));
+    roster.apply(&RosterFact::BatchBegun(BatchPlan { changes, steps: Vec::new() }));
     assert_eq!(roster.services, before.services);
     assert!(roster.open_batch().is_some() && roster.next_steps(&Default::default()).is_empty());
 
