@@ -84,7 +84,6 @@ pub struct BatchReport {
 }
 
 impl BatchReport {
-    #[cfg_attr(not(test), expect(dead_code))]
     pub(super) fn of(plan: &BatchPlan) -> Self {
         let mut report = Self { changes: plan.changes.len(), ..Self::default() };
         for step in &plan.steps {
@@ -179,7 +178,8 @@ fn with_restarts(names: &[ServiceName]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::name;
+    use super::super::fact::PlannedStep;
+    use super::super::samples::{BLUE_GREEN, name};
     use super::*;
 
     #[test]
@@ -195,7 +195,16 @@ mod tests {
     }
 
     #[test]
-    fn a_report_has_each_service_once() {
+    fn a_report_says_what_became_of_each_service() {
+        let planned = |take| PlannedStep { take, undo: Vec::new() };
+        let steps = BLUE_GREEN.steps(&name("a"), 1, 2).into_iter().map(planned);
+        let steps = steps.chain([planned(ServiceStep::Stop { name: name("b"), generation: 3 })]).collect();
+        let report = BatchReport::of(&BatchPlan { steps, ..BatchPlan::default() });
+        assert_eq!(report.to_string(), "replaced a; stopped b");
+    }
+
+    #[test]
+    fn a_service_that_is_stopped_and_started_is_replaced() {
         let report = |started: &[&str], stopped: &[&str]| {
             let names = |names: &[&str]| names.iter().map(|it| name(it)).collect();
             let (started, stopped) = (names(started), names(stopped));

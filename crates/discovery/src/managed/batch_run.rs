@@ -113,10 +113,11 @@ mod tests {
     /// The steps, each when it is begun and when it has ended.
     type Log = RefCell<Vec<String>>;
 
-    async fn note(log: &Log, step: &ServiceStep) {
+    async fn note(log: &Log, step: &ServiceStep) -> Result<(), String> {
         log.borrow_mut().push(format!("{step}"));
         yield_now().await;
         log.borrow_mut().push(format!("{step} ended"));
+        Ok(())
     }
 
     const MINUTE: Duration = Duration::from_secs(60);
@@ -124,7 +125,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn hand_overs_are_taken_at_once_and_the_others_one_after_the_other() {
         let (log, plan) = (Log::default(), plan());
-        let all = take_steps(&plan, MINUTE, async |step| Ok(note(&log, step).await)).await;
+        let all = take_steps(&plan, MINUTE, async |step| note(&log, step).await).await;
         assert_eq!(all, Ok(()));
         let log = log.into_inner();
         assert_eq!(log[..2], ["start a#2 beside", "start a#2 beside ended"]);
