@@ -207,6 +207,11 @@ impl ServiceStep {
             Self::Reload { name, from, to } => Self::Reload { name, from: to, to: from },
         }
     }
+
+    /// Whether it ends a generation, with what that had in its state.
+    pub fn ends_a_generation(&self) -> bool {
+        matches!(self, Self::Stop { .. } | Self::StopBeside { .. })
+    }
 }
 
 impl fmt::Display for ServiceStep {
