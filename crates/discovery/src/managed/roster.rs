@@ -38,7 +38,7 @@ pub struct DesiredService {
     pub generation: u64,
     /// How the generation before is replaced by this one.
     pub strategy: ReplacementStrategy,
-    /// The generation before, from which the strategy leads here.
+    /// The generation before, which the strategy is about.
     pub before: Option<u64>,
 }
 
@@ -228,7 +228,14 @@ impl Roster {
     /// # Errors
     /// [`RosterError`] says why the request is refused.
     pub fn decide(&self, request: &RosterRequest) -> Result<Vec<ServiceFact>, RosterError> {
-        let facts = match request.clone() {
+        let facts = self.decide_alone(request)?;
+        self.check_cycles(&facts)?;
+        Ok(facts)
+    }
+
+    /// The same, without a look for circles: another request of its batch may break them.
+    pub(super) fn decide_alone(&self, request: &RosterRequest) -> Result<Vec<ServiceFact>, RosterError> {
+        Ok(match request.clone() {
             RosterRequest::Declare { name, kind, config, needs, provides } => {
                 self.check_new(&name)?;
                 vec![ServiceFact::Declared { name, kind, config, needs, provides }]
@@ -248,9 +255,7 @@ impl Roster {
                 self.known(&name)?;
                 vec![ServiceFact::Removed { name }]
             }
-        };
-        self.check_cycles(&facts)?;
-        Ok(facts)
+        })
     }
 
     fn decide_wanted(&self, name: ServiceName, state: DesiredState) -> Result<Vec<ServiceFact>, RosterError> {
