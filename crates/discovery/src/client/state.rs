@@ -2,24 +2,24 @@
 //!
 //! # Invariants
 //!
-//! 1. Two locks, always taken in this order: that of the watch, and that of the state. No foreign code runs under the second.
-//! 2. What the watch shows is applied before its lock is released, so items are applied in their order. Reading a watch may
-//!    drop the last reference to an actor, whose unread messages may come back here: on the same thread, which finds the
-//!    watch in use and reads the catalog as it is.
-//! 3. What is kept of an incarnation goes with it.
+//! 1. Two locks, always taken in this order: that of the watch, and that of the state. No foreign code runs under either:
+//!    what reading the watch leaves to be dropped is dropped after its lock is released.
+//! 2. What the watch shows is applied before its lock is released, so items are applied in their order.
+//! 3. A revision of the watch is noted as applied after all that belongs to it has been. So a reader that finds the present
+//!    one noted takes no lock of the watch, and misses nothing that was finished before.
+//! 4. What is kept of an incarnation goes with it.
 
-use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use foundation_kernel::names::{ServiceName, ServiceRegistry, Watch, Watched};
+use foundation_kernel::names::{
+    DeferredDrops, ServiceName, ServiceRegistry, TryNextError, Watch, WatchRevision, Watched,
+};
 use foundation_kernel::ractor::ActorId;
 use foundation_kernel::supervision::Health;
-use futures::FutureExt;
-use parking_lot::{Mutex, ReentrantMutex};
+use parking_lot::Mutex;
 use tokio::sync::watch;
-use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
 use super::options::DiscoveryOptions;
@@ -29,11 +29,18 @@ use crate::criteria::Criteria;
 use crate::health::{CheckRules, Checks, InstanceHealth, TooManyChecksError};
 use crate::instance::{InstanceName, InstanceRecord};
 
+/// No revision of a watch: its first item has not been read.
+const UNREAD: u64 = u64::MAX;
+
 /// The state of discovery in one namespace.
 pub(super) struct Shared {
     pub(super) names: ServiceRegistry,
     pub(super) options: DiscoveryOptions,
-    watch: ReentrantMutex<RefCell<Watch>>,
+    watch: Mutex<Watch>,
+    /// Of the watch: read without its lock.
+    revision: WatchRevision,
+    /// The revision whose changes are all in the catalog.
+    applied: AtomicU64,
     state: Mutex<State>,
     /// Grows with each change of the catalog.
     generation: AtomicU64,
@@ -76,7 +83,8 @@ impl ServiceCalls {
 
 impl Shared {
     pub(super) fn new(names: ServiceRegistry, options: DiscoveryOptions) -> Self {
-        let watch = ReentrantMutex::new(RefCell::new(names.watch()));
+        let watch = names.watch();
+        let revision = watch.revision();
         let random = options.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         let state = State {
             catalog: Catalog::new(),
@@ -87,24 +95,42 @@ impl Shared {
             random,
         };
         let (healths, _) = watch::channel(());
-        Self { names, options, watch, state: Mutex::new(state), generation: AtomicU64::new(0), healths }
+        Self {
+            names,
+            options,
+            watch: Mutex::new(watch),
+            revision,
+            applied: AtomicU64::new(UNREAD),
+            state: Mutex::new(state),
+            generation: AtomicU64::new(0),
+            healths,
+        }
     }
 
     /// Brings the catalog up to date, and returns its generation.
     pub(super) fn refresh(&self, now: Instant) -> u64 {
-        let watch = self.watch.lock();
-        if let Ok(mut watch) = watch.try_borrow_mut() {
-            // Not as a part of the caller's budget: an exhausted one would hide what is there.
-            while let Some(item) = unconstrained(watch.next()).now_or_never() {
-                let Some(watched) = item else {
-                    self.apply(Watched::Snapshot(Vec::new()), now);
-                    break;
-                };
-                self.apply(watched, now);
-            }
+        if self.revision.get() != self.applied.load(Ordering::Acquire) {
+            self.follow_names(now);
         }
         self.expire(now);
         self.generation.load(Ordering::Acquire)
+    }
+
+    /// Applies what the watch shows.
+    fn follow_names(&self, now: Instant) {
+        // Made before the lock is taken, so it is dropped after the lock is released.
+        let mut deferred = DeferredDrops::new();
+        let mut watch = self.watch.lock();
+        // Read before the watch: what comes meanwhile belongs to a later revision, and is read again at worst.
+        let revision = self.revision.get();
+        loop {
+            match watch.try_next(&mut deferred) {
+                Ok(watched) => self.apply(watched, now),
+                Err(TryNextError::Ended) => break self.apply(Watched::Snapshot(Vec::new()), now),
+                Err(_) => break,
+            }
+        }
+        self.applied.store(revision, Ordering::Release);
     }
 
     fn apply(&self, watched: Watched, now: Instant) {
