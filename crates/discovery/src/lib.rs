@@ -8,6 +8,7 @@ mod hash;
 pub mod health;
 mod instance;
 pub mod limits;
+pub mod managed;
 #[cfg(test)]
 mod samples;
 

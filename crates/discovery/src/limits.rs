@@ -12,6 +12,8 @@
 //! | all of it, as JSON | [`MAX_INSTANCE`] |
 //! | checks of one instance | [`MAX_CHECKS`] |
 //! | checks that run at the same time | [`MAX_RUNNING_CHECKS`], of those that are started together |
+//! | managed services of a namespace | [`MAX_MANAGED_SERVICES`] |
+//! | operations of a batch | [`MAX_BATCH_OPERATIONS`] |
 
 /// The longest id, in bytes.
 pub const MAX_ID: usize = 63;
@@ -43,3 +45,7 @@ pub const MAX_INSTANCE: usize = 16 * 1_024;
 pub const MAX_CHECKS: usize = 16;
 /// The largest number of checks that run at the same time, of those that are started together.
 pub const MAX_RUNNING_CHECKS: usize = 64;
+/// The largest number of managed services of a namespace.
+pub const MAX_MANAGED_SERVICES: usize = 1_024;
+/// The largest number of operations of a batch.
+pub const MAX_BATCH_OPERATIONS: usize = 256;

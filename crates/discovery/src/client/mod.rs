@@ -5,6 +5,7 @@ mod checker;
 mod discovery;
 mod error;
 mod lease;
+mod notice;
 mod options;
 mod selector;
 mod state;

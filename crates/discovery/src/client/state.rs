@@ -22,6 +22,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::notice::Notices;
 use super::options::DiscoveryOptions;
 use crate::catalog::{Catalog, FindError, InstanceChange};
 use crate::choice::{Ejection, Load, Outcome, Outliers};
@@ -46,6 +47,8 @@ pub(super) struct Shared {
     generation: AtomicU64,
     /// Notified of each change of a health, and of an expiry that is earlier than the next one so far.
     healths: watch::Sender<()>,
+    /// What discovery itself decides.
+    pub(super) notices: Notices,
 }
 
 struct State {
@@ -104,6 +107,7 @@ impl Shared {
             state: Mutex::new(state),
             generation: AtomicU64::new(0),
             healths,
+            notices: Notices::new(),
         }
     }
 
