@@ -11,6 +11,7 @@ pub mod limits;
 pub mod managed;
 #[cfg(test)]
 mod samples;
+mod service;
 
 pub use catalog::{Catalog, FindError, InstanceChange, RemovalCause};
 pub use client::{
@@ -23,3 +24,4 @@ pub use instance::{
     Capability, Endpoint, FieldError, FieldErrorKind, Instance, InstanceBuilder, InstanceName, InstanceRecord,
     MetadataReadError, Zone,
 };
+pub use service::{DiscoveryEvent, DiscoveryObserver};

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::checker::InstanceCheck;
 use super::error::DiscoveryError;
 use super::lease::{InstanceLease, Keeper, Remote, Term};
+use super::notice::NoticeReader;
 use super::options::DiscoveryOptions;
 use super::selector::Selector;
 use super::state::Shared;
@@ -21,6 +22,7 @@ use crate::choice::Choice;
 use crate::criteria::Criteria;
 use crate::health::{CheckRules, InstanceHealth, ServiceHealth};
 use crate::instance::{Capability, Instance, InstanceBuilder, InstanceName, InstanceRecord};
+use crate::service::Observer;
 
 /// How many ids an error names.
 const MAX_IDS: usize = 5;
@@ -256,6 +258,15 @@ impl Discovery {
         self.shared.read(|catalog| catalog.service_health(service))
     }
 
+    /// The condition of each service that has an instance, by name. It is empty, and costs nothing, until discovery is
+    /// used in the namespace.
+    pub fn health(&self) -> Vec<ServiceHealth> {
+        if !self.shared.is_used() {
+            return Vec::new();
+        }
+        self.shared.read(|catalog| catalog.services().map(|service| catalog.service_health(service)).collect())
+    }
+
     /// Takes in a result of a check of an instance, by these rules from now on, and returns the health that follows.
     ///
     /// The check begins with its first result, and belongs to the present incarnation. The caller runs it, for example as a
@@ -320,6 +331,26 @@ impl Discovery {
     /// picked, and says how that ended.
     pub fn endpoints(&self, criteria: Criteria) -> Selector<Remote> {
         self.selector(criteria)
+    }
+}
+
+/// What the service of the namespace needs.
+impl Discovery {
+    /// Returns when discovery is used in this namespace.
+    pub(crate) async fn first_use(&self) {
+        self.shared.first_use().await;
+    }
+
+    pub(crate) fn names(&self) -> &ServiceRegistry {
+        &self.shared.names
+    }
+
+    pub(crate) fn observer(&self) -> Option<Observer> {
+        self.shared.options.observer.clone()
+    }
+
+    pub(crate) fn notices(&self) -> NoticeReader {
+        self.shared.notices.reader()
     }
 }
 

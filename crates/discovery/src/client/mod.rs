@@ -15,6 +15,7 @@ pub use checker::InstanceCheck;
 pub use discovery::Discovery;
 pub use error::{CallInstanceError, DiscoveryError, PickError};
 pub use lease::{InstanceLease, LeaseLostError, Remote};
+pub(crate) use notice::{Notice, NoticeReader, Noticed};
 pub use options::DiscoveryOptions;
 pub use selector::{Picked, Selector};
 pub use watch::{InstanceWatch, InstanceWatched};

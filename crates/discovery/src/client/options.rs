@@ -1,6 +1,9 @@
 //! The options of discovery in a namespace.
 
+use std::sync::Arc;
+
 use crate::choice::{LoadRules, OutlierRules};
+use crate::service::{DiscoveryObserver, Observer};
 
 /// How discovery works in a namespace.
 ///
@@ -10,17 +13,25 @@ use crate::choice::{LoadRules, OutlierRules};
 /// | [`load`](Self::load) | [`LoadRules::new`] |
 /// | [`outliers`](Self::outliers) | [`OutlierRules::new`] |
 /// | [`seed`](Self::seed) | another one in each process |
+/// | [`observer`](Self::observer) | none |
 #[derive(Debug, Clone)]
 pub struct DiscoveryOptions {
     pub(super) max_instances: usize,
     pub(super) load: LoadRules,
     pub(super) outliers: OutlierRules,
     pub(super) seed: Option<u64>,
+    pub(super) observer: Option<Observer>,
 }
 
 impl Default for DiscoveryOptions {
     fn default() -> Self {
-        Self { max_instances: 256, load: LoadRules::default(), outliers: OutlierRules::default(), seed: None }
+        Self {
+            max_instances: 256,
+            load: LoadRules::default(),
+            outliers: OutlierRules::default(),
+            seed: None,
+            observer: None,
+        }
     }
 }
 
@@ -44,6 +55,11 @@ impl DiscoveryOptions {
     /// When instances whose calls fail are left out.
     pub fn outliers(self, rules: OutlierRules) -> Self {
         Self { outliers: rules, ..self }
+    }
+
+    /// Who is notified of what happens to instances, by the [service](crate::Discovery::namespace_service) of the namespace.
+    pub fn observer(self, observer: Arc<dyn DiscoveryObserver>) -> Self {
+        Self { observer: Some(Observer::new(observer)), ..self }
     }
 
     /// Where chance begins, for tests that are to be repeated.

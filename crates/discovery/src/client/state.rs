@@ -10,9 +10,10 @@
 //! 4. What is kept of an incarnation goes with it.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use foundation_kernel::containment::waking_contained;
 use foundation_kernel::names::{
     DeferredDrops, ServiceName, ServiceRegistry, TryNextError, Watch, WatchRevision, Watched,
 };
@@ -37,11 +38,9 @@ const UNREAD: u64 = u64::MAX;
 pub(super) struct Shared {
     pub(super) names: ServiceRegistry,
     pub(super) options: DiscoveryOptions,
-    watch: Mutex<Watch>,
-    /// Of the watch: read without its lock.
-    revision: WatchRevision,
-    /// The revision whose changes are all in the catalog.
-    applied: AtomicU64,
+    /// Begins with the first use of discovery: until then the registry pays nothing for it.
+    followed: OnceLock<FollowedNames>,
+    is_used: watch::Sender<bool>,
     state: Mutex<State>,
     /// Grows with each change of the catalog.
     generation: AtomicU64,
@@ -49,6 +48,15 @@ pub(super) struct Shared {
     healths: watch::Sender<()>,
     /// What discovery itself decides.
     pub(super) notices: Notices,
+}
+
+/// The watch of the names, and how far it has been read.
+struct FollowedNames {
+    watch: Mutex<Watch>,
+    /// Of the watch: read without its lock.
+    revision: WatchRevision,
+    /// The revision whose changes are all in the catalog.
+    applied: AtomicU64,
 }
 
 struct State {
@@ -84,10 +92,15 @@ impl ServiceCalls {
     }
 }
 
+impl FollowedNames {
+    fn new(names: &ServiceRegistry) -> Self {
+        let watch = names.watch();
+        Self { revision: watch.revision(), watch: Mutex::new(watch), applied: AtomicU64::new(UNREAD) }
+    }
+}
+
 impl Shared {
     pub(super) fn new(names: ServiceRegistry, options: DiscoveryOptions) -> Self {
-        let watch = names.watch();
-        let revision = watch.revision();
         let random = options.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         let state = State {
             catalog: Catalog::new(),
@@ -101,9 +114,8 @@ impl Shared {
         Self {
             names,
             options,
-            watch: Mutex::new(watch),
-            revision,
-            applied: AtomicU64::new(UNREAD),
+            followed: OnceLock::new(),
+            is_used: watch::Sender::new(false),
             state: Mutex::new(state),
             generation: AtomicU64::new(0),
             healths,
@@ -113,20 +125,42 @@ impl Shared {
 
     /// Brings the catalog up to date, and returns its generation.
     pub(super) fn refresh(&self, now: Instant) -> u64 {
-        if self.revision.get() != self.applied.load(Ordering::Acquire) {
-            self.follow_names(now);
+        let followed = self.followed();
+        if followed.revision.get() != followed.applied.load(Ordering::Acquire) {
+            self.follow_names(followed, now);
         }
         self.expire(now);
         self.generation.load(Ordering::Acquire)
     }
 
+    /// The names, which are followed from the first call on.
+    fn followed(&self) -> &FollowedNames {
+        if let Some(followed) = self.followed.get() {
+            return followed;
+        }
+        let followed = self.followed.get_or_init(|| FollowedNames::new(&self.names));
+        // Not while it is made: this wakes a task.
+        self.is_used.send_replace(true);
+        followed
+    }
+
+    pub(super) fn is_used(&self) -> bool {
+        self.followed.get().is_some()
+    }
+
+    /// Returns when discovery is used in this namespace.
+    pub(super) async fn first_use(&self) {
+        // The sender is this state's.
+        let _ = waking_contained(self.is_used.subscribe().wait_for(|is_used| *is_used)).await;
+    }
+
     /// Applies what the watch shows.
-    fn follow_names(&self, now: Instant) {
+    fn follow_names(&self, followed: &FollowedNames, now: Instant) {
         // Made before the lock is taken, so it is dropped after the lock is released.
         let mut deferred = DeferredDrops::new();
-        let mut watch = self.watch.lock();
+        let mut watch = followed.watch.lock();
         // Read before the watch: what comes meanwhile belongs to a later revision, and is read again at worst.
-        let revision = self.revision.get();
+        let revision = followed.revision.get();
         loop {
             match watch.try_next(&mut deferred) {
                 Ok(watched) => self.apply(watched, now),
@@ -134,7 +168,7 @@ impl Shared {
                 Err(_) => break,
             }
         }
-        self.applied.store(revision, Ordering::Release);
+        followed.applied.store(revision, Ordering::Release);
     }
 
     fn apply(&self, watched: Watched, now: Instant) {
@@ -214,6 +248,7 @@ impl Shared {
 
     /// Is notified of changes of healths from now on.
     pub(super) fn healths(&self) -> watch::Receiver<()> {
+        self.followed();
         self.healths.subscribe()
     }
 

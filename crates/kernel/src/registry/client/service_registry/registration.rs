@@ -20,8 +20,8 @@ use crate::registry::names::{
     ClaimError, HandOverError, Holder, KeepError, LookupError, Metadata, NameGuard, Origin, ServiceEntry,
 };
 use crate::supervisor::{
-    BoxError, ChildKind, ChildSpec, DynamicSupervisor, Partition, PartitionSupervisor, Start, StartContext, StartError, Started,
-    Supervisor, SupervisorKind, TaskSupervisor,
+    BoxError, ChildKind, ChildSpec, DynamicSupervisor, Partition, PartitionSupervisor, Start, StartContext, StartError,
+    Started, Supervisor, SupervisorKind, TaskSupervisor,
 };
 
 impl ServiceRegistry {
