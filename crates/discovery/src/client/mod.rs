@@ -17,6 +17,7 @@ pub use declared::CheckHandle;
 pub use discovery::Discovery;
 pub use error::{CallInstanceError, DiscoveryError, PickError};
 pub use lease::{InstanceLease, LeaseLostError, Remote};
+pub(crate) use notice::{Notice, NoticeReader, Noticed};
 pub use options::DiscoveryOptions;
 pub use restart::RestartInstance;
 pub use selector::{Picked, Selector};
