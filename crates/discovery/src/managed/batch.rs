@@ -187,28 +187,21 @@ impl Roster {
 
 /// What the kinds say of configurations.
 pub(super) trait KindRules {
-    /// Reads and validates a configuration.
+    /// Reads and validates a configuration of a service.
     fn describe(
         &self,
         name: &ServiceName,
         kind: &str,
         config: &ServiceConfig,
     ) -> Result<DescribedConfig, BatchFaultReason>;
-
-    /// How a running service gets another configuration. Both are valid.
-    fn strategy(
-        &self,
-        kind: &str,
-        old: &ServiceConfig,
-        new: &ServiceConfig,
-    ) -> Result<ReplacementStrategy, BatchFaultReason>;
 }
 
-/// A valid configuration, as it is recorded, and what a service needs and provides with it.
+/// A valid configuration, and what a service needs and provides with it.
 pub(super) struct DescribedConfig {
-    pub(super) config: ServiceConfig,
     pub(super) needs: Vec<Need>,
     pub(super) provides: Vec<Capability>,
+    /// How the service gets it, if it runs.
+    pub(super) strategy: ReplacementStrategy,
 }
 
 impl BatchOperation {
@@ -231,13 +224,12 @@ impl BatchOperation {
     fn request(&self, roster: &Roster, kinds: &impl KindRules) -> Result<RosterRequest, BatchFaultReason> {
         Ok(match self.clone() {
             Self::Declare { name, kind, config } => {
-                let DescribedConfig { config, needs, provides } = kinds.describe(&name, &kind, &config)?;
+                let DescribedConfig { needs, provides, .. } = kinds.describe(&name, &kind, &config)?;
                 RosterRequest::Declare { name, kind, config, needs, provides }
             }
             Self::Configure { name, config } => {
                 let old = roster.known(&name)?;
-                let DescribedConfig { config, needs, provides } = kinds.describe(&name, &old.kind, &config)?;
-                let strategy = kinds.strategy(&old.kind, &old.config, &config)?;
+                let DescribedConfig { needs, provides, strategy } = kinds.describe(&name, &old.kind, &config)?;
                 RosterRequest::Configure { name, config, needs, provides, strategy }
             }
             Self::Start(name) => RosterRequest::Start(name),
