@@ -20,7 +20,7 @@ pub struct DiscoveryOptions {
     pub(super) load: LoadRules,
     pub(super) outliers: OutlierRules,
     pub(super) seed: Option<u64>,
-    pub(super) observer: Option<Observer>,
+    pub(super) observers: Vec<Observer>,
 }
 
 impl Default for DiscoveryOptions {
@@ -30,7 +30,7 @@ impl Default for DiscoveryOptions {
             load: LoadRules::default(),
             outliers: OutlierRules::default(),
             seed: None,
-            observer: None,
+            observers: Vec::new(),
         }
     }
 }
@@ -57,9 +57,10 @@ impl DiscoveryOptions {
         Self { outliers: rules, ..self }
     }
 
-    /// Who is notified of what happens to instances, by the [service](crate::Discovery::namespace_service) of the namespace.
-    pub fn observer(self, observer: Arc<dyn DiscoveryObserver>) -> Self {
-        Self { observer: Some(Observer::new(observer)), ..self }
+    /// Adds one who is notified of what happens to instances, by the [service](crate::Discovery::namespace_service) of the namespace.
+    pub fn observer(mut self, observer: Arc<dyn DiscoveryObserver>) -> Self {
+        self.observers.push(Observer::new(observer));
+        self
     }
 
     /// Where chance begins, for tests that are to be repeated.

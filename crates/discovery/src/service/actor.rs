@@ -62,8 +62,9 @@ struct DiscoveryService {
 impl DiscoveryService {
     /// Reports until the namespace ends.
     async fn run(self) {
-        let Some(observer) = self.discovery.observer() else { return };
-        self.feed.report_to(self.discovery, observer).await;
+        if !self.discovery.observers().is_empty() {
+            self.feed.report(self.discovery).await;
+        }
     }
 }
 

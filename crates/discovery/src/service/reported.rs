@@ -121,7 +121,9 @@ mod tests {
         }
     }
 
-    fn seen(known: &Known) -> Vec<(InstanceName, ActorId, crate::health::InstanceStatus, std::sync::Arc<crate::Instance>)> {
+    fn seen(
+        known: &Known,
+    ) -> Vec<(InstanceName, ActorId, crate::health::InstanceStatus, std::sync::Arc<crate::Instance>)> {
         known.iter().map(|(name, it)| (name.clone(), it.actor, it.status(), it.instance.clone())).collect()
     }
 
