@@ -438,8 +438,8 @@ impl Discovery {
         &self.shared.names
     }
 
-    pub(crate) fn observer(&self) -> Option<Observer> {
-        self.shared.options.observer.clone()
+    pub(crate) fn observers(&self) -> &[Observer] {
+        &self.shared.options.observers
     }
 
     pub(crate) fn notices(&self) -> NoticeReader {

@@ -26,7 +26,7 @@ pub struct DiscoveryOptions {
     pub(super) restart_budget: RestartBudget,
     pub(super) restart_by: Restarter,
     pub(super) seed: Option<u64>,
-    pub(super) observer: Option<Observer>,
+    pub(super) observers: Vec<Observer>,
 }
 
 impl Default for DiscoveryOptions {
@@ -38,7 +38,7 @@ impl Default for DiscoveryOptions {
             restart_budget: RestartBudget::default(),
             restart_by: Restarter::default(),
             seed: None,
-            observer: None,
+            observers: Vec::new(),
         }
     }
 }
@@ -76,9 +76,10 @@ impl DiscoveryOptions {
         Self { restart_by: Restarter::new(restart), ..self }
     }
 
-    /// Who is notified of what happens to instances, by the [service](crate::Discovery::namespace_service) of the namespace.
-    pub fn observer(self, observer: Arc<dyn DiscoveryObserver>) -> Self {
-        Self { observer: Some(Observer::new(observer)), ..self }
+    /// Adds one who is notified of what happens to instances, by the [service](crate::Discovery::namespace_service) of the namespace.
+    pub fn observer(mut self, observer: Arc<dyn DiscoveryObserver>) -> Self {
+        self.observers.push(Observer::new(observer));
+        self
     }
 
     /// Where chance begins, for tests that are to be repeated.

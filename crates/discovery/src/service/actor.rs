@@ -64,8 +64,8 @@ impl DiscoveryService {
     /// Reports and checks until the namespace ends.
     async fn run(self) {
         let reports = async {
-            if let Some(observer) = self.discovery.observer() {
-                self.feed.report_to(self.discovery.clone(), observer).await;
+            if !self.discovery.observers().is_empty() {
+                self.feed.report(self.discovery.clone()).await;
             }
         };
         tokio::join!(reports, self.discovery.run_declared_checks());

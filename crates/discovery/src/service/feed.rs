@@ -4,7 +4,7 @@
 //!
 //! 1. It belongs to the namespace and not to the actor that reads it: an actor that is started again reads on, without a gap
 //!    and without a repetition.
-//! 2. One task reads it at a time. An event is given out once; between that and the observer nothing waits, so a task that
+//! 2. One task reads it at a time. An event is given out once; between that and the observers nothing waits, so a task that
 //!    is aborted loses none.
 //! 3. It begins with the first use of discovery in the namespace: without it a registration pays nothing for it.
 
@@ -14,7 +14,6 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 use super::event::DiscoveryEvent;
-use super::observer::Observer;
 use super::reported::Reported;
 use crate::client::{Discovery, InstanceWatch, NoticeReader};
 use crate::criteria::Criteria;
@@ -31,13 +30,13 @@ struct Feed {
 }
 
 impl FeedSlot {
-    /// Notifies the observer of each event, until the namespace ends.
-    pub(super) async fn report_to(self: Arc<Self>, discovery: Discovery, observer: Observer) {
+    /// Notifies the observers of each event, until the namespace ends.
+    pub(super) async fn report(self: Arc<Self>, discovery: Discovery) {
         discovery.first_use().await;
         let mut feed = self.0.lock().await;
         let feed = feed.get_or_insert_with(|| Feed::new(&discovery));
         while let Some(event) = feed.next().await {
-            observer.notify(discovery.names(), &event);
+            discovery.observers().iter().for_each(|observer| observer.notify(discovery.names(), &event));
         }
     }
 }
