@@ -9,8 +9,10 @@ mod hash;
 pub mod health;
 mod instance;
 pub mod limits;
+pub mod managed;
 #[cfg(test)]
 mod samples;
+mod service;
 
 pub use catalog::{Catalog, FindError, InstanceChange, RemovalCause};
 #[cfg(feature = "http-checks")]
@@ -26,3 +28,4 @@ pub use instance::{
     Capability, Endpoint, FieldError, FieldErrorKind, Instance, InstanceBuilder, InstanceName, InstanceRecord,
     MetadataReadError, Zone,
 };
+pub use service::{DiscoveryEvent, DiscoveryObserver};

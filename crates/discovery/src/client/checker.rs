@@ -12,6 +12,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use foundation_kernel::containment::{report, waking_contained};
+use foundation_kernel::names::ServiceKey;
 use foundation_kernel::ractor::ActorId;
 use foundation_kernel::supervision::{Health, run_check};
 use futures::FutureExt;
@@ -92,7 +93,9 @@ pub(crate) async fn run_declared_checks(shared: Arc<Shared>) {
     let declared = shared.names.extension(DeclaredChecks::new);
     let _only_one = waking_contained(declared.runner.lock()).await;
     // Subscribe before reading: a change between the two is noticed.
-    let (mut names, mut changes) = (shared.names.watch(), declared.changes());
+    // Of one name, since only its end is of interest: the registry pays nothing for a namespace without a check.
+    let mut names = shared.names.watch_service(&ServiceKey::<()>::from_static("discovery"));
+    let mut changes = declared.changes();
     let mut running = RunningChecks { shared, tasks: JoinSet::new(), of: HashMap::new() };
     running.follow(declared.all());
     loop {

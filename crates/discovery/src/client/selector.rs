@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::error::{CallInstanceError, PickError};
+use super::notice::Notice;
 use super::state::{ServiceCalls, Shared, Tracked};
 use crate::catalog::FindError;
 use crate::choice::{Candidate, Choice, Chosen, Draw, LoadRules, Locality, Outcome, RetryBudget};
@@ -328,6 +329,9 @@ impl<M> Drop for Picked<M> {
         for ejection in ejections {
             let (namespace, service) = (self.shared.names.namespace(), self.record.service());
             tracing::info!(%namespace, %service, actor = %ejection.actor, cause = %ejection.cause, "instance ejected");
+            let (service, lasts) = (service.clone(), ejection.until.saturating_duration_since(now));
+            let (actor, cause) = (ejection.actor, ejection.cause);
+            self.shared.notices.send(Notice::Ejected { service, actor, cause, lasts });
         }
     }
 }

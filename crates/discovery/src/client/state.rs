@@ -2,26 +2,28 @@
 //!
 //! # Invariants
 //!
-//! 1. Two locks, always taken in this order: that of the watch, and that of the state. No foreign code runs under the second.
-//! 2. What the watch shows is applied before its lock is released, so items are applied in their order. Reading a watch may
-//!    drop the last reference to an actor, whose unread messages may come back here: on the same thread, which finds the
-//!    watch in use and reads the catalog as it is.
-//! 3. What is kept of an incarnation goes with it.
+//! 1. Two locks, always taken in this order: that of the watch, and that of the state. No foreign code runs under either:
+//!    what reading the watch leaves to be dropped is dropped after its lock is released.
+//! 2. What the watch shows is applied before its lock is released, so items are applied in their order.
+//! 3. A revision of the watch is noted as applied after all that belongs to it has been. So a reader that finds the present
+//!    one noted takes no lock of the watch, and misses nothing that was finished before.
+//! 4. What is kept of an incarnation goes with it.
 
-use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use foundation_kernel::names::{ServiceName, ServiceRegistry, Watch, Watched};
+use foundation_kernel::containment::waking_contained;
+use foundation_kernel::names::{
+    DeferredDrops, ServiceName, ServiceRegistry, TryNextError, Watch, WatchRevision, Watched,
+};
 use foundation_kernel::ractor::ActorId;
 use foundation_kernel::supervision::Health;
-use futures::FutureExt;
-use parking_lot::{Mutex, ReentrantMutex};
+use parking_lot::Mutex;
 use tokio::sync::watch;
-use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
+use super::notice::{Notice, Notices};
 use super::options::DiscoveryOptions;
 use crate::catalog::{Catalog, FindError, InstanceChange};
 use crate::check::{CheckCapacity, CheckSlot};
@@ -30,17 +32,33 @@ use crate::criteria::Criteria;
 use crate::health::{CheckRules, Checks, InstanceHealth, Restarts, StatusOverride, TooManyChecksError};
 use crate::instance::{InstanceName, InstanceRecord};
 
+/// No revision of a watch: its first item has not been read.
+const UNREAD: u64 = u64::MAX;
+
 /// The state of discovery in one namespace.
 pub(super) struct Shared {
     pub(super) names: ServiceRegistry,
     pub(super) options: DiscoveryOptions,
     pub(super) capacity: CheckCapacity,
-    watch: ReentrantMutex<RefCell<Watch>>,
+    /// Begins with the first use of discovery: until then the registry pays nothing for it.
+    followed: OnceLock<FollowedNames>,
+    is_used: watch::Sender<bool>,
     state: Mutex<State>,
     /// Grows with each change of the catalog.
     generation: AtomicU64,
     /// Notified of each change of a health, and of an expiry that is earlier than the next one so far.
     healths: watch::Sender<()>,
+    /// What discovery itself decides.
+    pub(super) notices: Notices,
+}
+
+/// The watch of the names, and how far it has been read.
+struct FollowedNames {
+    watch: Mutex<Watch>,
+    /// Of the watch: read without its lock.
+    revision: WatchRevision,
+    /// The revision whose changes are all in the catalog.
+    applied: AtomicU64,
 }
 
 struct State {
@@ -54,6 +72,14 @@ struct State {
     tracked: HashMap<(InstanceName, ActorId), Arc<Tracked>>,
     services: HashMap<ServiceName, Arc<Mutex<ServiceCalls>>>,
     random: fastrand::Rng,
+}
+
+/// What follows when a check wants an instance to be restarted.
+enum Restart {
+    /// It is to be restarted.
+    Granted(Box<InstanceRecord>),
+    /// It is not, since enough of its service were.
+    Withheld,
 }
 
 /// One incarnation: since when it is known, and its load.
@@ -80,9 +106,15 @@ impl ServiceCalls {
     }
 }
 
+impl FollowedNames {
+    fn new(names: &ServiceRegistry) -> Self {
+        let watch = names.watch();
+        Self { revision: watch.revision(), watch: Mutex::new(watch), applied: AtomicU64::new(UNREAD) }
+    }
+}
+
 impl Shared {
     pub(super) fn new(names: ServiceRegistry, options: DiscoveryOptions) -> Self {
-        let watch = ReentrantMutex::new(RefCell::new(names.watch()));
         let random = options.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         let state = State {
             catalog: Catalog::new(),
@@ -99,28 +131,61 @@ impl Shared {
             names,
             options,
             capacity: CheckCapacity::new(),
-            watch,
+            followed: OnceLock::new(),
+            is_used: watch::Sender::new(false),
             state: Mutex::new(state),
             generation: AtomicU64::new(0),
             healths,
+            notices: Notices::new(),
         }
     }
 
     /// Brings the catalog up to date, and returns its generation.
     pub(super) fn refresh(&self, now: Instant) -> u64 {
-        let watch = self.watch.lock();
-        if let Ok(mut watch) = watch.try_borrow_mut() {
-            // Not as a part of the caller's budget: an exhausted one would hide what is there.
-            while let Some(item) = unconstrained(watch.next()).now_or_never() {
-                let Some(watched) = item else {
-                    self.apply(Watched::Snapshot(Vec::new()), now);
-                    break;
-                };
-                self.apply(watched, now);
-            }
+        let followed = self.followed();
+        if followed.revision.get() != followed.applied.load(Ordering::Acquire) {
+            self.follow_names(followed, now);
         }
         self.expire(now);
         self.generation.load(Ordering::Acquire)
+    }
+
+    /// The names, which are followed from the first call on.
+    fn followed(&self) -> &FollowedNames {
+        if let Some(followed) = self.followed.get() {
+            return followed;
+        }
+        let followed = self.followed.get_or_init(|| FollowedNames::new(&self.names));
+        // Not while it is made: this wakes a task.
+        self.is_used.send_replace(true);
+        followed
+    }
+
+    pub(super) fn is_used(&self) -> bool {
+        self.followed.get().is_some()
+    }
+
+    /// Returns when discovery is used in this namespace.
+    pub(super) async fn first_use(&self) {
+        // The sender is this state's.
+        let _ = waking_contained(self.is_used.subscribe().wait_for(|is_used| *is_used)).await;
+    }
+
+    /// Applies what the watch shows.
+    fn follow_names(&self, followed: &FollowedNames, now: Instant) {
+        // Made before the lock is taken, so it is dropped after the lock is released.
+        let mut deferred = DeferredDrops::new();
+        let mut watch = followed.watch.lock();
+        // Read before the watch: what comes meanwhile belongs to a later revision, and is read again at worst.
+        let revision = followed.revision.get();
+        loop {
+            match watch.try_next(&mut deferred) {
+                Ok(watched) => self.apply(watched, now),
+                Err(TryNextError::Ended) => break self.apply(Watched::Snapshot(Vec::new()), now),
+                Err(_) => break,
+            }
+        }
+        followed.applied.store(revision, Ordering::Release);
     }
 
     fn apply(&self, watched: Watched, now: Instant) {
@@ -172,8 +237,12 @@ impl Shared {
             (recorded, state.ask_for_restart(name, actor, check, &self.options, now))
         });
         let Some((recorded, restart)) = changed else { return Ok(None) };
-        if let Some(instance) = restart {
-            self.options.restart_by.restart(&self.names, &instance);
+        match restart {
+            Some(Restart::Granted(instance)) => self.options.restart_by.restart(&self.names, &instance),
+            Some(Restart::Withheld) => {
+                self.notices.send(Notice::RestartWithheld { instance: name.clone(), check: check.to_owned() });
+            }
+            None => {}
         }
         recorded.map(Some)
     }
@@ -235,6 +304,7 @@ impl Shared {
 
     /// Is notified of changes of healths from now on.
     pub(super) fn healths(&self) -> watch::Receiver<()> {
+        self.followed();
         self.healths.subscribe()
     }
 
@@ -335,7 +405,7 @@ impl State {
         expired.iter().map(show).filter(|changed| *changed).count() > 0
     }
 
-    /// Asks whether an instance may be restarted, if this check wants it; the instance if it may.
+    /// Asks whether an instance may be restarted, if this check wants it; nothing if that was withheld before.
     fn ask_for_restart(
         &mut self,
         name: &InstanceName,
@@ -343,7 +413,7 @@ impl State {
         check: &str,
         options: &DiscoveryOptions,
         now: Instant,
-    ) -> Option<InstanceRecord> {
+    ) -> Option<Restart> {
         if !self.checks.wants_restart(name, actor, check) {
             return None;
         }
@@ -353,8 +423,11 @@ impl State {
         self.restarts.retain(|_, restarts| !restarts.forget(budget, now));
         let instances = self.catalog.instances(name.service()).count();
         let granted = self.restarts.entry(name.service().clone()).or_default().ask(budget, instances, now);
-        self.checks.note_restart(name, actor, check, granted);
+        let is_new = self.checks.note_restart(name, actor, check, granted);
         let health = self.checks.health(name, actor, now);
-        granted.ok().map(|()| record.with_health(health))
+        match granted {
+            Ok(()) => Some(Restart::Granted(Box::new(record.with_health(health)))),
+            Err(_) => is_new.then_some(Restart::Withheld),
+        }
     }
 }
