@@ -83,6 +83,21 @@ impl Discovery {
         Self { shared: names.extension(|| Shared::new(names.clone(), options)) }
     }
 
+    /// The namespace.
+    pub(crate) fn names(&self) -> &ServiceRegistry {
+        &self.shared.names
+    }
+
+    /// Checks one incarnation from now on, until it is gone.
+    pub(crate) async fn check_incarnation(&self, record: InstanceRecord, check: InstanceCheck) {
+        check.run_for(Arc::clone(&self.shared), record).await;
+    }
+
+    /// Checks an incarnation until the check has succeeded once; the results are not recorded.
+    pub(crate) async fn await_success(&self, record: &InstanceRecord, check: &InstanceCheck) {
+        check.until_success(&self.shared, record).await;
+    }
+
     // ---- registering ----
 
     /// Describes the instance that is registered next: `spawn`, `child_spec` and `register` of what is returned are the

@@ -3,19 +3,43 @@
 //! The rules are pure: the [lifecycle](ServiceState) of a service, the [needs](NeedGraph) that order starts and stops, the
 //! [roster](Roster) of the services that are wanted with the [plans](ServicePlan) that bring it about, and the
 //! [steps](ServiceStep) of a replacement, each with its inverse.
+//!
+//! A [kind](ServiceKind) makes services from configurations; [`Managed`] is the client of the manager of a namespace, which
+//! records what is wanted and brings it about.
 
+mod client;
+mod configuration;
+mod context;
+mod error;
 mod fact;
+mod fleet;
+mod journal;
+mod kind;
+mod kinds;
 mod lifecycle;
+mod manager;
 mod needs;
+mod prepared;
 mod reconcile;
+mod record;
 mod replacement;
 mod roster;
+mod runner;
+mod shared;
+mod waiters;
 #[cfg(test)]
 mod samples;
 
+pub use client::Managed;
+pub use configuration::{ConfigurationError, InvalidField};
+pub use context::ServiceContext;
+pub use error::ManagedError;
 pub use fact::{BatchOutcome, BatchPlan, DesiredState, RosterFact, RosterFactError, ServiceConfig, ServiceFact};
+pub use kind::ServiceKind;
+pub use kinds::{KindError, KindRecord};
 pub use lifecycle::{LifecycleChange, LifecycleError, LifecycleFact, ServiceState, ServiceStatus, UnhealthyCause};
 pub use needs::{Need, NeedCycleError, NeedGraph};
 pub use reconcile::{ActualService, ActualServices, ServicePlan};
+pub use record::{LifecycleWatch, LifecycleWatched, ServiceChange, ServiceRecord};
 pub use replacement::{ReplacementStrategy, ServiceStep};
 pub use roster::{DesiredService, Roster, RosterError, RosterRequest};

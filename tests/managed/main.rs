@@ -1,0 +1,7 @@
+//! Managed services: kinds, what is wanted and recorded, replacements, restores, and the end.
+
+mod refusals;
+mod replacing;
+mod requests;
+mod restoring;
+mod setup;
