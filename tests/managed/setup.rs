@@ -248,7 +248,7 @@ impl World {
         let mut watch = self.names.watch_service(&manager);
         watch.next().await;
         self.names.lookup_any(manager.name()).unwrap().cell().kill();
-        while !matches!(watch.next().await, Some(Watched::Change(NameChange::Registered(_)))) {}
+        while !matches!(watch.next().await, Some(Watched::Change(NameChange::Replaced { .. }))) {}
     }
 
     pub(crate) fn status(&self, name: &ServiceName) -> ServiceStatus {
