@@ -82,6 +82,8 @@ pub(crate) enum ClerkMsg {
     Ask(RpcReplyPort<u64>),
     Answer(u64),
     Fail,
+    /// Is never handled to its end.
+    Hang(RpcReplyPort<()>),
 }
 foundation::local_message!(ClerkMsg);
 
@@ -99,6 +101,10 @@ impl Actor for Clerk {
         match message {
             ClerkMsg::Ask(reply) => drop(reply.send(*answer)),
             ClerkMsg::Answer(next) => *answer = next,
+            ClerkMsg::Hang(reply) => {
+                drop(reply.send(()));
+                std::future::pending::<()>().await;
+            }
             ClerkMsg::Fail => return Err("out of ink".into()),
         }
         Ok(())
@@ -240,6 +246,17 @@ impl World {
     pub(crate) async fn answer(&self, name: &ServiceName) -> Result<u64, String> {
         let clerk = self.names.via(&Managed::key::<ClerkMsg>(name).unwrap());
         clerk.call(ClerkMsg::Ask, Duration::from_secs(5)).await.map_err(|error| error.to_string())
+    }
+
+    /// Lets the service of this name handle a message for ever.
+    pub(crate) async fn hang(&self, name: &ServiceName) {
+        let clerk = self.names.via(&Managed::key::<ClerkMsg>(name).unwrap());
+        clerk.call(ClerkMsg::Hang, Duration::from_secs(5)).await.unwrap();
+    }
+
+    /// Sends a message to the service of this name.
+    pub(crate) fn send(&self, name: &ServiceName, message: ClerkMsg) {
+        self.names.lookup(&Managed::key::<ClerkMsg>(name).unwrap()).unwrap().cast(message).unwrap();
     }
 
     /// Kills the manager, and returns when its successor is there.

@@ -17,7 +17,7 @@ use super::selector::Selector;
 use super::state::Shared;
 use super::watch::InstanceWatch;
 use crate::catalog::{Catalog, FindError};
-use crate::choice::Choice;
+use crate::choice::{Choice, LoadReading};
 use crate::criteria::Criteria;
 use crate::health::{CheckRules, InstanceHealth, ServiceHealth};
 use crate::instance::{Capability, Instance, InstanceBuilder, InstanceName, InstanceRecord};
@@ -96,6 +96,13 @@ impl Discovery {
     /// Checks an incarnation until the check has succeeded once; the results are not recorded.
     pub(crate) async fn await_success(&self, record: &InstanceRecord, check: &InstanceCheck) {
         check.until_success(&self.shared, record).await;
+    }
+
+    /// The load of an instance. `None` if it is gone.
+    pub(crate) fn load(&self, name: &InstanceName) -> Option<LoadReading> {
+        let (tracked, _) = self.shared.tracked(&self.instance(name)?)?;
+        let load = tracked.load.lock().reading(&self.shared.options.load, Instant::now());
+        Some(load)
     }
 
     // ---- registering ----

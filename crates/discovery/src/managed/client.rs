@@ -1,12 +1,13 @@
 //! The client of the managed services of a namespace.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use foundation_config_server::{ConfigSection, ConfigServer};
 use foundation_events::EventStore;
-use foundation_kernel::names::{CallError, Service, ServiceKey, ServiceName, ServiceRegistry, Via};
+use foundation_kernel::names::{CallError, NearMisses, Service, ServiceKey, ServiceName, ServiceRegistry, Via};
 use foundation_kernel::supervision::{ChildSpec, Health};
 use serde::Serialize;
 
@@ -19,10 +20,14 @@ use super::kinds::{KindError, KindRecord};
 use super::lifecycle::{ServiceState, ServiceStatus};
 use super::manager::{Manager, ManagerMsg, Request};
 use super::record::{LifecycleWatch, ServiceRecord};
+use super::report::{
+    ManagedDiagnostics, ManagedExport, ManagedShutdown, ManagedStatistics, ServiceProblem, ServiceStatistics,
+    count_statuses,
+};
 use super::roster::RosterError;
 use super::runner::supervisor_spec;
 use super::shared::{SUPERVISOR, Shared, manager_key};
-use foundation_kernel::names::NearMisses;
+use crate::choice::LoadReading;
 
 /// How long a request waits for a service, unless it says otherwise.
 const WITHIN: Duration = Duration::from_secs(30);
@@ -305,10 +310,7 @@ impl Managed {
                 let last = record.map_or(ServiceState::Unknown, |record| record.state.clone());
                 Err(ManagedError::NotYet { name, wanted, within, last })
             }
-            Err(error) => {
-                let (namespace, reason) = (self.shared.names.namespace(), error.to_string());
-                Err(ManagedError::NoManager { namespace, reason })
-            }
+            Err(error) => Err(self.no_manager(&error)),
         }
     }
 
@@ -318,6 +320,39 @@ impl Managed {
         record: Option<Arc<ServiceRecord>>,
     ) -> Result<Arc<ServiceRecord>, ManagedError> {
         record.ok_or_else(|| ManagedError::Superseded { name: name.clone() })
+    }
+
+    /// Stops all services, each after those that need it, and returns when they are gone. From the beginning on requests are
+    /// refused. What is wanted stays recorded: a next process starts it again.
+    ///
+    /// Services that are not stopped `within` this time are killed.
+    ///
+    /// # Errors
+    /// [`ManagedError::NoManager`].
+    pub async fn shutdown(&self, within: Duration) -> Result<ManagedShutdown, ManagedError> {
+        let running = self.running();
+        let killed = match self.via.call(ManagerMsg::Shutdown, within).await {
+            Ok(()) => Vec::new(),
+            Err(CallError::TimedOut { .. }) => {
+                let late = self.running();
+                // A manager that has ended is found by the call.
+                let _ = self.via.cast(ManagerMsg::KillAll);
+                self.via.call(ManagerMsg::Shutdown, WITHIN).await.map_err(|error| self.no_manager(&error))?;
+                late
+            }
+            Err(error) => return Err(self.no_manager(&error)),
+        };
+        let stopped = running.into_iter().filter(|name| !killed.contains(name)).collect();
+        Ok(ManagedShutdown { stopped, killed })
+    }
+
+    fn running(&self) -> Vec<ServiceName> {
+        let all = self.all().into_iter();
+        all.filter(|record| record.running.is_some()).map(|record| record.name.clone()).collect()
+    }
+
+    fn no_manager(&self, error: &CallError<ManagerMsg>) -> ManagedError {
+        ManagedError::NoManager { namespace: self.shared.names.namespace(), reason: error.to_string() }
     }
 
     // ---- reading ----
@@ -347,6 +382,33 @@ impl Managed {
     /// Watches the services: what there is, and then each change of a lifecycle.
     pub fn watch(&self) -> LifecycleWatch {
         self.shared.published.watch(self.shared.names.namespace())
+    }
+
+    /// The figures of the services: messages, failures, latency, and when they were last at work. Costs about 1 µs for each
+    /// measured name of the namespace.
+    pub fn statistics(&self) -> ManagedStatistics {
+        let records = self.shared.published.records();
+        let measured: BTreeMap<_, _> = self.shared.names.measures().into_iter().collect();
+        let of = |record: &ServiceRecord| {
+            let instance = instance_name(&record.name).ok()?;
+            let load = self.shared.discovery.load(&instance).unwrap_or(LoadReading::IDLE);
+            Some(ServiceStatistics::new(record, measured.get(instance.registered()).cloned(), load))
+        };
+        let services = records.values().filter_map(|record| of(record)).collect();
+        ManagedStatistics { statuses: count_statuses(&records), services }
+    }
+
+    /// What is wrong with them.
+    pub fn diagnostics(&self) -> ManagedDiagnostics {
+        let all = self.all();
+        let problems = all.iter().filter_map(|record| ServiceProblem::of(record)).collect();
+        let (health, kinds) = (self.health(), self.shared.kinds.all().len());
+        ManagedDiagnostics { health, kinds, declared: all.len(), problems }
+    }
+
+    /// All of it as one value, to be written as JSON: without secrets.
+    pub fn export(&self) -> ManagedExport {
+        ManagedExport { namespace: self.shared.names.namespace(), kinds: self.kinds(), services: self.all() }
     }
 
     /// The health of all of them together: degraded while a service that is wanted is unhealthy.

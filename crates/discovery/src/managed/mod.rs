@@ -23,6 +23,7 @@ mod prepared;
 mod reconcile;
 mod record;
 mod replacement;
+mod report;
 mod roster;
 mod runner;
 mod shared;
@@ -42,4 +43,7 @@ pub use needs::{Need, NeedCycleError, NeedGraph};
 pub use reconcile::{ActualService, ActualServices, ServicePlan};
 pub use record::{LifecycleWatch, LifecycleWatched, ServiceChange, ServiceRecord};
 pub use replacement::{ReplacementStrategy, ServiceStep};
+pub use report::{
+    ManagedDiagnostics, ManagedExport, ManagedShutdown, ManagedStatistics, ServiceProblem, ServiceStatistics,
+};
 pub use roster::{DesiredService, Roster, RosterError, RosterRequest};
