@@ -7,3 +7,4 @@ mod requests;
 mod restoring;
 mod sections;
 mod setup;
+mod stress;
