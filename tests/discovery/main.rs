@@ -5,6 +5,7 @@ mod choosing;
 mod health;
 mod instances;
 mod leases;
+mod service;
 mod setup;
 mod simulation;
 mod watching;
