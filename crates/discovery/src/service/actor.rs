@@ -16,7 +16,8 @@ impl Discovery {
     pub const NAME: ServiceName = ServiceName::from_static("discovery");
 
     /// The service for a registry's [namespaces](foundation_kernel::names::ProcessRegistryBuilder::service): it notifies the
-    /// [observer](DiscoveryOptions::observer) of what happens to instances.
+    /// [observer](DiscoveryOptions::observer) of what happens to instances, and runs the [checks](Self::check) that are
+    /// declared.
     ///
     /// Finding and choosing need no service, and go on while it is restarted.
     ///
@@ -60,11 +61,15 @@ struct DiscoveryService {
 }
 
 impl DiscoveryService {
-    /// Reports until the namespace ends.
+    /// Reports and checks from the first use of discovery until the namespace ends.
     async fn run(self) {
-        if !self.discovery.observers().is_empty() {
-            self.feed.report(self.discovery).await;
-        }
+        self.discovery.first_use().await;
+        let reports = async {
+            if !self.discovery.observers().is_empty() {
+                self.feed.report(self.discovery.clone()).await;
+            }
+        };
+        tokio::join!(reports, self.discovery.run_declared_checks());
     }
 }
 

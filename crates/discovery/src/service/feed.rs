@@ -33,7 +33,6 @@ struct Feed {
 impl FeedSlot {
     /// Notifies the observers of each event, until the namespace ends.
     pub(super) async fn report(self: Arc<Self>, discovery: Discovery) {
-        discovery.first_use().await;
         let mut feed = self.0.lock().await;
         let feed = feed.get_or_insert_with(|| Feed::new(&discovery));
         while let Some(event) = feed.next().await {
