@@ -301,6 +301,7 @@ impl Discovery {
     pub fn check(&self, criteria: Criteria, check: InstanceCheck) -> Result<CheckHandle, DiscoveryError> {
         let name = check.name().to_owned();
         let number = self.shared.declared.add(DeclaredCheck { criteria, check })?;
+        self.shared.begin();
         Ok(CheckHandle::new(Arc::clone(&self.shared), number, name))
     }
 
