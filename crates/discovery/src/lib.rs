@@ -17,10 +17,10 @@ mod service;
 pub use catalog::{Catalog, FindError, InstanceChange, RemovalCause};
 #[cfg(feature = "http-checks")]
 pub use check::HttpGet;
-pub use check::{DeclareCheckError, InstanceCheck};
+pub use check::{CheckHandle, DeclareCheckError, InstanceCheck};
 pub use client::{
-    CallInstanceError, CheckHandle, Discovery, DiscoveryError, DiscoveryOptions, InstanceLease, InstanceWatch,
-    InstanceWatched, LeaseLostError, PickError, Picked, Remote, RestartInstance, Selector,
+    CallInstanceError, Discovery, DiscoveryError, DiscoveryOptions, InstanceLease, InstanceWatch, InstanceWatched,
+    LeaseLostError, PickError, Picked, Remote, RestartInstance, Selector,
 };
 pub use criteria::{Criteria, InstanceMisfits, Misfit, NoneFitsError};
 pub use hash::stable_hash;

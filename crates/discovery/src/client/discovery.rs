@@ -9,17 +9,17 @@ use foundation_kernel::ractor::{Actor, ActorCell, ActorRef, Message};
 use foundation_kernel::supervision::{ChildSpec, Health};
 use tokio::time::Instant;
 
-use super::checker::{CheckRun, check_until_gone, check_until_success};
-use super::declared::{CheckHandle, run_declared_checks};
+use super::checker::{CheckRun, check_until_gone, check_until_success, run_declared_checks};
 use super::error::DiscoveryError;
-use super::lease::{InstanceLease, Keeper, Remote, Term};
+use super::lease::{InstanceLease, Keeper, Term};
 use super::notice::NoticeReader;
 use super::options::DiscoveryOptions;
+use super::remote::Remote;
 use super::selector::Selector;
 use super::state::Shared;
 use super::watch::InstanceWatch;
 use crate::catalog::{Catalog, FindError};
-use crate::check::{DeclaredCheck, InstanceCheck};
+use crate::check::{CheckHandle, DeclaredCheck, DeclaredChecks, InstanceCheck};
 use crate::choice::{Choice, LoadReading};
 use crate::criteria::Criteria;
 use crate::health::{CheckRules, InstanceHealth, InstanceStatus, ServiceHealth, StatusOverride};
@@ -300,9 +300,10 @@ impl Discovery {
     /// [`DiscoveryError::DeclareCheck`] if there are too many, or if one of the same name is of the same service.
     pub fn check(&self, criteria: Criteria, check: InstanceCheck) -> Result<CheckHandle, DiscoveryError> {
         let name = check.name().to_owned();
-        let number = self.shared.declared.add(DeclaredCheck { criteria, check })?;
+        let declared = self.shared.names.extension(DeclaredChecks::new);
+        let number = declared.add(DeclaredCheck { criteria, check })?;
         self.shared.begin();
-        Ok(CheckHandle::new(Arc::clone(&self.shared), number, name))
+        Ok(CheckHandle::new(declared, number, name))
     }
 
     /// Runs all [declared](Self::check) checks, those to come included, until the namespace ends. If another task runs them

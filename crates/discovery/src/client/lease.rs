@@ -6,25 +6,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use foundation_kernel::containment::waking_contained;
-use foundation_kernel::local_message;
 use foundation_kernel::names::{ServiceKey, ServiceRegistry};
 use foundation_kernel::ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::alarm::wait_until;
+use super::remote::Remote;
 use crate::instance::InstanceName;
 
 /// The shortest time to live of a lease.
 const MIN_TTL: Duration = Duration::from_millis(100);
 /// The longest, a day.
 const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// The message type of instances outside of this process: there is no message to them, their
-/// [endpoint](crate::Instance::endpoint) says how they are reached.
-#[derive(Debug)]
-pub enum Remote {}
-local_message!(Remote);
 
 /// The lease of an instance outside of this process: the instance is there as long as the lease is renewed.
 ///

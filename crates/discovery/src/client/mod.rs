@@ -2,23 +2,23 @@
 
 mod alarm;
 mod checker;
-mod declared;
 mod discovery;
 mod error;
 mod lease;
 mod notice;
 mod options;
+mod remote;
 mod restart;
 mod selector;
 mod state;
 mod watch;
 
-pub use declared::CheckHandle;
 pub use discovery::Discovery;
 pub use error::{CallInstanceError, DiscoveryError, PickError};
-pub use lease::{InstanceLease, LeaseLostError, Remote};
+pub use lease::{InstanceLease, LeaseLostError};
 pub(crate) use notice::{Notice, NoticeReader, Noticed};
 pub use options::DiscoveryOptions;
+pub use remote::Remote;
 pub use restart::RestartInstance;
 pub use selector::{Picked, Selector};
 pub use watch::{InstanceWatch, InstanceWatched};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use foundation_kernel::containment::{Contained, catch_panic, report};
 use foundation_kernel::names::{ServiceKey, ServiceRegistry};
 
-use super::lease::Remote;
+use super::remote::Remote;
 use crate::instance::InstanceRecord;
 
 /// Restarts an instance whose [liveness](crate::health::CheckRole::Liveness) check fails, for

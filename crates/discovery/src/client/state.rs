@@ -23,10 +23,10 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::notice::Notices;
+use super::notice::{Notice, Notices};
 use super::options::DiscoveryOptions;
 use crate::catalog::{Catalog, FindError, InstanceChange};
-use crate::check::{CheckCapacity, CheckSlot, DeclaredChecks};
+use crate::check::{CheckCapacity, CheckSlot};
 use crate::choice::{Ejection, Load, Outcome, Outliers};
 use crate::criteria::Criteria;
 use crate::health::{CheckRules, Checks, InstanceHealth, Restarts, StatusOverride, TooManyChecksError};
@@ -40,7 +40,6 @@ pub(super) struct Shared {
     pub(super) names: ServiceRegistry,
     pub(super) options: DiscoveryOptions,
     pub(super) capacity: CheckCapacity,
-    pub(super) declared: DeclaredChecks,
     /// Begins with the first use of discovery: until then the registry pays nothing for it.
     followed: OnceLock<FollowedNames>,
     is_used: watch::Sender<bool>,
@@ -73,6 +72,14 @@ struct State {
     tracked: HashMap<(InstanceName, ActorId), Arc<Tracked>>,
     services: HashMap<ServiceName, Arc<Mutex<ServiceCalls>>>,
     random: fastrand::Rng,
+}
+
+/// What follows when a check wants an instance to be restarted.
+enum Restart {
+    /// It is to be restarted.
+    Granted(Box<InstanceRecord>),
+    /// It is not, since enough of its service were.
+    Withheld,
 }
 
 /// One incarnation: since when it is known, and its load.
@@ -124,7 +131,6 @@ impl Shared {
             names,
             options,
             capacity: CheckCapacity::new(),
-            declared: DeclaredChecks::new(),
             followed: OnceLock::new(),
             is_used: watch::Sender::new(false),
             state: Mutex::new(state),
@@ -236,8 +242,12 @@ impl Shared {
             (recorded, state.ask_for_restart(name, actor, check, &self.options, now))
         });
         let Some((recorded, restart)) = changed else { return Ok(None) };
-        if let Some(instance) = restart {
-            self.options.restart_by.restart(&self.names, &instance);
+        match restart {
+            Some(Restart::Granted(instance)) => self.options.restart_by.restart(&self.names, &instance),
+            Some(Restart::Withheld) => {
+                self.notices.send(Notice::RestartWithheld { instance: name.clone(), check: check.to_owned() });
+            }
+            None => {}
         }
         recorded.map(Some)
     }
@@ -400,7 +410,7 @@ impl State {
         expired.iter().map(show).filter(|changed| *changed).count() > 0
     }
 
-    /// Asks whether an instance may be restarted, if this check wants it; the instance if it may.
+    /// Asks whether an instance may be restarted, if this check wants it; nothing if that was withheld before.
     fn ask_for_restart(
         &mut self,
         name: &InstanceName,
@@ -408,7 +418,7 @@ impl State {
         check: &str,
         options: &DiscoveryOptions,
         now: Instant,
-    ) -> Option<InstanceRecord> {
+    ) -> Option<Restart> {
         if !self.checks.wants_restart(name, actor, check) {
             return None;
         }
@@ -418,8 +428,11 @@ impl State {
         self.restarts.retain(|_, restarts| !restarts.forget(budget, now));
         let instances = self.catalog.instances(name.service()).count();
         let granted = self.restarts.entry(name.service().clone()).or_default().ask(budget, instances, now);
-        self.checks.note_restart(name, actor, check, granted);
+        let is_new = self.checks.note_restart(name, actor, check, granted);
         let health = self.checks.health(name, actor, now);
-        granted.ok().map(|()| record.with_health(health))
+        match granted {
+            Ok(()) => Some(Restart::Granted(Box::new(record.with_health(health)))),
+            Err(_) => is_new.then_some(Restart::Withheld),
+        }
     }
 }
