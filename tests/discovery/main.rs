@@ -10,6 +10,7 @@ mod leases;
 mod liveness;
 mod many_checks;
 mod real_checks;
+mod service;
 mod setup;
 mod simulation;
 mod watching;

@@ -160,12 +160,60 @@ async fn checked(check: InstanceCheck, shared: Arc<Shared>, record: InstanceReco
     };
     let (name, actor) = (record.name().clone(), record.actor);
     let (check_name, state) = (check.name().to_owned(), Arc::clone(&shared));
-    let checker = Checker { rules: check.current_rules(), check, shared, record, slot, is_refused: false };
+    let checker = Checker {
+        rules: check.current_rules(),
+        check,
+        shared,
+        record,
+        slot,
+        first: FirstRuns::AtItsPhase,
+        is_refused: false,
+    };
     tokio::select! {
         biased;
         () = ended => drop(state.end_check(&name, actor, &check_name)),
         () = checker.run() => {}
     }
+}
+
+/// Checks one incarnation until it is gone: at once, and more often until the first success.
+pub(super) async fn check_until_gone(check: InstanceCheck, shared: Arc<Shared>, record: InstanceRecord) {
+    let slot = shared.check_slot(record.name(), record.actor);
+    let rules = check.current_rules();
+    Checker { check, rules, shared, record, slot, first: FirstRuns::UntilSuccess, is_refused: false }.run().await;
+}
+
+/// Checks one incarnation until that succeeds; no result is recorded.
+pub(super) async fn check_until_success(check: &InstanceCheck, shared: &Shared, record: &InstanceRecord) {
+    // Without recorded results there is no heartbeat to wait for.
+    let can_ask = matches!(check.kind(), CheckKind::Ask(_));
+    while can_ask && !is_success(&ask(check, shared, record, ()).await) {
+        wait_until(Instant::now() + check.cadence().until_success()).await;
+    }
+}
+
+/// Asks once. `running` is dropped when what was asked has ended, which may be later.
+async fn ask(check: &InstanceCheck, shared: &Shared, record: &InstanceRecord, running: impl Send + 'static) -> Health {
+    let CheckKind::Ask(ask) = check.kind().clone() else { return Health::NotFound };
+    let (names, record, limit) = (shared.names.clone(), record.clone(), check.limit());
+    run_check(limit, move || {
+        let asked = ask.ask(&names, record, limit);
+        async move {
+            // Dropped after what was asked, and only when it has ended.
+            let _running = running;
+            asked.await
+        }
+    })
+    .await
+}
+
+/// When a check of an incarnation runs before its first success.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FirstRuns {
+    /// At its phase within the interval, so that the checks of all instances are spread.
+    AtItsPhase,
+    /// At once, and ten times as often: the success is awaited.
+    UntilSuccess,
 }
 
 /// The checker of one incarnation.
@@ -175,6 +223,7 @@ struct Checker {
     shared: Arc<Shared>,
     record: InstanceRecord,
     slot: Arc<CheckSlot>,
+    first: FirstRuns,
     /// Whether the instance has too many checks.
     is_refused: bool,
 }
@@ -209,7 +258,10 @@ impl Checker {
 
     async fn ask_at_intervals(mut self) {
         let (mut random, mut failures) = (self.shared.random(), None::<u32>);
-        let mut wait = self.check.cadence().first(self.record.name().as_str(), self.check.name());
+        let mut wait = match self.first {
+            FirstRuns::AtItsPhase => self.check.cadence().first(self.record.name().as_str(), self.check.name()),
+            FirstRuns::UntilSuccess => Duration::ZERO,
+        };
         let mut last = Run::default();
         loop {
             wait_until(Instant::now() + wait).await;
@@ -219,7 +271,13 @@ impl Checker {
             if !self.record(health) {
                 return;
             }
-            wait = self.check.cadence().next(self.rules.failures_beyond(failed), &mut random);
+            if failed == 0 {
+                self.first = FirstRuns::AtItsPhase;
+            }
+            wait = match self.first {
+                FirstRuns::AtItsPhase => self.check.cadence().next(self.rules.failures_beyond(failed), &mut random),
+                FirstRuns::UntilSuccess => self.check.cadence().until_success(),
+            };
         }
     }
 
@@ -238,7 +296,7 @@ impl Checker {
                 turn.await
             }
         };
-        let health = self.ask(limit, last.begin(turn)).await;
+        let health = ask(&self.check, &self.shared, &self.record, last.begin(turn)).await;
         drop(permit);
         health
     }
@@ -247,20 +305,6 @@ impl Checker {
     async fn turn(&self, is_proven: bool) -> (CheckPermit<'_>, Option<OwnedSemaphorePermit>) {
         let turn = self.slot.turn().await;
         (self.shared.capacity.permit(is_proven).await, turn)
-    }
-
-    async fn ask(&self, limit: Duration, running: impl Send + 'static) -> Health {
-        let CheckKind::Ask(ask) = self.check.kind().clone() else { return Health::NotFound };
-        let (names, record) = (self.shared.names.clone(), self.record.clone());
-        run_check(limit, move || {
-            let asked = ask.ask(&names, record, limit);
-            async move {
-                // Dropped after what was asked, and only when it has ended.
-                let _running = running;
-                asked.await
-            }
-        })
-        .await
     }
 
     /// Records a result; false if the incarnation is gone.

@@ -161,6 +161,11 @@ impl Shared {
         followed
     }
 
+    /// Uses discovery.
+    pub(super) fn begin(&self) {
+        self.followed();
+    }
+
     pub(super) fn is_used(&self) -> bool {
         self.followed.get().is_some()
     }
