@@ -7,18 +7,19 @@ mod criteria;
 mod hash;
 pub mod health;
 mod instance;
+pub mod lease;
 pub mod limits;
 #[cfg(test)]
 mod samples;
 
 pub use catalog::{Catalog, FindError, InstanceChange, RemovalCause};
 pub use client::{
-    CallInstanceError, Discovery, DiscoveryError, DiscoveryOptions, InstanceCheck, InstanceLease, InstanceWatch,
-    InstanceWatched, LeaseLostError, PickError, Picked, Remote, Selector,
+    CallInstanceError, Discovery, DiscoveryError, DiscoveryOptions, HeartbeatTask, InstanceCheck, InstanceLease,
+    InstanceWatch, InstanceWatched, LeaseLostError, PickError, Picked, Selector,
 };
 pub use criteria::{Criteria, InstanceMisfits, Misfit, NoneFitsError};
 pub use hash::stable_hash;
 pub use instance::{
     Capability, Endpoint, FieldError, FieldErrorKind, Instance, InstanceBuilder, InstanceName, InstanceRecord,
-    MetadataReadError, Zone,
+    MetadataReadError, Remote, Zone,
 };

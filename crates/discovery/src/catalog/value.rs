@@ -119,8 +119,8 @@ impl Catalog {
 
     fn change(&mut self, change: NameChange) -> Vec<InstanceChange> {
         let cause = match &change {
-            NameChange::Died { reason, .. } => RemovalCause::Ended(reason.clone()),
-            NameChange::Unregistered { .. } => RemovalCause::Withdrawn,
+            NameChange::Died { reason, .. } => RemovalCause::of_exit(reason.clone()),
+            NameChange::Unregistered { .. } => RemovalCause::Unregistered,
             NameChange::HandedOver { to, .. } => RemovalCause::HandedOver { to: to.actor },
             // A name that is taken was free.
             _ => RemovalCause::Missed,
@@ -145,7 +145,7 @@ impl Catalog {
             }
             (before, next) => {
                 let cause = match &before {
-                    Some(before) if before.record.actor == actor => RemovalCause::Undescribed,
+                    Some(before) if before.record.actor == actor => RemovalCause::MetadataReplaced,
                     _ => cause,
                 };
                 let removed = before.map(|before| InstanceChange::Removed { instance: before.record, cause });

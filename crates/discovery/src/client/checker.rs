@@ -94,7 +94,7 @@ impl InstanceCheck {
 
     /// Runs it for all instances that meet the criteria, until the namespace ends.
     pub(super) async fn run(self, shared: Arc<Shared>, criteria: Criteria) {
-        let mut names = shared.names.watch();
+        let mut names = shared.watch_names();
         let mut running = Running { check: self, criteria, shared, tasks: JoinSet::new(), of: HashMap::new() };
         let mut catalog = Catalog::new();
         let permits = Arc::new(Semaphore::new(MAX_RUNNING_CHECKS));

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use foundation_kernel::names::{Metadata, RegistrationBuilder, ServiceKey, ServiceName, ServiceRegistry};
 use foundation_kernel::ractor::{Actor, ActorCell, ActorRef, Message};
@@ -11,7 +10,8 @@ use tokio::time::Instant;
 
 use super::checker::InstanceCheck;
 use super::error::DiscoveryError;
-use super::lease::{InstanceLease, Keeper, Remote, Term};
+use super::keeper::Keeper;
+use super::lease::{InstanceLease, LeaseCell};
 use super::options::DiscoveryOptions;
 use super::selector::Selector;
 use super::state::Shared;
@@ -20,7 +20,8 @@ use crate::catalog::{Catalog, FindError};
 use crate::choice::Choice;
 use crate::criteria::Criteria;
 use crate::health::{CheckRules, InstanceHealth, ServiceHealth};
-use crate::instance::{Capability, Instance, InstanceBuilder, InstanceName, InstanceRecord};
+use crate::instance::{Capability, Instance, InstanceBuilder, InstanceName, InstanceRecord, Remote};
+use crate::lease::LeaseTerms;
 
 /// How many ids an error names.
 const MAX_IDS: usize = 5;
@@ -133,8 +134,8 @@ impl Discovery {
         Ok(self.describe(instance)?.register(&Self::key(instance.name()), actor).await?)
     }
 
-    /// Announces an instance outside of this process, for as long as its lease is renewed: at least once within `ttl`, which
-    /// is 100 ms at least and a day at most.
+    /// Announces an instance outside of this process, for as long as its lease is renewed: at least once within the time to
+    /// live of its terms. A duration is the terms with that time to live and the [defaults](LeaseTerms).
     ///
     /// ```
     /// # use foundation_discovery::{Discovery, Instance};
@@ -149,10 +150,15 @@ impl Discovery {
     ///
     /// # Errors
     /// As [`spawn`](Self::spawn).
-    pub async fn announce(&self, instance: &Instance, ttl: Duration) -> Result<InstanceLease, DiscoveryError> {
-        let term = Arc::new(Term::new(ttl, Instant::now()));
-        let keeper = self.spawn(instance, Keeper(Arc::clone(&term)), ()).await?;
-        Ok(InstanceLease::new(instance.name().clone(), self.shared.names.clone(), keeper, term))
+    pub async fn announce(
+        &self,
+        instance: &Instance,
+        terms: impl Into<LeaseTerms>,
+    ) -> Result<InstanceLease, DiscoveryError> {
+        let (name, cell) = (instance.name().clone(), Arc::new(LeaseCell::new(terms.into(), Instant::now())));
+        let keeper = Keeper { shared: Arc::clone(&self.shared), name: name.clone(), cell: Arc::clone(&cell) };
+        let keeper = self.spawn(instance, keeper, ()).await?;
+        Ok(InstanceLease::new(name, keeper, cell))
     }
 
     fn check_number(&self, name: &InstanceName) -> Result<(), DiscoveryError> {
@@ -166,7 +172,10 @@ impl Discovery {
 
     /// Removes an instance; its actor lives on. True if there was one: a name that is no instance keeps its actor.
     pub fn unregister(&self, name: &InstanceName) -> bool {
-        self.instance(name).is_some() && self.shared.names.unregister(&Self::key::<()>(name))
+        let removed = self.instance(name).is_some() && self.shared.names.unregister(&Self::key::<()>(name));
+        // A lease of it is lost as soon as this has been noted.
+        self.shared.refresh(Instant::now());
+        removed
     }
 
     /// Changes what an instance says of itself. Only its owner may: the actor that has the name passes its own reference.

@@ -22,6 +22,8 @@ use tokio::sync::watch;
 use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
+use super::leases::{LeaseKey, Leases};
+use super::marks::{Mark, Marks};
 use super::notice::Notices;
 use super::options::DiscoveryOptions;
 use crate::catalog::{Catalog, FindError, InstanceChange};
@@ -40,6 +42,8 @@ pub(super) struct Shared {
     generation: AtomicU64,
     /// Notified of each change of a health, and of an expiry that is earlier than the next one so far.
     healths: watch::Sender<()>,
+    /// A lock of its own, under which no other is taken.
+    pub(super) leases: Leases,
     /// What discovery itself decides.
     pub(super) notices: Notices,
 }
@@ -47,6 +51,7 @@ pub(super) struct Shared {
 struct State {
     catalog: Catalog,
     checks: Checks,
+    marks: Marks,
     /// Until then no health changes without a result.
     expiry: Option<Instant>,
     tracked: HashMap<(InstanceName, ActorId), Arc<Tracked>>,
@@ -79,41 +84,64 @@ impl ServiceCalls {
 
 impl Shared {
     pub(super) fn new(names: ServiceRegistry, options: DiscoveryOptions) -> Self {
-        let watch = ReentrantMutex::new(RefCell::new(names.watch()));
+        let watch = ReentrantMutex::new(RefCell::new(names.watch().capacity(options.unread_changes)));
         let random = options.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         let state = State {
             catalog: Catalog::new(),
             checks: Checks::new(),
+            marks: Marks::default(),
             expiry: None,
             tracked: HashMap::new(),
             services: HashMap::new(),
             random,
         };
         let (healths, _) = watch::channel(());
-        let (generation, notices) = (AtomicU64::new(0), Notices::new());
-        Self { names, options, watch, state: Mutex::new(state), generation, healths, notices }
+        let (generation, notices, leases) = (AtomicU64::new(0), Notices::new(), Leases::new(options.preservation));
+        Self { names, options, watch, state: Mutex::new(state), generation, healths, leases, notices }
+    }
+
+    /// A watch of all names, bounded as the options say.
+    pub(super) fn watch_names(&self) -> Watch {
+        self.names.watch().capacity(self.options.unread_changes)
     }
 
     /// Brings the catalog up to date, and returns its generation.
     pub(super) fn refresh(&self, now: Instant) -> u64 {
+        let removed = self.apply_unread(now);
+        // Who waits for the loss of a lease is woken, so not under the lock of the watch.
+        removed.iter().for_each(|key| self.end_lease(key));
+        self.expire(now);
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Applies what the watch shows, and returns the incarnations that are gone.
+    fn apply_unread(&self, now: Instant) -> Vec<LeaseKey> {
+        let mut removed = Vec::new();
         let watch = self.watch.lock();
         if let Ok(mut watch) = watch.try_borrow_mut() {
             // Not as a part of the caller's budget: an exhausted one would hide what is there.
             while let Some(item) = unconstrained(watch.next()).now_or_never() {
                 let Some(watched) = item else {
-                    self.apply(Watched::Snapshot(Vec::new()), now);
+                    removed.extend(self.apply(Watched::Snapshot(Vec::new()), now));
                     break;
                 };
-                self.apply(watched, now);
+                removed.extend(self.apply(watched, now));
             }
         }
-        self.expire(now);
-        self.generation.load(Ordering::Acquire)
+        removed
     }
 
-    fn apply(&self, watched: Watched, now: Instant) {
-        let changed = self.state.lock().apply(watched, &self.options, now);
-        self.note_change(changed);
+    fn apply(&self, watched: Watched, now: Instant) -> impl Iterator<Item = LeaseKey> + use<> {
+        let changes = self.state.lock().apply(watched, &self.options, now);
+        self.note_change(!changes.is_empty());
+        changes.into_iter().filter_map(|change| match change {
+            InstanceChange::Removed { instance, .. } => Some((instance.name().clone(), instance.actor)),
+            _ => None,
+        })
+    }
+
+    pub(super) fn end_lease(&self, key: &LeaseKey) {
+        self.leases.end(key, Instant::now(), &self.notices);
     }
 
     fn note_change(&self, changed: bool) {
@@ -186,20 +214,39 @@ impl Shared {
         ended
     }
 
+    /// Changes what is known of an incarnation besides its checks, and returns the health that follows. `None` if the actor
+    /// does not have the name any more.
+    pub(super) fn mark(
+        &self,
+        name: &InstanceName,
+        actor: ActorId,
+        change: impl FnOnce(&mut Mark),
+    ) -> Option<InstanceHealth> {
+        let now = Instant::now();
+        self.refresh(now);
+        let (health, changed) = {
+            let mut state = self.state.lock();
+            change(state.marks.of(name, actor));
+            let changed = state.show_health(name, actor, now)?;
+            (state.health(name, actor, now), changed)
+        };
+        self.note_health(changed);
+        Some(health)
+    }
+
     /// Is notified of changes of healths from now on.
     pub(super) fn healths(&self) -> watch::Receiver<()> {
         self.healths.subscribe()
     }
 
-    /// What the checks of this incarnation have found.
+    /// What the checks of this incarnation have found, and its marks say.
     pub(super) fn health(&self, record: &InstanceRecord, now: Instant) -> InstanceHealth {
-        self.state.lock().checks.health(record.name(), record.actor, now)
+        self.state.lock().health(record.name(), record.actor, now)
     }
 
-    /// What the checks of all have found.
+    /// The same of all that have checks or marks.
     pub(super) fn all_healths(&self, now: Instant) -> Vec<(InstanceName, ActorId, InstanceHealth)> {
-        let state = self.state.lock();
-        state.checks.iter(now).map(|(name, actor, health)| (name.clone(), actor, health)).collect()
+        self.state.lock().healths(now)
     }
 
     /// When the next result is too old.
@@ -221,8 +268,7 @@ impl Shared {
 }
 
 impl State {
-    /// True if something has changed.
-    fn apply(&mut self, watched: Watched, options: &DiscoveryOptions, now: Instant) -> bool {
+    fn apply(&mut self, watched: Watched, options: &DiscoveryOptions, now: Instant) -> Vec<InstanceChange> {
         let changes = self.catalog.apply(watched);
         let services: BTreeSet<_> = changes.iter().map(|change| change.name().service().clone()).collect();
         for change in &changes {
@@ -233,7 +279,22 @@ impl State {
             }
         }
         services.iter().for_each(|service| self.set_members(service, options, now));
-        !changes.is_empty()
+        changes
+    }
+
+    fn health(&self, name: &InstanceName, actor: ActorId, now: Instant) -> InstanceHealth {
+        self.marks.apply(name, actor, self.checks.health(name, actor, now))
+    }
+
+    /// Of each incarnation that has checks or marks.
+    fn healths(&self, now: Instant) -> Vec<(InstanceName, ActorId, InstanceHealth)> {
+        let checked = self
+            .checks
+            .iter(now)
+            .map(|(name, actor, checked)| (name.clone(), actor, self.marks.apply(name, actor, checked)));
+        let unchecked = self.marks.iter().filter(|(name, actor)| !self.checks.contains(name, *actor));
+        let marked = unchecked.map(|(name, actor)| (name.clone(), actor, self.health(name, actor, now)));
+        checked.chain(marked).collect()
     }
 
     fn track(&mut self, instance: &InstanceRecord, now: Instant) {
@@ -243,6 +304,7 @@ impl State {
 
     fn forget(&mut self, instance: &InstanceRecord) {
         self.checks.remove(instance.name(), instance.actor);
+        self.marks.remove(instance.name(), instance.actor);
         self.tracked.remove(&(instance.name().clone(), instance.actor));
     }
 
@@ -264,10 +326,11 @@ impl State {
     fn show_health(&mut self, name: &InstanceName, actor: ActorId, now: Instant) -> Option<bool> {
         if self.catalog.get(name).is_none_or(|record| record.actor != actor) {
             self.checks.remove(name, actor);
+            self.marks.remove(name, actor);
             return None;
         }
         self.expiry = self.checks.next_expiry(now);
-        Some(self.catalog.set_health(name, actor, self.checks.health(name, actor, now)).is_some())
+        Some(self.catalog.set_health(name, actor, self.health(name, actor, now)).is_some())
     }
 
     /// True if a status has changed.
@@ -276,8 +339,8 @@ impl State {
             return false;
         }
         self.expiry = self.checks.next_expiry(now);
-        let healths: Vec<_> = self.checks.iter(now).map(|(name, actor, it)| (name.clone(), actor, it)).collect();
-        let changes = healths.into_iter().filter_map(|(name, actor, it)| self.catalog.set_health(&name, actor, it));
+        let changes =
+            self.healths(now).into_iter().filter_map(|(name, actor, it)| self.catalog.set_health(&name, actor, it));
         changes.count() > 0
     }
 }

@@ -75,6 +75,11 @@ impl Checks {
         self.0.remove(&(name.clone(), actor));
     }
 
+    /// Whether an incarnation has checks, or had one.
+    pub fn contains(&self, name: &InstanceName, actor: ActorId) -> bool {
+        self.0.contains_key(&(name.clone(), actor))
+    }
+
     /// What the checks of an incarnation have found, at this time; unknown without a check.
     pub fn health(&self, name: &InstanceName, actor: ActorId, now: Instant) -> InstanceHealth {
         self.0.get(&(name.clone(), actor)).map_or(InstanceHealth::UNKNOWN, |checks| health(checks, now))

@@ -82,6 +82,18 @@ pub enum StatusReason {
         /// How many of the last 21 results differ from the one before.
         changes: u32,
     },
+    /// Its lease was not renewed when it should have been.
+    LeaseSuspect {
+        /// The time since the last renewal.
+        #[serde(rename = "silent_for_ms", serialize_with = "foundation_kernel::written::millis")]
+        silent_for: Duration,
+    },
+    /// Its lease has run out, and is kept since too many others have.
+    LeaseKept {
+        /// The time since the last renewal.
+        #[serde(rename = "silent_for_ms", serialize_with = "foundation_kernel::written::millis")]
+        silent_for: Duration,
+    },
 }
 
 impl fmt::Display for StatusReason {
@@ -91,6 +103,10 @@ impl fmt::Display for StatusReason {
             Self::Check { health, in_a_row } => write!(f, "{health} ({in_a_row} in a row)"),
             Self::Stale { age } => write!(f, "no result for {age:?}"),
             Self::Flapping { changes } => write!(f, "flapping: {changes} changes in its last results"),
+            Self::LeaseSuspect { silent_for } => write!(f, "its lease was not renewed for {silent_for:?}"),
+            Self::LeaseKept { silent_for } => {
+                write!(f, "its lease has run out, not renewed for {silent_for:?}, and is kept with many others")
+            }
         }
     }
 }
