@@ -2,9 +2,11 @@
 
 mod checking;
 mod choosing;
+mod draining;
 mod health;
 mod instances;
 mod leases;
+mod limits;
 mod setup;
 mod simulation;
 mod watching;

@@ -12,10 +12,10 @@ pub mod limits;
 #[cfg(test)]
 mod samples;
 
-pub use catalog::{Catalog, FindError, InstanceChange, RemovalCause};
+pub use catalog::{Catalog, FindError, InstanceChange, RemovalCause, ServiceSummary};
 pub use client::{
-    CallInstanceError, Discovery, DiscoveryError, DiscoveryOptions, HeartbeatTask, InstanceCheck, InstanceLease,
-    InstanceWatch, InstanceWatched, LeaseLostError, PickError, Picked, Selector,
+    CallInstanceError, Discovery, DiscoveryError, DiscoveryOptions, Drained, HeartbeatTask, InstanceCheck,
+    InstanceLease, InstanceRegistration, InstanceWatch, InstanceWatched, LeaseLostError, PickError, Picked, Selector,
 };
 pub use criteria::{Criteria, InstanceMisfits, Misfit, NoneFitsError};
 pub use hash::stable_hash;

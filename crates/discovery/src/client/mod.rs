@@ -3,6 +3,7 @@
 mod alarm;
 mod checker;
 mod discovery;
+mod drain;
 mod error;
 mod heartbeat;
 mod keeper;
@@ -11,15 +12,19 @@ mod leases;
 mod marks;
 mod notice;
 mod options;
+mod places;
+mod registration;
 mod selector;
 mod state;
 mod watch;
 
 pub use checker::InstanceCheck;
 pub use discovery::Discovery;
+pub use drain::Drained;
 pub use error::{CallInstanceError, DiscoveryError, PickError};
 pub use heartbeat::HeartbeatTask;
 pub use lease::{InstanceLease, LeaseLostError};
 pub use options::DiscoveryOptions;
+pub use registration::InstanceRegistration;
 pub use selector::{Picked, Selector};
 pub use watch::{InstanceWatch, InstanceWatched};

@@ -11,14 +11,14 @@
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use foundation_kernel::names::{ServiceName, ServiceRegistry, Watch, Watched};
 use foundation_kernel::ractor::ActorId;
 use foundation_kernel::supervision::Health;
 use futures::FutureExt;
 use parking_lot::{Mutex, ReentrantMutex};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
@@ -26,6 +26,7 @@ use super::leases::{LeaseKey, Leases};
 use super::marks::{Mark, Marks};
 use super::notice::Notices;
 use super::options::DiscoveryOptions;
+use super::places::{Full, Places};
 use crate::catalog::{Catalog, FindError, InstanceChange};
 use crate::choice::{Ejection, Load, Outcome, Outliers};
 use crate::criteria::Criteria;
@@ -52,6 +53,7 @@ struct State {
     catalog: Catalog,
     checks: Checks,
     marks: Marks,
+    places: Places,
     /// Until then no health changes without a result.
     expiry: Option<Instant>,
     tracked: HashMap<(InstanceName, ActorId), Arc<Tracked>>,
@@ -63,6 +65,51 @@ struct State {
 pub(super) struct Tracked {
     pub(super) since: Instant,
     pub(super) load: Mutex<Load>,
+    /// Whether it is being drained: set with its mark, for those who begin or end a call.
+    draining: AtomicBool,
+    /// Notified of the end of a call while it is being drained.
+    ended: Notify,
+}
+
+impl Tracked {
+    fn new(now: Instant) -> Self {
+        let (load, draining) = (Mutex::new(Load::new(now)), AtomicBool::new(false));
+        Self { since: now, load, draining, ended: Notify::new() }
+    }
+
+    /// Whether no call may begin. Look after the load says that one has begun: in one order with a drain, which sets this and
+    /// then looks at the load, so one of the two sees the other.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn set_draining(&self, draining: bool) {
+        self.draining.store(draining, Ordering::SeqCst);
+    }
+
+    /// A call has ended, as the load says already.
+    pub(super) fn note_end(&self) {
+        if self.is_draining() {
+            self.ended.notify_waiters();
+        }
+    }
+
+    pub(super) fn in_flight(&self) -> u32 {
+        self.load.lock().in_flight()
+    }
+
+    /// Returns when no call is in flight; only while it is being drained.
+    pub(super) async fn idle(&self) {
+        loop {
+            let mut ended = std::pin::pin!(self.ended.notified());
+            // Subscribe before looking: an end between the two is noticed.
+            ended.as_mut().enable();
+            if self.in_flight() == 0 {
+                return;
+            }
+            ended.await;
+        }
+    }
 }
 
 /// How the calls of one service ended.
@@ -90,6 +137,7 @@ impl Shared {
             catalog: Catalog::new(),
             checks: Checks::new(),
             marks: Marks::default(),
+            places: Places::default(),
             expiry: None,
             tracked: HashMap::new(),
             services: HashMap::new(),
@@ -172,6 +220,17 @@ impl Shared {
     /// The instances that meet all criteria, up to date.
     pub(super) fn select(&self, criteria: &Criteria) -> Result<Vec<InstanceRecord>, FindError> {
         self.read(|catalog| Ok(catalog.select(criteria)?.into_iter().cloned().collect()))
+    }
+
+    /// Reserves a place for an instance that is about to be registered.
+    pub(super) fn reserve_place(&self, name: &InstanceName) -> Result<(), Full> {
+        self.refresh(Instant::now());
+        let state = &mut *self.state.lock();
+        state.places.reserve(name, &state.catalog, self.options.places)
+    }
+
+    pub(super) fn release_place(&self, name: &InstanceName) {
+        self.state.lock().places.release(name);
     }
 
     /// Takes in a result of a check. `None` if the actor does not have the name any more.
@@ -298,8 +357,7 @@ impl State {
     }
 
     fn track(&mut self, instance: &InstanceRecord, now: Instant) {
-        let tracked = Tracked { since: now, load: Mutex::new(Load::new(now)) };
-        self.tracked.insert((instance.name().clone(), instance.actor), Arc::new(tracked));
+        self.tracked.insert((instance.name().clone(), instance.actor), Arc::new(Tracked::new(now)));
     }
 
     fn forget(&mut self, instance: &InstanceRecord) {
