@@ -2,11 +2,16 @@
 
 mod checking;
 mod choosing;
+mod declared_checks;
 mod draining;
 mod health;
+mod heartbeats;
 mod instances;
 mod leases;
 mod limits;
+mod liveness;
+mod many_checks;
+mod real_checks;
 mod setup;
 mod simulation;
 mod watching;

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod catalog;
+mod check;
 pub mod choice;
 mod client;
 mod criteria;
@@ -9,13 +10,17 @@ pub mod health;
 mod instance;
 pub mod lease;
 pub mod limits;
+pub mod managed;
 #[cfg(test)]
 mod samples;
 
 pub use catalog::{Catalog, FindError, InstanceChange, RemovalCause, ServiceSummary};
+#[cfg(feature = "http-checks")]
+pub use check::HttpGet;
+pub use check::{DeclareCheckError, InstanceCheck};
 pub use client::{
-    CallInstanceError, Discovery, DiscoveryError, DiscoveryOptions, Drained, HeartbeatTask, InstanceCheck,
-    InstanceLease, InstanceRegistration, InstanceWatch, InstanceWatched, LeaseLostError, PickError, Picked, Selector,
+    CallInstanceError, CheckHandle, Discovery, DiscoveryError, DiscoveryOptions, Drained, HeartbeatTask, InstanceLease,
+    InstanceRegistration, InstanceWatch, InstanceWatched, LeaseLostError, PickError, Picked, RestartInstance, Selector,
 };
 pub use criteria::{Criteria, InstanceMisfits, Misfit, NoneFitsError};
 pub use hash::stable_hash;

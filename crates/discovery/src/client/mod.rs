@@ -2,6 +2,7 @@
 
 mod alarm;
 mod checker;
+mod declared;
 mod discovery;
 mod drain;
 mod error;
@@ -14,11 +15,12 @@ mod notice;
 mod options;
 mod places;
 mod registration;
+mod restart;
 mod selector;
 mod state;
 mod watch;
 
-pub use checker::InstanceCheck;
+pub use declared::CheckHandle;
 pub use discovery::Discovery;
 pub use drain::Drained;
 pub use error::{CallInstanceError, DiscoveryError, PickError};
@@ -26,5 +28,6 @@ pub use heartbeat::HeartbeatTask;
 pub use lease::{InstanceLease, LeaseLostError};
 pub use options::DiscoveryOptions;
 pub use registration::InstanceRegistration;
+pub use restart::RestartInstance;
 pub use selector::{Picked, Selector};
 pub use watch::{InstanceWatch, InstanceWatched};

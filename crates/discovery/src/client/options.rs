@@ -1,6 +1,8 @@
 //! The options of discovery in a namespace.
 
+use super::restart::{RestartInstance, Restarter};
 use crate::choice::{LoadRules, OutlierRules};
+use crate::health::RestartBudget;
 use crate::instance::{FieldError, Instance};
 use crate::lease::PreservationRules;
 use crate::limits::{
@@ -19,6 +21,8 @@ use crate::limits::{
 /// | [`outliers`](Self::outliers) | [`OutlierRules::new`] |
 /// | [`preservation`](Self::preservation) | [`PreservationRules::new`] |
 /// | [`unread_changes`](Self::unread_changes) | 1,024 |
+/// | [`restart_budget`](Self::restart_budget) | [`RestartBudget::new`] |
+/// | [`restart_by`](Self::restart_by) | the actor is killed |
 /// | [`seed`](Self::seed) | another one in each process |
 #[derive(Debug, Clone)]
 pub struct DiscoveryOptions {
@@ -30,6 +34,8 @@ pub struct DiscoveryOptions {
     pub(super) outliers: OutlierRules,
     pub(super) preservation: PreservationRules,
     pub(super) unread_changes: usize,
+    pub(super) restart_budget: RestartBudget,
+    pub(super) restart_by: Restarter,
     pub(super) seed: Option<u64>,
 }
 
@@ -42,16 +48,17 @@ pub(super) struct PlaceLimits {
 
 impl Default for DiscoveryOptions {
     fn default() -> Self {
-        let (load, outliers) = (LoadRules::default(), OutlierRules::default());
         Self {
             places: PlaceLimits { namespace: MAX_INSTANCES, service: MAX_INSTANCES_PER_SERVICE },
             max_capabilities: MAX_CAPABILITIES,
             max_labels: MAX_LABELS,
             max_instance_bytes: MAX_INSTANCE,
-            load,
-            outliers,
+            load: LoadRules::default(),
+            outliers: OutlierRules::default(),
             preservation: PreservationRules::default(),
             unread_changes: MAX_UNREAD_CHANGES,
+            restart_budget: RestartBudget::default(),
+            restart_by: Restarter::default(),
             seed: None,
         }
     }
@@ -111,6 +118,17 @@ impl DiscoveryOptions {
     /// How many unread changes of names are kept for a watch, 1 at least; with more it has lagged.
     pub fn unread_changes(self, changes: usize) -> Self {
         Self { unread_changes: changes, ..self }
+    }
+
+    /// How many instances of one service are restarted because their liveness checks fail.
+    pub fn restart_budget(self, budget: RestartBudget) -> Self {
+        Self { restart_budget: budget, ..self }
+    }
+
+    /// How an instance whose liveness check fails is restarted, as far as the budget allows. By default its actor is killed, so
+    /// that its supervisor starts it again; an [announced](crate::Discovery::announce) one is left alone.
+    pub fn restart_by(self, restart: impl RestartInstance) -> Self {
+        Self { restart_by: Restarter::new(restart), ..self }
     }
 
     /// Where chance begins, for tests that are to be repeated.

@@ -28,15 +28,18 @@ use super::notice::Notices;
 use super::options::DiscoveryOptions;
 use super::places::{Full, Places};
 use crate::catalog::{Catalog, FindError, InstanceChange};
+use crate::check::{CheckCapacity, CheckSlot, DeclaredChecks};
 use crate::choice::{Ejection, Load, Outcome, Outliers};
 use crate::criteria::Criteria;
-use crate::health::{CheckRules, Checks, InstanceHealth, TooManyChecksError};
+use crate::health::{CheckRules, Checks, InstanceHealth, Restarts, StatusOverride, TooManyChecksError};
 use crate::instance::{InstanceName, InstanceRecord};
 
 /// The state of discovery in one namespace.
 pub(super) struct Shared {
     pub(super) names: ServiceRegistry,
     pub(super) options: DiscoveryOptions,
+    pub(super) capacity: CheckCapacity,
+    pub(super) declared: DeclaredChecks,
     watch: ReentrantMutex<RefCell<Watch>>,
     state: Mutex<State>,
     /// Grows with each change of the catalog.
@@ -54,8 +57,11 @@ struct State {
     checks: Checks,
     marks: Marks,
     places: Places,
+    /// The healths that changed without a result before this time are shown.
+    shown_until: Instant,
     /// Until then no health changes without a result.
     expiry: Option<Instant>,
+    restarts: HashMap<ServiceName, Restarts>,
     tracked: HashMap<(InstanceName, ActorId), Arc<Tracked>>,
     services: HashMap<ServiceName, Arc<Mutex<ServiceCalls>>>,
     random: fastrand::Rng,
@@ -69,12 +75,13 @@ pub(super) struct Tracked {
     draining: AtomicBool,
     /// Notified of the end of a call while it is being drained.
     ended: Notify,
+    slot: Arc<CheckSlot>,
 }
 
 impl Tracked {
     fn new(now: Instant) -> Self {
         let (load, draining) = (Mutex::new(Load::new(now)), AtomicBool::new(false));
-        Self { since: now, load, draining, ended: Notify::new() }
+        Self { since: now, load, draining, ended: Notify::new(), slot: Arc::new(CheckSlot::new(now)) }
     }
 
     /// Whether no call may begin. Look after the load says that one has begun: in one order with a drain, which sets this and
@@ -138,14 +145,27 @@ impl Shared {
             checks: Checks::new(),
             marks: Marks::default(),
             places: Places::default(),
+            shown_until: Instant::now(),
             expiry: None,
+            restarts: HashMap::new(),
             tracked: HashMap::new(),
             services: HashMap::new(),
             random,
         };
         let (healths, _) = watch::channel(());
-        let (generation, notices, leases) = (AtomicU64::new(0), Notices::new(), Leases::new(options.preservation));
-        Self { names, options, watch, state: Mutex::new(state), generation, healths, leases, notices }
+        let leases = Leases::new(options.preservation);
+        Self {
+            names,
+            options,
+            capacity: CheckCapacity::new(),
+            declared: DeclaredChecks::new(),
+            watch,
+            state: Mutex::new(state),
+            generation: AtomicU64::new(0),
+            healths,
+            leases,
+            notices: Notices::new(),
+        }
     }
 
     /// A watch of all names, bounded as the options say.
@@ -233,44 +253,79 @@ impl Shared {
         self.state.lock().places.release(name);
     }
 
-    /// Takes in a result of a check. `None` if the actor does not have the name any more.
+    /// Takes in a result of a check, and restarts the instance if it is to be. `None` if the actor does not have the name any
+    /// more.
     pub(super) fn record_check(
         &self,
-        of: (&InstanceName, ActorId),
+        (name, actor): (&InstanceName, ActorId),
         check: &str,
         rules: &CheckRules,
         result: Health,
     ) -> Result<Option<InstanceHealth>, TooManyChecksError> {
+        let changed = self.change_health(name, actor, |state, now| {
+            let recorded = state.checks.record((name, actor), check, rules, result, now);
+            (recorded, state.ask_for_restart(name, actor, check, &self.options, now))
+        });
+        let Some((recorded, restart)) = changed else { return Ok(None) };
+        if let Some(instance) = restart {
+            self.options.restart_by.restart(&self.names, &instance);
+        }
+        recorded.map(Some)
+    }
+
+    pub(super) fn end_check(&self, name: &InstanceName, actor: ActorId, check: &str) -> bool {
+        self.change_health(name, actor, |state, _| state.checks.end(name, actor, check)) == Some(true)
+    }
+
+    /// Says that the next result of a check waits for its turn.
+    pub(super) fn await_turn(&self, (name, actor): (&InstanceName, ActorId), check: &str) {
+        self.change_health(name, actor, |state, _| state.checks.wait(name, actor, check));
+    }
+
+    /// Sets the status of an instance; true if it is there.
+    pub(super) fn set_status(&self, name: &InstanceName, status: impl FnOnce(Instant) -> StatusOverride) -> bool {
+        let Some(actor) = self.read(|catalog| catalog.get(name).map(|record| record.actor)) else { return false };
+        self.change_health(name, actor, |state, now| state.checks.set_status(name, actor, status(now))).is_some()
+    }
+
+    /// Clears the status that was set; true if one was.
+    pub(super) fn clear_status(&self, name: &InstanceName) -> bool {
+        let Some(actor) = self.read(|catalog| catalog.get(name).map(|record| record.actor)) else { return false };
+        self.change_health(name, actor, |state, _| state.checks.clear_status(name, actor)) == Some(true)
+    }
+
+    /// Changes what is known of the health of an incarnation, and shows it; `None` if the actor does not have the name any
+    /// more. The function runs under a lock: it is none of a user.
+    fn change_health<R>(
+        &self,
+        name: &InstanceName,
+        actor: ActorId,
+        change: impl FnOnce(&mut State, Instant) -> R,
+    ) -> Option<R> {
         let now = Instant::now();
         // An incarnation that is not in the catalog is gone, or no reader has seen it yet.
         self.refresh(now);
-        let (recorded, sooner) = {
+        let (changed, shown, sooner) = {
             let mut state = self.state.lock();
             let expiry = state.expiry;
-            let recorded = state.checks.record(of, check, rules, result, now);
-            let shown = state.show_health(of.0, of.1, now);
-            let sooner = state.expiry.is_some_and(|now| expiry.is_none_or(|before| now < before));
-            (shown.map(|changed| recorded.map(|health| (health, changed))), sooner)
+            let changed = change(&mut state, now);
+            let shown = state.show_health(name, actor, now);
+            (changed, shown, state.expiry.is_some_and(|now| expiry.is_none_or(|before| now < before)))
         };
         if sooner {
             // Watches wait until the next expiry: of an earlier one they are notified.
             self.healths.send_replace(());
         }
-        let Some((health, changed)) = recorded.transpose()? else { return Ok(None) };
-        self.note_health(changed);
-        Ok(Some(health))
+        self.note_health(shown?);
+        Some(changed)
     }
 
-    pub(super) fn end_check(&self, name: &InstanceName, actor: ActorId, check: &str) -> bool {
+    /// What the checks of an incarnation share: that of one that no reader has seen yet, too.
+    pub(super) fn check_slot(&self, name: &InstanceName, actor: ActorId) -> Arc<CheckSlot> {
         let now = Instant::now();
         self.refresh(now);
-        let (ended, changed) = {
-            let mut state = self.state.lock();
-            let ended = state.checks.end(name, actor, check);
-            (ended, state.show_health(name, actor, now) == Some(true))
-        };
-        self.note_health(changed);
-        ended
+        let mut state = self.state.lock();
+        Arc::clone(&state.track(name, actor, now).slot)
     }
 
     /// Changes what is known of an incarnation besides its checks, and returns the health that follows. `None` if the actor
@@ -281,16 +336,10 @@ impl Shared {
         actor: ActorId,
         change: impl FnOnce(&mut Mark),
     ) -> Option<InstanceHealth> {
-        let now = Instant::now();
-        self.refresh(now);
-        let (health, changed) = {
-            let mut state = self.state.lock();
+        self.change_health(name, actor, |state, now| {
             change(state.marks.of(name, actor));
-            let changed = state.show_health(name, actor, now)?;
-            (state.health(name, actor, now), changed)
-        };
-        self.note_health(changed);
-        Some(health)
+            state.health(name, actor, now)
+        })
     }
 
     /// Is notified of changes of healths from now on.
@@ -332,8 +381,8 @@ impl State {
         let services: BTreeSet<_> = changes.iter().map(|change| change.name().service().clone()).collect();
         for change in &changes {
             match change {
-                InstanceChange::Added(instance) => self.track(instance, now),
-                InstanceChange::Removed { instance, .. } => self.forget(instance),
+                InstanceChange::Added(instance) => drop(self.track(instance.name(), instance.actor, now)),
+                InstanceChange::Removed { instance, .. } => self.forget(instance.name(), instance.actor),
                 _ => {}
             }
         }
@@ -356,14 +405,15 @@ impl State {
         checked.chain(marked).collect()
     }
 
-    fn track(&mut self, instance: &InstanceRecord, now: Instant) {
-        self.tracked.insert((instance.name().clone(), instance.actor), Arc::new(Tracked::new(now)));
+    fn track(&mut self, name: &InstanceName, actor: ActorId, now: Instant) -> Arc<Tracked> {
+        let new = || Arc::new(Tracked::new(now));
+        Arc::clone(self.tracked.entry((name.clone(), actor)).or_insert_with(new))
     }
 
-    fn forget(&mut self, instance: &InstanceRecord) {
-        self.checks.remove(instance.name(), instance.actor);
-        self.marks.remove(instance.name(), instance.actor);
-        self.tracked.remove(&(instance.name().clone(), instance.actor));
+    fn forget(&mut self, name: &InstanceName, actor: ActorId) {
+        self.checks.remove(name, actor);
+        self.marks.remove(name, actor);
+        self.tracked.remove(&(name.clone(), actor));
     }
 
     fn set_members(&mut self, service: &ServiceName, options: &DiscoveryOptions, now: Instant) {
@@ -383,11 +433,11 @@ impl State {
     /// Shows the health that follows from the checks; true if the status has changed, `None` if the incarnation is gone.
     fn show_health(&mut self, name: &InstanceName, actor: ActorId, now: Instant) -> Option<bool> {
         if self.catalog.get(name).is_none_or(|record| record.actor != actor) {
-            self.checks.remove(name, actor);
-            self.marks.remove(name, actor);
+            self.forget(name, actor);
             return None;
         }
-        self.expiry = self.checks.next_expiry(now);
+        // From what is shown on, not from now on: another thread may have added what is between.
+        self.expiry = self.checks.next_expiry(self.shown_until);
         Some(self.catalog.set_health(name, actor, self.health(name, actor, now)).is_some())
     }
 
@@ -396,9 +446,35 @@ impl State {
         if self.expiry.is_none_or(|expiry| now <= expiry) {
             return false;
         }
-        self.expiry = self.checks.next_expiry(now);
-        let changes =
-            self.healths(now).into_iter().filter_map(|(name, actor, it)| self.catalog.set_health(&name, actor, it));
-        changes.count() > 0
+        let expired = self.checks.expired(self.shown_until, now);
+        (self.shown_until, self.expiry) = (now, self.checks.next_expiry(now));
+        let show = |(name, actor): &(InstanceName, ActorId)| {
+            let health = self.health(name, *actor, now);
+            self.catalog.set_health(name, *actor, health).is_some()
+        };
+        expired.iter().map(show).filter(|changed| *changed).count() > 0
+    }
+
+    /// Asks whether an instance may be restarted, if this check wants it; the instance if it may.
+    fn ask_for_restart(
+        &mut self,
+        name: &InstanceName,
+        actor: ActorId,
+        check: &str,
+        options: &DiscoveryOptions,
+        now: Instant,
+    ) -> Option<InstanceRecord> {
+        if !self.checks.wants_restart(name, actor, check) {
+            return None;
+        }
+        let record = self.catalog.get(name).filter(|record| record.actor == actor)?.clone();
+        let budget = &options.restart_budget;
+        // Those of all services, so that none is kept for ever.
+        self.restarts.retain(|_, restarts| !restarts.forget(budget, now));
+        let instances = self.catalog.instances(name.service()).count();
+        let granted = self.restarts.entry(name.service().clone()).or_default().ask(budget, instances, now);
+        self.checks.note_restart(name, actor, check, granted);
+        let health = self.checks.health(name, actor, now);
+        granted.ok().map(|()| record.with_health(health))
     }
 }
