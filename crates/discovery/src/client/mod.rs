@@ -26,6 +26,7 @@ pub use drain::Drained;
 pub use error::{CallInstanceError, DiscoveryError, PickError};
 pub use heartbeat::HeartbeatTask;
 pub use lease::{InstanceLease, LeaseLostError};
+pub(crate) use notice::{Notice, NoticeReader, Noticed};
 pub use options::DiscoveryOptions;
 pub use registration::InstanceRegistration;
 pub use restart::RestartInstance;

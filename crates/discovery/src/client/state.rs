@@ -2,24 +2,25 @@
 //!
 //! # Invariants
 //!
-//! 1. Two locks, always taken in this order: that of the watch, and that of the state. No foreign code runs under the second.
-//! 2. What the watch shows is applied before its lock is released, so items are applied in their order. Reading a watch may
-//!    drop the last reference to an actor, whose unread messages may come back here: on the same thread, which finds the
-//!    watch in use and reads the catalog as it is.
-//! 3. What is kept of an incarnation goes with it.
+//! 1. Two locks, always taken in this order: that of the watch, and that of the state. No foreign code runs under either:
+//!    what reading the watch leaves to be dropped is dropped after its lock is released.
+//! 2. What the watch shows is applied before its lock is released, so items are applied in their order.
+//! 3. A revision of the watch is noted as applied after all that belongs to it has been. So a reader that finds the present
+//!    one noted takes no lock of the watch, and misses nothing that was finished before.
+//! 4. What is kept of an incarnation goes with it.
 
-use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use foundation_kernel::names::{ServiceName, ServiceRegistry, Watch, Watched};
+use foundation_kernel::containment::waking_contained;
+use foundation_kernel::names::{
+    DeferredDrops, ServiceName, ServiceRegistry, TryNextError, Watch, WatchRevision, Watched,
+};
 use foundation_kernel::ractor::ActorId;
 use foundation_kernel::supervision::Health;
-use futures::FutureExt;
-use parking_lot::{Mutex, ReentrantMutex};
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
-use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
 use super::leases::{LeaseKey, Leases};
@@ -34,13 +35,18 @@ use crate::criteria::Criteria;
 use crate::health::{CheckRules, Checks, InstanceHealth, Restarts, StatusOverride, TooManyChecksError};
 use crate::instance::{InstanceName, InstanceRecord};
 
+/// No revision of a watch: its first item has not been read.
+const UNREAD: u64 = u64::MAX;
+
 /// The state of discovery in one namespace.
 pub(super) struct Shared {
     pub(super) names: ServiceRegistry,
     pub(super) options: DiscoveryOptions,
     pub(super) capacity: CheckCapacity,
     pub(super) declared: DeclaredChecks,
-    watch: ReentrantMutex<RefCell<Watch>>,
+    /// Begins with the first use of discovery: until then the registry pays nothing for it.
+    followed: OnceLock<FollowedNames>,
+    is_used: watch::Sender<bool>,
     state: Mutex<State>,
     /// Grows with each change of the catalog.
     generation: AtomicU64,
@@ -50,6 +56,15 @@ pub(super) struct Shared {
     pub(super) leases: Leases,
     /// What discovery itself decides.
     pub(super) notices: Notices,
+}
+
+/// The watch of the names, and how far it has been read.
+struct FollowedNames {
+    watch: Mutex<Watch>,
+    /// Of the watch: read without its lock.
+    revision: WatchRevision,
+    /// The revision whose changes are all in the catalog.
+    applied: AtomicU64,
 }
 
 struct State {
@@ -136,9 +151,14 @@ impl ServiceCalls {
     }
 }
 
+impl FollowedNames {
+    fn new(watch: Watch) -> Self {
+        Self { revision: watch.revision(), watch: Mutex::new(watch), applied: AtomicU64::new(UNREAD) }
+    }
+}
+
 impl Shared {
     pub(super) fn new(names: ServiceRegistry, options: DiscoveryOptions) -> Self {
-        let watch = ReentrantMutex::new(RefCell::new(names.watch().capacity(options.unread_changes)));
         let random = options.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         let state = State {
             catalog: Catalog::new(),
@@ -159,7 +179,8 @@ impl Shared {
             options,
             capacity: CheckCapacity::new(),
             declared: DeclaredChecks::new(),
-            watch,
+            followed: OnceLock::new(),
+            is_used: watch::Sender::new(false),
             state: Mutex::new(state),
             generation: AtomicU64::new(0),
             healths,
@@ -175,27 +196,51 @@ impl Shared {
 
     /// Brings the catalog up to date, and returns its generation.
     pub(super) fn refresh(&self, now: Instant) -> u64 {
-        let removed = self.apply_unread(now);
-        // Who waits for the loss of a lease is woken, so not under the lock of the watch.
-        removed.iter().for_each(|key| self.end_lease(key));
+        let followed = self.followed();
+        if followed.revision.get() != followed.applied.load(Ordering::Acquire) {
+            // Who waits for the loss of a lease is woken, so not under the lock of the watch.
+            self.follow_names(followed, now).iter().for_each(|key| self.end_lease(key));
+        }
         self.expire(now);
         self.generation.load(Ordering::Acquire)
     }
 
+    /// The names, which are followed from the first call on.
+    fn followed(&self) -> &FollowedNames {
+        if let Some(followed) = self.followed.get() {
+            return followed;
+        }
+        let followed = self.followed.get_or_init(|| FollowedNames::new(self.watch_names()));
+        // Not while it is made: this wakes a task.
+        self.is_used.send_replace(true);
+        followed
+    }
+
+    pub(super) fn is_used(&self) -> bool {
+        self.followed.get().is_some()
+    }
+
+    /// Returns when discovery is used in this namespace.
+    pub(super) async fn first_use(&self) {
+        // The sender is this state's.
+        let _ = waking_contained(self.is_used.subscribe().wait_for(|is_used| *is_used)).await;
+    }
+
     /// Applies what the watch shows, and returns the incarnations that are gone.
-    fn apply_unread(&self, now: Instant) -> Vec<LeaseKey> {
-        let mut removed = Vec::new();
-        let watch = self.watch.lock();
-        if let Ok(mut watch) = watch.try_borrow_mut() {
-            // Not as a part of the caller's budget: an exhausted one would hide what is there.
-            while let Some(item) = unconstrained(watch.next()).now_or_never() {
-                let Some(watched) = item else {
-                    removed.extend(self.apply(Watched::Snapshot(Vec::new()), now));
-                    break;
-                };
-                removed.extend(self.apply(watched, now));
+    fn follow_names(&self, followed: &FollowedNames, now: Instant) -> Vec<LeaseKey> {
+        // Made before the lock is taken, so it is dropped after the lock is released.
+        let (mut deferred, mut removed) = (DeferredDrops::new(), Vec::new());
+        let mut watch = followed.watch.lock();
+        // Read before the watch: what comes meanwhile belongs to a later revision, and is read again at worst.
+        let revision = followed.revision.get();
+        loop {
+            match watch.try_next(&mut deferred) {
+                Ok(watched) => removed.extend(self.apply(watched, now)),
+                Err(TryNextError::Ended) => break removed.extend(self.apply(Watched::Snapshot(Vec::new()), now)),
+                Err(_) => break,
             }
         }
+        followed.applied.store(revision, Ordering::Release);
         removed
     }
 
@@ -344,6 +389,7 @@ impl Shared {
 
     /// Is notified of changes of healths from now on.
     pub(super) fn healths(&self) -> watch::Receiver<()> {
+        self.followed();
         self.healths.subscribe()
     }
 
