@@ -451,7 +451,7 @@ impl Manager {
 
     fn observed(&self, state: &mut State, watched: InstanceWatched) {
         match watched {
-            InstanceWatched::Snapshot(records) => {
+            InstanceWatched::Snapshot(records) | InstanceWatched::Lagged { snapshot: records, .. } => {
                 records.iter().for_each(|record| self.arrived(state, record));
             }
             InstanceWatched::Change(InstanceChange::Added(record)) => self.arrived(state, &record),
