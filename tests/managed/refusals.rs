@@ -1,7 +1,7 @@
 //! What is refused changes nothing.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use foundation::events::{EventStorage, LogError, MemoryLog};

@@ -46,7 +46,10 @@ async fn a_successor_that_does_not_rise_is_stopped_and_nothing_has_changed() {
         assert!(matches!(error, ManagedError::Replace { .. }), "{error}");
         assert!(error.to_string().contains(if fault == "start" { "no pen" } else { "within 5s" }), "{error}");
         let after = world.managed.status(&DESK).unwrap();
-        assert_eq!((after.actor, &after.config, after.status()), (before.actor, &before.config, ServiceStatus::Healthy));
+        assert_eq!(
+            (after.actor, &after.config, after.status()),
+            (before.actor, &before.config, ServiceStatus::Healthy)
+        );
         assert_eq!(world.answer(&DESK).await, Ok(1));
         assert_eq!(world.names.list_services().iter().filter(|name| name.as_str().starts_with("desk")).count(), 1);
     }
@@ -54,7 +57,10 @@ async fn a_successor_that_does_not_rise_is_stopped_and_nothing_has_changed() {
         let error = world.managed.configure::<Clerks>(&DESK, &broken(fault).replaced_by("reload")).await.unwrap_err();
         assert!(matches!(error, ManagedError::Replace { .. }), "{error}");
     }
-    assert_eq!(world.managed.configure::<Clerks>(&DESK, &desk(3).replaced_by("blue_green")).await.unwrap().last_error, None);
+    assert_eq!(
+        world.managed.configure::<Clerks>(&DESK, &desk(3).replaced_by("blue_green")).await.unwrap().last_error,
+        None
+    );
     assert_eq!(world.answer(&DESK).await, Ok(3));
 }
 

@@ -12,14 +12,18 @@ async fn a_service_is_declared_started_stopped_and_removed_and_each_is_recorded(
     let world = world().await;
     world.declared(&DESK, desk(7)).await;
     let declared = world.managed.status(&DESK).unwrap();
-    assert_eq!((declared.status(), declared.wanted, declared.actor), (ServiceStatus::Unknown, DesiredState::Declared, None));
+    assert_eq!(
+        (declared.status(), declared.wanted, declared.actor),
+        (ServiceStatus::Unknown, DesiredState::Declared, None)
+    );
 
     let (started, changes) = join!(world.managed.start(&DESK), changes_until(&world, &DESK, ServiceStatus::Healthy));
     assert_eq!(started.unwrap().status(), ServiceStatus::Healthy);
     assert_eq!(changes, ["unknown to initializing", "initializing to healthy"]);
     assert_eq!(world.answer(&DESK).await, Ok(7));
 
-    let (stopped, changes) = join!(world.managed.stop(&DESK, None), changes_until(&world, &DESK, ServiceStatus::Shutdown));
+    let (stopped, changes) =
+        join!(world.managed.stop(&DESK, None), changes_until(&world, &DESK, ServiceStatus::Shutdown));
     assert_eq!(stopped.unwrap().running, None);
     assert_eq!(changes, ["healthy to shutting_down", "shutting_down to shutdown"]);
     assert!(world.answer(&DESK).await.is_err());
@@ -46,7 +50,8 @@ async fn a_service_that_fails_is_started_again_and_a_restart_begins_a_new_genera
     world.started(&DESK, desk(7)).await;
     let first = world.managed.status(&DESK).unwrap();
     let clerk = world.names.lookup(&Managed::key::<ClerkMsg>(&DESK).unwrap()).unwrap();
-    let (_, changes) = join!(async { clerk.cast(ClerkMsg::Fail).unwrap() }, changes_until(&world, &DESK, ServiceStatus::Healthy));
+    let (_, changes) =
+        join!(async { clerk.cast(ClerkMsg::Fail).unwrap() }, changes_until(&world, &DESK, ServiceStatus::Healthy));
     assert_eq!(changes, ["healthy to initializing", "initializing to healthy"]);
     assert_eq!(world.answer(&DESK).await, Ok(7));
 

@@ -97,7 +97,12 @@ impl Actor for Clerk {
         if desk.broken == "start" { Err("no pen".into()) } else { Ok(desk.answer) }
     }
 
-    async fn handle(&self, _: ActorRef<ClerkMsg>, message: ClerkMsg, answer: &mut u64) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        _: ActorRef<ClerkMsg>,
+        message: ClerkMsg,
+        answer: &mut u64,
+    ) -> Result<(), ActorProcessingErr> {
         match message {
             ClerkMsg::Ask(reply) => drop(reply.send(*answer)),
             ClerkMsg::Answer(next) => *answer = next,

@@ -117,7 +117,9 @@ impl InstanceCheck {
             has_succeeded |= success;
             failures = if success { 0 } else { failures.saturating_add(1) };
             match shared.record_check((record.name(), record.actor), &self.name, &rules, health) {
-                Ok(Some(_)) if has_succeeded => wait_until(Instant::now() + self.cadence.next(failures, &mut random)).await,
+                Ok(Some(_)) if has_succeeded => {
+                    wait_until(Instant::now() + self.cadence.next(failures, &mut random)).await
+                }
                 Ok(Some(_)) => wait_until(Instant::now() + self.cadence.eager()).await,
                 Ok(None) => return,
                 Err(error) => return tracing::warn!(namespace = %shared.names.namespace(), %error, "not checked"),

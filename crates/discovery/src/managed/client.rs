@@ -189,12 +189,7 @@ impl Managed {
     ///
     /// # Errors
     /// As [`declare`](Self::declare).
-    pub async fn declare_as(
-        &self,
-        name: &ServiceName,
-        kind: &str,
-        config: ServiceConfig,
-    ) -> Result<(), ManagedError> {
+    pub async fn declare_as(&self, name: &ServiceName, kind: &str, config: ServiceConfig) -> Result<(), ManagedError> {
         let request = Request::Declare { name: name.clone(), kind: kind.to_owned(), config };
         self.ask(request, WITHIN, "declared").await.map(drop)
     }
@@ -214,11 +209,7 @@ impl Managed {
     ///
     /// # Errors
     /// As [`start`](Self::start).
-    pub async fn start_within(
-        &self,
-        name: &ServiceName,
-        within: Duration,
-    ) -> Result<Arc<ServiceRecord>, ManagedError> {
+    pub async fn start_within(&self, name: &ServiceName, within: Duration) -> Result<Arc<ServiceRecord>, ManagedError> {
         let record = self.ask(Request::Start(name.clone()), within, "healthy").await?;
         self.present(name, record)
     }

@@ -102,8 +102,7 @@ fn invalid_fields<T: Validate<Context: Default>>(config: &T, secrets: &[&str]) -
     errors
         .map(|(path, error)| {
             let path = path.to_string();
-            let reason =
-                if is_secret(&path, secrets) { "is not valid".to_owned() } else { error.message().to_owned() };
+            let reason = if is_secret(&path, secrets) { "is not valid".to_owned() } else { error.message().to_owned() };
             InvalidField { path, reason }
         })
         .collect()
@@ -182,7 +181,8 @@ mod tests {
 
     #[test]
     fn a_path_is_secret_if_a_declared_one_contains_it() {
-        for (path, is) in [("token", true), ("token.part", true), ("token[1]", true), ("tokens", false), ("to", false)] {
+        for (path, is) in [("token", true), ("token.part", true), ("token[1]", true), ("tokens", false), ("to", false)]
+        {
             assert_eq!(is_secret(path, &["token"]), is, "{path}");
         }
     }

@@ -92,7 +92,10 @@ impl ServiceContext {
             async move { trial.pass::<A::Msg>(actor).await }
         });
         let start_limit = self.trial.within.saturating_mul(2);
-        Ok(registration.child_spec(&self.key(), start).shutdown(Shutdown::Drain(self.overlap)).start_timeout(start_limit))
+        Ok(registration
+            .child_spec(&self.key(), start)
+            .shutdown(Shutdown::Drain(self.overlap))
+            .start_timeout(start_limit))
     }
 }
 

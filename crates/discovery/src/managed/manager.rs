@@ -68,9 +68,17 @@ pub(super) enum ManagerMsg {
     /// An instance has changed.
     Observed(InstanceWatched),
     /// Whether a service whose actor has ended is started again.
-    Ended { name: ServiceName, reason: Option<ExitReason>, is_restarted: bool },
+    Ended {
+        name: ServiceName,
+        reason: Option<ExitReason>,
+        is_restarted: bool,
+    },
     /// The steps of a service are taken, or one of them has failed.
-    JobEnded { name: ServiceName, job: u64, outcome: Result<(), String> },
+    JobEnded {
+        name: ServiceName,
+        job: u64,
+        outcome: Result<(), String>,
+    },
     /// A section of the configuration has changed.
     SectionChanged(String),
     /// A kind was registered: services of it may be started now.
@@ -81,6 +89,8 @@ pub(super) enum ManagerMsg {
     Shutdown(RpcReplyPort<()>),
     /// The time of the shutdown is over.
     KillAll,
+    /// The event store is about to prune events that are held.
+    Checkpoint,
 }
 local_message!(ManagerMsg);
 
@@ -132,6 +142,8 @@ pub(super) struct State {
 impl Manager {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let journal = Journal::of(&shared.names);
+        // Before any store checks its retention.
+        journal.hold_all();
         Self { shared, journal }
     }
 
@@ -174,12 +186,7 @@ impl Manager {
         Ok(())
     }
 
-    async fn record(
-        &self,
-        state: &mut State,
-        name: &ServiceName,
-        facts: Vec<ServiceFact>,
-    ) -> Result<(), ManagedError> {
+    async fn record(&self, state: &mut State, name: &ServiceName, facts: Vec<ServiceFact>) -> Result<(), ManagedError> {
         if facts.is_empty() {
             return Ok(());
         }
@@ -198,11 +205,7 @@ impl Manager {
     }
 
     /// The facts that a request leads to, with what is to be started by it. Nothing is changed.
-    fn decide(
-        &self,
-        fleet: &Fleet,
-        request: &Request,
-    ) -> Result<(Vec<ServiceFact>, Option<Prepared>), ManagedError> {
+    fn decide(&self, fleet: &Fleet, request: &Request) -> Result<(Vec<ServiceFact>, Option<Prepared>), ManagedError> {
         let (request, prepared) = match request {
             Request::Declare { name, kind, config } => {
                 let invalid = |source: KindError| ManagedError::Kind { name: name.clone(), source };
@@ -316,7 +319,8 @@ impl Manager {
         for _ in 0..=state.fleet.lives.len() {
             let waiting = state.fleet.roster.waiting(&state.fleet.actual(met.clone()));
             let lacking = |live: &ServiceState| matches!(live.cause(), Some(UnhealthyCause::Lacks { .. }));
-            let names: Vec<_> = state.fleet.lives.iter().map(|(name, live)| (name.clone(), lacking(&live.state))).collect();
+            let names: Vec<_> =
+                state.fleet.lives.iter().map(|(name, live)| (name.clone(), lacking(&live.state))).collect();
             let mut is_done = true;
             for (name, was_lacking) in names {
                 match waiting.get(&name) {
@@ -564,7 +568,8 @@ impl Manager {
     /// Replaces the services whose section has changed.
     async fn section_changed(&self, state: &mut State, path: &str) {
         let of_path = ServiceConfig::Section(path.to_owned());
-        let names: Vec<_> = state.fleet.roster.iter().filter(|(_, it)| it.config == of_path).map(|(name, _)| name.clone()).collect();
+        let names: Vec<_> =
+            state.fleet.roster.iter().filter(|(_, it)| it.config == of_path).map(|(name, _)| name.clone()).collect();
         for name in names {
             if let Err(error) = self.reconfigure(state, &name).await {
                 report(|| tracing::warn!(service = %name, %error, "its section has changed, and it goes on as it was"));
@@ -629,6 +634,16 @@ impl Manager {
         }
     }
 
+    /// Records what is wanted anew, so that older events can be pruned. If that fails they are kept, and the store asks again.
+    async fn checkpoint(&self, state: &mut State) {
+        if !state.in_sync {
+            return;
+        }
+        if let Err(error) = self.journal.checkpoint(&state.fleet.roster).await {
+            report(|| tracing::warn!(%error, "the declared services are not recorded anew, and older events are kept"));
+        }
+    }
+
     /// Watches the instances of the namespace from now on.
     fn watch(&self, state: &mut State) {
         let (mut watch, myself) = (self.shared.discovery.watch(Criteria::any()), state.myself.clone());
@@ -654,6 +669,7 @@ impl Manager {
             ManagerMsg::Reconcile => self.reconcile(state),
             ManagerMsg::Shutdown(reply) => self.shut_down(state, reply),
             ManagerMsg::KillAll => self.kill_all(state),
+            ManagerMsg::Checkpoint => self.checkpoint(state).await,
         }
     }
 }
@@ -789,6 +805,8 @@ impl Actor for Manager {
     type Arguments = ();
 
     async fn pre_start(&self, myself: ActorRef<ManagerMsg>, (): ()) -> Result<State, ActorProcessingErr> {
+        let manager = myself.clone();
+        self.journal.on_pruning(move || drop(manager.cast(ManagerMsg::Checkpoint)));
         let mut state = State::new(myself);
         self.begin(&mut state).await?;
         self.watch(&mut state);

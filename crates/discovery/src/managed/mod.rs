@@ -26,10 +26,10 @@ mod replacement;
 mod report;
 mod roster;
 mod runner;
-mod shared;
-mod waiters;
 #[cfg(test)]
 mod samples;
+mod shared;
+mod waiters;
 
 pub use client::Managed;
 pub use configuration::{ConfigurationError, InvalidField};
