@@ -3,10 +3,12 @@
 mod checking;
 mod choosing;
 mod declared_checks;
+mod draining;
 mod health;
 mod heartbeats;
 mod instances;
 mod leases;
+mod limits;
 mod liveness;
 mod many_checks;
 mod real_checks;

@@ -14,6 +14,7 @@ use foundation_kernel::names::{NameChange, NearMisses, Registration, ServiceName
 use foundation_kernel::ractor::ActorId;
 
 use super::change::{InstanceChange, RemovalCause};
+use super::summary::ServiceSummary;
 use crate::criteria::{Criteria, NoneFitsError};
 use crate::health::{CheckRole, InstanceHealth, ServiceHealth};
 use crate::instance::{Capability, Instance, InstanceName, InstanceRecord};
@@ -119,8 +120,8 @@ impl Catalog {
 
     fn change(&mut self, change: NameChange) -> Vec<InstanceChange> {
         let cause = match &change {
-            NameChange::Died { reason, .. } => RemovalCause::Ended(reason.clone()),
-            NameChange::Unregistered { .. } => RemovalCause::Withdrawn,
+            NameChange::Died { reason, .. } => RemovalCause::of_exit(reason.clone()),
+            NameChange::Unregistered { .. } => RemovalCause::Unregistered,
             NameChange::HandedOver { to, .. } => RemovalCause::HandedOver { to: to.actor },
             // A name that is taken was free.
             _ => RemovalCause::Missed,
@@ -145,7 +146,7 @@ impl Catalog {
             }
             (before, next) => {
                 let cause = match &before {
-                    Some(before) if before.record.actor == actor => RemovalCause::Undescribed,
+                    Some(before) if before.record.actor == actor => RemovalCause::MetadataReplaced,
                     _ => cause,
                 };
                 let removed = before.map(|before| InstanceChange::Removed { instance: before.record, cause });
@@ -229,6 +230,16 @@ impl Catalog {
         self.services.keys()
     }
 
+    /// How many instances there are. Cost: linear in the services.
+    pub fn len(&self) -> usize {
+        self.services.values().map(BTreeMap::len).sum()
+    }
+
+    /// Whether there is no instance.
+    pub fn is_empty(&self) -> bool {
+        self.services.is_empty()
+    }
+
     /// All instances, sorted by service and id.
     pub fn iter(&self) -> impl Iterator<Item = &InstanceRecord> + Clone {
         self.services.values().flat_map(BTreeMap::values).map(|entry| &entry.record)
@@ -263,11 +274,38 @@ impl Catalog {
     /// [`FindError::NoService`] names services of similar names; [`FindError::NoneFits`] says why none does.
     pub fn select(&self, criteria: &Criteria) -> Result<Vec<&InstanceRecord>, FindError> {
         let Some(service) = criteria.wanted_service() else { return Ok(criteria.select(self.iter())?) };
-        if !self.services.contains_key(service) {
-            let near = NearMisses::of(service.as_str(), self.services().map(ServiceName::as_str));
-            return Err(FindError::NoService { service: service.clone(), near });
-        }
+        self.check_has(service)?;
         Ok(criteria.select(self.instances(service))?)
+    }
+
+    fn check_has(&self, service: &ServiceName) -> Result<(), FindError> {
+        if self.services.contains_key(service) {
+            return Ok(());
+        }
+        Err(FindError::NoService { service: service.clone(), near: self.near(service) })
+    }
+
+    /// The services of similar names.
+    pub(crate) fn near(&self, service: &ServiceName) -> NearMisses {
+        NearMisses::of(service.as_str(), self.services().map(ServiceName::as_str))
+    }
+
+    /// A service in short. Cost: linear in its instances.
+    ///
+    /// # Errors
+    /// [`FindError::NoService`] names services of similar names.
+    pub fn summary(&self, service: &ServiceName) -> Result<ServiceSummary, FindError> {
+        self.check_has(service)?;
+        Ok(self.summary_of(service))
+    }
+
+    /// All services in short, sorted by name. Cost: linear in the instances.
+    pub fn summaries(&self) -> impl ExactSizeIterator<Item = ServiceSummary> {
+        self.services().map(|service| self.summary_of(service))
+    }
+
+    fn summary_of(&self, service: &ServiceName) -> ServiceSummary {
+        ServiceSummary::of(service, self.service_health(service), self.instances(service))
     }
 
     /// The condition of a service. Without an instance it is down.

@@ -110,6 +110,11 @@ impl Load {
         Self { in_flight: 0, latency: None, latency_at: now, success: 1.0, success_at: now, begun_at: None }
     }
 
+    /// How many calls are in flight.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight
+    }
+
     /// A call begins.
     pub fn begin(&mut self, now: Instant) {
         self.in_flight = self.in_flight.saturating_add(1);

@@ -50,7 +50,7 @@ impl CheckRun {
 
     /// Checks until the namespace ends.
     pub(super) async fn run(&mut self) {
-        let (mut names, mut catalog) = (self.shared.names.watch(), Catalog::new());
+        let (mut names, mut catalog) = (self.shared.watch_names(), Catalog::new());
         while let Some(watched) = waking_contained(names.next()).await {
             for change in catalog.apply(watched) {
                 self.follow(change.name(), catalog.get(change.name()));

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use foundation_kernel::names::{CallError, MetadataError, Namespace, RegistryError, ServiceName};
+use foundation_kernel::names::{CallError, MetadataError, Namespace, NearMisses, RegistryError, ServiceName};
 
 use crate::catalog::FindError;
 use crate::check::DeclareCheckError;
@@ -49,7 +49,7 @@ pub enum DiscoveryError {
         found: InstanceName,
     },
     /// No actor has the name.
-    #[error("there is no instance {name} in namespace {namespace}; {}", listed(.name.service(), .ids))]
+    #[error("there is no instance {name} in namespace {namespace}; {}{near}", listed(.name.service(), .ids))]
     NotFound {
         /// Where.
         namespace: Namespace,
@@ -57,6 +57,8 @@ pub enum DiscoveryError {
         name: InstanceName,
         /// The ids of the instances that its service has, the first of them.
         ids: Vec<String>,
+        /// If it has none: services of similar names.
+        near: NearMisses,
     },
     /// The service has as many instances as it may have.
     #[error("{name} cannot be registered: {} has {limit} instances, as many as it may have", .name.service())]
@@ -65,6 +67,22 @@ pub enum DiscoveryError {
         name: InstanceName,
         /// The limit.
         limit: usize,
+    },
+    /// The namespace has as many instances as it may have.
+    #[error("{name} cannot be registered: namespace {namespace} has {limit} instances, as many as it may have")]
+    NamespaceFull {
+        /// Where.
+        namespace: Namespace,
+        /// The instance that was to be registered.
+        name: InstanceName,
+        /// The limit.
+        limit: usize,
+    },
+    /// An instance outside of this process does not say where it is reached.
+    #[error("{name} cannot be announced without an endpoint, such as http://10.0.0.7:8080: it could not be reached")]
+    NoEndpoint {
+        /// The instance.
+        name: InstanceName,
     },
 }
 

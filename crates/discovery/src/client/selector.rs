@@ -159,7 +159,14 @@ impl<M: Message> Selector<M> {
             let found =
                 fitting.iter().find(|it| is_chosen(&it.record)).and_then(|it| Some((it, it.actor(&self.shared)?)));
             match found {
-                Some((fitting, actor)) => return Ok(fitting.picked(actor, &chosen, &self.shared, now)),
+                Some((fitting, actor)) => {
+                    let picked = fitting.picked(actor, &chosen, &self.shared, now);
+                    // After the call has begun: a drain that began meanwhile waits for it, or is seen here.
+                    if !fitting.tracked.is_draining() {
+                        return Ok(picked);
+                    }
+                    candidates.retain(|it| !is_chosen(it.record()));
+                }
                 None => candidates.retain(|it| !is_chosen(it.record())),
             }
         }
@@ -325,6 +332,7 @@ impl<M> Drop for Picked<M> {
     fn drop(&mut self) {
         let now = Instant::now();
         self.tracked.load.lock().end(&self.shared.options.load, self.outcome, now);
+        self.tracked.note_end();
         let ejections = self.calls.lock().record(self.record.actor, self.outcome, now);
         for ejection in ejections {
             let (namespace, service) = (self.shared.names.namespace(), self.record.service());

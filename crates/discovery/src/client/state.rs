@@ -10,7 +10,7 @@
 //! 4. What is kept of an incarnation goes with it.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use foundation_kernel::containment::waking_contained;
@@ -20,11 +20,14 @@ use foundation_kernel::names::{
 use foundation_kernel::ractor::ActorId;
 use foundation_kernel::supervision::Health;
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use super::leases::{LeaseKey, Leases};
+use super::marks::{Mark, Marks};
 use super::notice::{Notice, Notices};
 use super::options::DiscoveryOptions;
+use super::places::{Full, Places};
 use crate::catalog::{Catalog, FindError, InstanceChange};
 use crate::check::{CheckCapacity, CheckSlot};
 use crate::choice::{Ejection, Load, Outcome, Outliers};
@@ -48,6 +51,8 @@ pub(super) struct Shared {
     generation: AtomicU64,
     /// Notified of each change of a health, and of an expiry that is earlier than the next one so far.
     healths: watch::Sender<()>,
+    /// A lock of its own, under which no other is taken.
+    pub(super) leases: Leases,
     /// What discovery itself decides.
     pub(super) notices: Notices,
 }
@@ -64,6 +69,8 @@ struct FollowedNames {
 struct State {
     catalog: Catalog,
     checks: Checks,
+    marks: Marks,
+    places: Places,
     /// The healths that changed without a result before this time are shown.
     shown_until: Instant,
     /// Until then no health changes without a result.
@@ -86,7 +93,52 @@ enum Restart {
 pub(super) struct Tracked {
     pub(super) since: Instant,
     pub(super) load: Mutex<Load>,
+    /// Whether it is being drained: set with its mark, for those who begin or end a call.
+    draining: AtomicBool,
+    /// Notified of the end of a call while it is being drained.
+    ended: Notify,
     slot: Arc<CheckSlot>,
+}
+
+impl Tracked {
+    fn new(now: Instant) -> Self {
+        let (load, draining) = (Mutex::new(Load::new(now)), AtomicBool::new(false));
+        Self { since: now, load, draining, ended: Notify::new(), slot: Arc::new(CheckSlot::new(now)) }
+    }
+
+    /// Whether no call may begin. Look after the load says that one has begun: in one order with a drain, which sets this and
+    /// then looks at the load, so one of the two sees the other.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn set_draining(&self, draining: bool) {
+        self.draining.store(draining, Ordering::SeqCst);
+    }
+
+    /// A call has ended, as the load says already.
+    pub(super) fn note_end(&self) {
+        if self.is_draining() {
+            self.ended.notify_waiters();
+        }
+    }
+
+    pub(super) fn in_flight(&self) -> u32 {
+        self.load.lock().in_flight()
+    }
+
+    /// Returns when no call is in flight; only while it is being drained.
+    pub(super) async fn idle(&self) {
+        loop {
+            let mut ended = std::pin::pin!(self.ended.notified());
+            // Subscribe before looking: an end between the two is noticed.
+            ended.as_mut().enable();
+            if self.in_flight() == 0 {
+                return;
+            }
+            ended.await;
+        }
+    }
 }
 
 /// How the calls of one service ended.
@@ -107,8 +159,7 @@ impl ServiceCalls {
 }
 
 impl FollowedNames {
-    fn new(names: &ServiceRegistry) -> Self {
-        let watch = names.watch();
+    fn new(watch: Watch) -> Self {
         Self { revision: watch.revision(), watch: Mutex::new(watch), applied: AtomicU64::new(UNREAD) }
     }
 }
@@ -119,6 +170,8 @@ impl Shared {
         let state = State {
             catalog: Catalog::new(),
             checks: Checks::new(),
+            marks: Marks::default(),
+            places: Places::default(),
             shown_until: Instant::now(),
             expiry: None,
             restarts: HashMap::new(),
@@ -127,6 +180,7 @@ impl Shared {
             random,
         };
         let (healths, _) = watch::channel(());
+        let leases = Leases::new(options.preservation);
         Self {
             names,
             options,
@@ -136,15 +190,22 @@ impl Shared {
             state: Mutex::new(state),
             generation: AtomicU64::new(0),
             healths,
+            leases,
             notices: Notices::new(),
         }
+    }
+
+    /// A watch of all names, bounded as the options say.
+    pub(super) fn watch_names(&self) -> Watch {
+        self.names.watch().capacity(self.options.unread_changes)
     }
 
     /// Brings the catalog up to date, and returns its generation.
     pub(super) fn refresh(&self, now: Instant) -> u64 {
         let followed = self.followed();
         if followed.revision.get() != followed.applied.load(Ordering::Acquire) {
-            self.follow_names(followed, now);
+            // Who waits for the loss of a lease is woken, so not under the lock of the watch.
+            self.follow_names(followed, now).iter().for_each(|key| self.end_lease(key));
         }
         self.expire(now);
         self.generation.load(Ordering::Acquire)
@@ -155,7 +216,7 @@ impl Shared {
         if let Some(followed) = self.followed.get() {
             return followed;
         }
-        let followed = self.followed.get_or_init(|| FollowedNames::new(&self.names));
+        let followed = self.followed.get_or_init(|| FollowedNames::new(self.watch_names()));
         // Not while it is made: this wakes a task.
         self.is_used.send_replace(true);
         followed
@@ -176,26 +237,35 @@ impl Shared {
         let _ = waking_contained(self.is_used.subscribe().wait_for(|is_used| *is_used)).await;
     }
 
-    /// Applies what the watch shows.
-    fn follow_names(&self, followed: &FollowedNames, now: Instant) {
+    /// Applies what the watch shows, and returns the incarnations that are gone.
+    fn follow_names(&self, followed: &FollowedNames, now: Instant) -> Vec<LeaseKey> {
         // Made before the lock is taken, so it is dropped after the lock is released.
-        let mut deferred = DeferredDrops::new();
+        let (mut deferred, mut removed) = (DeferredDrops::new(), Vec::new());
         let mut watch = followed.watch.lock();
         // Read before the watch: what comes meanwhile belongs to a later revision, and is read again at worst.
         let revision = followed.revision.get();
         loop {
             match watch.try_next(&mut deferred) {
-                Ok(watched) => self.apply(watched, now),
-                Err(TryNextError::Ended) => break self.apply(Watched::Snapshot(Vec::new()), now),
+                Ok(watched) => removed.extend(self.apply(watched, now)),
+                Err(TryNextError::Ended) => break removed.extend(self.apply(Watched::Snapshot(Vec::new()), now)),
                 Err(_) => break,
             }
         }
         followed.applied.store(revision, Ordering::Release);
+        removed
     }
 
-    fn apply(&self, watched: Watched, now: Instant) {
-        let changed = self.state.lock().apply(watched, &self.options, now);
-        self.note_change(changed);
+    fn apply(&self, watched: Watched, now: Instant) -> impl Iterator<Item = LeaseKey> + use<> {
+        let changes = self.state.lock().apply(watched, &self.options, now);
+        self.note_change(!changes.is_empty());
+        changes.into_iter().filter_map(|change| match change {
+            InstanceChange::Removed { instance, .. } => Some((instance.name().clone(), instance.actor)),
+            _ => None,
+        })
+    }
+
+    pub(super) fn end_lease(&self, key: &LeaseKey) {
+        self.leases.end(key, Instant::now(), &self.notices);
     }
 
     fn note_change(&self, changed: bool) {
@@ -226,6 +296,17 @@ impl Shared {
     /// The instances that meet all criteria, up to date.
     pub(super) fn select(&self, criteria: &Criteria) -> Result<Vec<InstanceRecord>, FindError> {
         self.read(|catalog| Ok(catalog.select(criteria)?.into_iter().cloned().collect()))
+    }
+
+    /// Reserves a place for an instance that is about to be registered.
+    pub(super) fn reserve_place(&self, name: &InstanceName) -> Result<(), Full> {
+        self.refresh(Instant::now());
+        let state = &mut *self.state.lock();
+        state.places.reserve(name, &state.catalog, self.options.places)
+    }
+
+    pub(super) fn release_place(&self, name: &InstanceName) {
+        self.state.lock().places.release(name);
     }
 
     /// Takes in a result of a check, and restarts the instance if it is to be. `None` if the actor does not have the name any
@@ -307,21 +388,34 @@ impl Shared {
         Arc::clone(&state.track(name, actor, now).slot)
     }
 
+    /// Changes what is known of an incarnation besides its checks, and returns the health that follows. `None` if the actor
+    /// does not have the name any more.
+    pub(super) fn mark(
+        &self,
+        name: &InstanceName,
+        actor: ActorId,
+        change: impl FnOnce(&mut Mark),
+    ) -> Option<InstanceHealth> {
+        self.change_health(name, actor, |state, now| {
+            change(state.marks.of(name, actor));
+            state.health(name, actor, now)
+        })
+    }
+
     /// Is notified of changes of healths from now on.
     pub(super) fn healths(&self) -> watch::Receiver<()> {
         self.followed();
         self.healths.subscribe()
     }
 
-    /// What the checks of this incarnation have found.
+    /// What the checks of this incarnation have found, and its marks say.
     pub(super) fn health(&self, record: &InstanceRecord, now: Instant) -> InstanceHealth {
-        self.state.lock().checks.health(record.name(), record.actor, now)
+        self.state.lock().health(record.name(), record.actor, now)
     }
 
-    /// What the checks of all have found.
+    /// The same of all that have checks or marks.
     pub(super) fn all_healths(&self, now: Instant) -> Vec<(InstanceName, ActorId, InstanceHealth)> {
-        let state = self.state.lock();
-        state.checks.iter(now).map(|(name, actor, health)| (name.clone(), actor, health)).collect()
+        self.state.lock().healths(now)
     }
 
     /// When the next result is too old.
@@ -343,8 +437,7 @@ impl Shared {
 }
 
 impl State {
-    /// True if something has changed.
-    fn apply(&mut self, watched: Watched, options: &DiscoveryOptions, now: Instant) -> bool {
+    fn apply(&mut self, watched: Watched, options: &DiscoveryOptions, now: Instant) -> Vec<InstanceChange> {
         let changes = self.catalog.apply(watched);
         let services: BTreeSet<_> = changes.iter().map(|change| change.name().service().clone()).collect();
         for change in &changes {
@@ -355,19 +448,32 @@ impl State {
             }
         }
         services.iter().for_each(|service| self.set_members(service, options, now));
-        !changes.is_empty()
+        changes
+    }
+
+    fn health(&self, name: &InstanceName, actor: ActorId, now: Instant) -> InstanceHealth {
+        self.marks.apply(name, actor, self.checks.health(name, actor, now))
+    }
+
+    /// Of each incarnation that has checks or marks.
+    fn healths(&self, now: Instant) -> Vec<(InstanceName, ActorId, InstanceHealth)> {
+        let checked = self
+            .checks
+            .iter(now)
+            .map(|(name, actor, checked)| (name.clone(), actor, self.marks.apply(name, actor, checked)));
+        let unchecked = self.marks.iter().filter(|(name, actor)| !self.checks.contains(name, *actor));
+        let marked = unchecked.map(|(name, actor)| (name.clone(), actor, self.health(name, actor, now)));
+        checked.chain(marked).collect()
     }
 
     fn track(&mut self, name: &InstanceName, actor: ActorId, now: Instant) -> Arc<Tracked> {
-        let new = || {
-            let slot = Arc::new(CheckSlot::new(now));
-            Arc::new(Tracked { since: now, load: Mutex::new(Load::new(now)), slot })
-        };
+        let new = || Arc::new(Tracked::new(now));
         Arc::clone(self.tracked.entry((name.clone(), actor)).or_insert_with(new))
     }
 
     fn forget(&mut self, name: &InstanceName, actor: ActorId) {
         self.checks.remove(name, actor);
+        self.marks.remove(name, actor);
         self.tracked.remove(&(name.clone(), actor));
     }
 
@@ -393,7 +499,7 @@ impl State {
         }
         // From what is shown on, not from now on: another thread may have added what is between.
         self.expiry = self.checks.next_expiry(self.shown_until);
-        Some(self.catalog.set_health(name, actor, self.checks.health(name, actor, now)).is_some())
+        Some(self.catalog.set_health(name, actor, self.health(name, actor, now)).is_some())
     }
 
     /// True if a status has changed.
@@ -403,9 +509,9 @@ impl State {
         }
         let expired = self.checks.expired(self.shown_until, now);
         (self.shown_until, self.expiry) = (now, self.checks.next_expiry(now));
-        let (catalog, checks) = (&mut self.catalog, &self.checks);
         let show = |(name, actor): &(InstanceName, ActorId)| {
-            catalog.set_health(name, *actor, checks.health(name, *actor, now)).is_some()
+            let health = self.health(name, *actor, now);
+            self.catalog.set_health(name, *actor, health).is_some()
         };
         expired.iter().map(show).filter(|changed| *changed).count() > 0
     }

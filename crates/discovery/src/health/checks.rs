@@ -157,6 +157,11 @@ impl Checks {
 
     // ---- reading ----
 
+    /// Whether an incarnation has checks, or had one.
+    pub fn contains(&self, name: &InstanceName, actor: ActorId) -> bool {
+        self.incarnations.contains_key(&(name.clone(), actor))
+    }
+
     /// The health of an incarnation, at this time: what an operator has set, or else what its checks have found; unknown
     /// without a check.
     pub fn health(&self, name: &InstanceName, actor: ActorId, now: Instant) -> InstanceHealth {

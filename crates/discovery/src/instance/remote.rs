@@ -1,4 +1,4 @@
-//! The messages of instances outside of this process: none.
+//! Instances outside of this process.
 
 use foundation_kernel::local_message;
 
