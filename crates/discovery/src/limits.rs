@@ -45,6 +45,8 @@ pub const MAX_INSTANCE: usize = 16 * 1_024;
 pub const MAX_CHECKS: usize = 16;
 /// The largest number of checks that run at the same time, of those that are started together.
 pub const MAX_RUNNING_CHECKS: usize = 64;
+/// The largest number of kinds of managed services of a namespace.
+pub const MAX_KINDS: usize = 256;
 /// The largest number of managed services of a namespace.
 pub const MAX_MANAGED_SERVICES: usize = 1_024;
 /// The largest number of operations of a batch.

@@ -107,6 +107,33 @@ impl InstanceCheck {
         }
     }
 
+    /// Runs it for one incarnation until that is gone: at once, and until its first success ten times as often.
+    pub(super) async fn run_for(self, shared: Arc<Shared>, record: InstanceRecord) {
+        let (rules, mut random, mut failures) = (self.current_rules(), shared.random(), 0_u32);
+        let mut has_succeeded = false;
+        loop {
+            let health = self.run_once(&shared, &record).await;
+            let success = is_success(&health);
+            has_succeeded |= success;
+            failures = if success { 0 } else { failures.saturating_add(1) };
+            match shared.record_check((record.name(), record.actor), &self.name, &rules, health) {
+                Ok(Some(_)) if has_succeeded => {
+                    wait_until(Instant::now() + self.cadence.next(failures, &mut random)).await
+                }
+                Ok(Some(_)) => wait_until(Instant::now() + self.cadence.eager()).await,
+                Ok(None) => return,
+                Err(error) => return tracing::warn!(namespace = %shared.names.namespace(), %error, "not checked"),
+            }
+        }
+    }
+
+    /// Runs it for one incarnation until it succeeds.
+    pub(super) async fn until_success(&self, shared: &Shared, record: &InstanceRecord) {
+        while !is_success(&self.run_once(shared, record).await) {
+            wait_until(Instant::now() + self.cadence.eager()).await;
+        }
+    }
+
     fn current_rules(&self) -> CheckRules {
         let expires = self.cadence.interval().saturating_mul(5).saturating_add(self.limit);
         self.rules.clone().unwrap_or_default().or_expires_after(expires)
@@ -116,6 +143,10 @@ impl InstanceCheck {
         let (check, names, record, limit) = (self.clone(), shared.names.clone(), record.clone(), self.limit);
         run_check(limit, move || (check.run)(&names, record, limit)).await
     }
+}
+
+fn is_success(health: &Health) -> bool {
+    matches!(health, Health::Healthy | Health::Degraded(_))
 }
 
 /// The instances that are checked, each by a task.
@@ -162,8 +193,7 @@ async fn check_at_intervals(
         let permit = permits.acquire().await;
         let health = check.run_once(&shared, &record).await;
         drop(permit);
-        let is_success = matches!(health, Health::Healthy | Health::Degraded(_));
-        failures = if is_success { 0 } else { failures.saturating_add(1) };
+        failures = if is_success(&health) { 0 } else { failures.saturating_add(1) };
         match shared.record_check((record.name(), record.actor), &check.name, &rules, health) {
             Ok(Some(_)) => wait = check.cadence.next(failures, &mut random),
             Ok(None) => return,

@@ -17,7 +17,7 @@ use super::selector::Selector;
 use super::state::Shared;
 use super::watch::InstanceWatch;
 use crate::catalog::{Catalog, FindError};
-use crate::choice::Choice;
+use crate::choice::{Choice, LoadReading};
 use crate::criteria::Criteria;
 use crate::health::{CheckRules, InstanceHealth, ServiceHealth};
 use crate::instance::{Capability, Instance, InstanceBuilder, InstanceName, InstanceRecord};
@@ -81,6 +81,28 @@ impl Discovery {
     /// Discovery in this namespace, with these options if this is the first handle.
     pub fn with_options(names: &ServiceRegistry, options: DiscoveryOptions) -> Self {
         Self { shared: names.extension(|| Shared::new(names.clone(), options)) }
+    }
+
+    /// The namespace.
+    pub(crate) fn names(&self) -> &ServiceRegistry {
+        &self.shared.names
+    }
+
+    /// Checks one incarnation from now on, until it is gone.
+    pub(crate) async fn check_incarnation(&self, record: InstanceRecord, check: InstanceCheck) {
+        check.run_for(Arc::clone(&self.shared), record).await;
+    }
+
+    /// Checks an incarnation until the check has succeeded once; the results are not recorded.
+    pub(crate) async fn await_success(&self, record: &InstanceRecord, check: &InstanceCheck) {
+        check.until_success(&self.shared, record).await;
+    }
+
+    /// The load of an instance. `None` if it is gone.
+    pub(crate) fn load(&self, name: &InstanceName) -> Option<LoadReading> {
+        let (tracked, _) = self.shared.tracked(&self.instance(name)?)?;
+        let load = tracked.load.lock().reading(&self.shared.options.load, Instant::now());
+        Some(load)
     }
 
     // ---- registering ----

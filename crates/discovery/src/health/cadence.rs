@@ -10,6 +10,8 @@ const MIN_INTERVAL: Duration = Duration::from_millis(100);
 const MAX_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many intervals a check waits at most while it fails.
 const MAX_FACTOR: u32 = 3;
+/// How much more often a check runs that has not succeeded yet, if its success is awaited.
+const EAGER: u32 = 10;
 /// How much of an interval may be more or less.
 const JITTER: f64 = 0.1;
 
@@ -51,6 +53,11 @@ impl Cadence {
     pub fn first(&self, instance: &str, check: &str) -> Duration {
         let share = stable_hash(check.as_bytes(), instance) >> 32;
         self.interval.mul_f64(share as f64 / f64::from(u32::MAX))
+    }
+
+    /// How long after a failure the next one is due before the first success: a tenth of the interval.
+    pub(crate) fn eager(&self) -> Duration {
+        (self.interval / EAGER).max(MIN_INTERVAL)
     }
 
     /// How long after a result the next one is due, after so many failures in a row.

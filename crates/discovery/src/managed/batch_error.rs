@@ -158,7 +158,9 @@ pub enum BatchError {
         namespace: Namespace,
     },
     /// The manager has not answered. The batch may be done, or is undone.
-    #[error("it is not known whether the batch is done: the manager of namespace {namespace} has not answered: {reason}")]
+    #[error(
+        "it is not known whether the batch is done: the manager of namespace {namespace} has not answered: {reason}"
+    )]
     Unclear {
         /// The namespace.
         namespace: Namespace,

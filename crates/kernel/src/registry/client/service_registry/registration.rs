@@ -21,8 +21,8 @@ use crate::registry::names::{
     ServiceEntry,
 };
 use crate::supervisor::{
-    BoxError, ChildKind, ChildSpec, DynamicSupervisor, Partition, PartitionSupervisor, Start, StartContext, StartError, Started,
-    Supervisor, SupervisorKind, TaskSupervisor,
+    BoxError, ChildKind, ChildSpec, DynamicSupervisor, Partition, PartitionSupervisor, Start, StartContext, StartError,
+    Started, Supervisor, SupervisorKind, TaskSupervisor,
 };
 
 impl ServiceRegistry {
