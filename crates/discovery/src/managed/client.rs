@@ -13,22 +13,17 @@ use serde::Serialize;
 
 use super::batch::Batch;
 use super::batch_error::{BatchError, BatchReport};
-use super::configuration;
-use super::context::{MAIN, instance_name};
 use super::error::ManagedError;
 use super::fact::ServiceConfig;
-use super::kind::ServiceKind;
-use super::kinds::{KindError, KindRecord};
+use super::kinds::{KindError, KindRecord, ServiceKind, instance_name, written};
 use super::lifecycle::{ServiceState, ServiceStatus};
-use super::manager::{BatchRequest, Manager, ManagerMsg, Request};
 use super::record::{LifecycleWatch, ServiceRecord};
 use super::report::{
     ManagedDiagnostics, ManagedExport, ManagedShutdown, ManagedStatistics, ServiceProblem, ServiceStatistics,
     count_statuses,
 };
 use super::roster::RosterError;
-use super::runner::supervisor_spec;
-use super::shared::{SUPERVISOR, Shared, manager_key};
+use super::server::{BatchRequest, Manager, ManagerMsg, Request, SUPERVISOR, Shared, manager_key, supervisor_spec};
 use crate::choice::LoadReading;
 
 /// How long a request waits for a service, unless it says otherwise.
@@ -135,7 +130,8 @@ impl Managed {
     /// # Errors
     /// [`ManagedError::Kind`] if the name is too long to be that of a managed service.
     pub fn key<M>(name: &ServiceName) -> Result<ServiceKey<M>, ManagedError> {
-        let instance = instance_name(name).map_err(|source| ManagedError::Kind { name: name.clone(), source })?;
+        let instance =
+            instance_name(name).map_err(|error| ManagedError::Kind { name: name.clone(), source: error.into() })?;
         Ok(crate::Discovery::key(&instance))
     }
 
@@ -314,10 +310,10 @@ impl Managed {
         name: &ServiceName,
         config: &impl Serialize,
     ) -> Result<serde_json::Value, ManagedError> {
-        configuration::written(config).map_err(|source| ManagedError::Configuration {
+        written(config).map_err(|error| ManagedError::Configuration {
             name: name.clone(),
             kind: K::NAME.to_owned(),
-            source,
+            source: Box::new(error),
         })
     }
 
@@ -446,6 +442,6 @@ impl Managed {
 
 impl fmt::Debug for Managed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Managed({}, instance {MAIN})", self.shared.names.namespace())
+        write!(f, "Managed({})", self.shared.names.namespace())
     }
 }

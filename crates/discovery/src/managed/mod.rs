@@ -11,42 +11,29 @@ mod batch;
 mod batch_error;
 mod batch_plan;
 mod batch_run;
-mod batch_runner;
 mod client;
-mod configuration;
-mod context;
 mod error;
 mod fact;
-mod fleet;
-mod journal;
-mod kind;
 mod kinds;
 mod lifecycle;
-mod manager;
 mod needs;
-mod prepared;
 mod reconcile;
 mod record;
 mod replacement;
 mod report;
 mod roster;
-mod runner;
 #[cfg(test)]
 mod samples;
-mod shared;
-mod waiters;
+mod server;
 
 pub use batch::{Batch, BatchOperation};
 pub use batch_error::{BatchError, BatchFault, BatchFaultReason, BatchReport, LeftBehind};
 pub use client::Managed;
-pub use configuration::{ConfigurationError, InvalidField};
-pub use context::ServiceContext;
 pub use error::ManagedError;
 pub use fact::{
     BatchOutcome, BatchPlan, DesiredState, PlannedStep, RosterFact, RosterFactError, ServiceConfig, ServiceFact,
 };
-pub use kind::ServiceKind;
-pub use kinds::{KindError, KindRecord};
+pub use kinds::{ConfigurationError, InvalidField, KindError, KindRecord, ServiceContext, ServiceKind};
 pub use lifecycle::{LifecycleChange, LifecycleError, LifecycleFact, ServiceState, ServiceStatus, UnhealthyCause};
 pub use needs::{Need, NeedCycleError, NeedGraph};
 pub use reconcile::{ActualService, ActualServices, ServicePlan};

@@ -16,14 +16,14 @@ use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::batch_run::TakeSteps;
-use super::context::instance_name;
 use super::prepared::Prepared;
-use super::replacement::ServiceStep;
 use super::runner::StepRunner;
 use super::shared::Shared;
 use crate::criteria::Criteria;
 use crate::health::InstanceStatus;
+use crate::managed::batch_run::TakeSteps;
+use crate::managed::kinds::instance_name;
+use crate::managed::replacement::ServiceStep;
 
 /// How long one step of an undo may take.
 const UNDO_STEP: Duration = Duration::from_secs(30);
@@ -31,7 +31,7 @@ const UNSURE: u64 = Position::UNSURE;
 
 /// What is known of the generations of a service during a batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Position {
+pub(in crate::managed) struct Position {
     /// The generation that has the name; [`UNSURE`](Self::UNSURE) while that may change.
     pub(super) generation: Option<u64>,
     /// The generation that is to take its place.

@@ -3,11 +3,11 @@
 use foundation_events::{EventError, EventId, EventKind, EventStore, EventStoreError, Hold, NewEvent, Query};
 use foundation_kernel::names::ServiceRegistry;
 
-use super::fact::{RosterFact, RosterFactError};
-use super::roster::Roster;
+use crate::managed::fact::{RosterFact, RosterFactError};
+use crate::managed::roster::Roster;
 
 /// The source of the events.
-pub(super) const SOURCE: &str = "managed";
+pub(in crate::managed) const SOURCE: &str = "managed";
 
 /// The kind of the event that all of it is recorded in anew, so that older events can be pruned.
 const CHECKPOINT: EventKind = EventKind::from_static("roster_checkpoint");
@@ -16,7 +16,7 @@ const CHECKPOINT: EventKind = EventKind::from_static("roster_checkpoint");
 ///
 /// They are held against pruning from the last checkpoint on, or from the first of them.
 #[derive(Clone)]
-pub(super) struct Journal {
+pub(in crate::managed) struct Journal {
     events: EventStore,
     hold: Hold,
 }
@@ -24,7 +24,7 @@ pub(super) struct Journal {
 /// Why the recorded services cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("the services that are declared cannot be read: {0}")]
-pub(super) enum JournalError {
+pub(in crate::managed) enum JournalError {
     /// The store does not show them.
     Store(#[from] EventStoreError),
     /// One of the events is not as it was recorded.
@@ -34,7 +34,7 @@ pub(super) enum JournalError {
 }
 
 impl Journal {
-    pub(super) fn of(names: &ServiceRegistry) -> Self {
+    pub(in crate::managed) fn of(names: &ServiceRegistry) -> Self {
         let events = EventStore::of(names);
         let hold = events.hold().of(SOURCE);
         Self { events, hold }
@@ -43,17 +43,17 @@ impl Journal {
     // ---- retention ----
 
     /// Keeps all events until it is known which are needed: what an earlier process recorded exists as events only.
-    pub(super) fn hold_all(&self) {
+    pub(in crate::managed) fn hold_all(&self) {
         self.hold.keep_from(Some(EventId::FIRST));
     }
 
     /// Sets what runs when events that are held are to be pruned.
-    pub(super) fn on_pruning(&self, notify: impl Fn() + Send + Sync + 'static) {
+    pub(in crate::managed) fn on_pruning(&self, notify: impl Fn() + Send + Sync + 'static) {
         self.hold.held_by(notify);
     }
 
     /// Records all of it anew, and lets go of the events before.
-    pub(super) async fn checkpoint(&self, roster: &Roster) -> Result<(), EventStoreError> {
+    pub(in crate::managed) async fn checkpoint(&self, roster: &Roster) -> Result<(), EventStoreError> {
         if roster.is_empty() && roster.open_batch().is_none() {
             self.hold.keep_from(None);
             return Ok(());
@@ -67,7 +67,7 @@ impl Journal {
     // ---- writing and reading ----
 
     /// Records facts, all or none.
-    pub(super) async fn record(&self, facts: &[RosterFact]) -> Result<(), EventStoreError> {
+    pub(in crate::managed) async fn record(&self, facts: &[RosterFact]) -> Result<(), EventStoreError> {
         let events = facts.iter().map(event).collect::<Result<Vec<_>, _>>()?;
         // Before it is recorded: afterwards it might be pruned already.
         self.events.hold_from_here_as(&self.hold);
@@ -75,7 +75,7 @@ impl Journal {
     }
 
     /// The roster that follows from all recorded facts. What was requested before is in it, or never will be.
-    pub(super) async fn read(&self) -> Result<Roster, JournalError> {
+    pub(in crate::managed) async fn read(&self) -> Result<Roster, JournalError> {
         // A store that has just failed may show too little: its writer says so.
         self.events.wait_until_settled().await?;
         let (mut roster, mut first) = (Roster::new(), None);

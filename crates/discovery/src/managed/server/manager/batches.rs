@@ -6,6 +6,7 @@
 //! 2. A batch that is recorded as begun is recorded as ended, by this manager or by the next.
 //! 3. A batch counts as done only when that is recorded. If it cannot be recorded, the batch is undone.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,15 +22,15 @@ use super::{Manager, ManagerMsg, Phase, State};
 use crate::managed::batch::{Batch, DescribedConfig, KindRules};
 use crate::managed::batch_error::{BatchError, BatchFault, BatchFaultReason, BatchReport, LeftBehind};
 use crate::managed::batch_run::{FailedStep, take_steps, undo_steps};
-use crate::managed::batch_runner::{BatchMember, BatchRunner, Position};
-use crate::managed::context::instance_name;
 use crate::managed::error::ManagedError;
 use crate::managed::fact::{BatchOutcome, BatchPlan, RosterFact, ServiceConfig};
-use crate::managed::fleet::Fleet;
+use crate::managed::kinds::instance_name;
 use crate::managed::lifecycle::LifecycleFact;
 use crate::managed::reconcile::ActualServices;
 use crate::managed::replacement::ReplacementStrategy;
 use crate::managed::roster::Roster;
+use crate::managed::server::batch_runner::{BatchMember, BatchRunner, Position};
+use crate::managed::server::fleet::Fleet;
 
 /// The answer to a batch.
 pub(in crate::managed) type BatchReply = RpcReplyPort<Result<BatchReport, BatchError>>;
@@ -236,9 +237,8 @@ impl Manager {
         let live = fleet.lives.get(name);
         let mut prepared = live.map(|live| live.prepared.clone()).unwrap_or_default();
         for desired in [&fleet.roster, after].into_iter().filter_map(|roster| roster.get(name)) {
-            if !prepared.contains_key(&desired.generation) {
-                let made = self.prepare(name, &desired.kind, &desired.config)?;
-                prepared.insert(desired.generation, Arc::new(made));
+            if let Entry::Vacant(vacant) = prepared.entry(desired.generation) {
+                vacant.insert(Arc::new(self.prepare(name, &desired.kind, &desired.config)?));
             }
         }
         let position = Position { generation: live.and_then(|live| live.generation), successor: None };

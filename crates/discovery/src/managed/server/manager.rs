@@ -22,21 +22,13 @@ use foundation_kernel::supervision::{ChildState, ExitReason};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
+use self::batches::BatchEnd;
+pub(in crate::managed) use self::batches::BatchRequest;
 use self::batches::Batches;
-pub(super) use self::batches::{BatchEnd, BatchRequest};
 use super::batch_runner::Position;
-use super::context::instance_name;
-use super::error::ManagedError;
-use super::fact::{RosterFact, ServiceConfig, ServiceFact};
 use super::fleet::Fleet;
 use super::journal::Journal;
-use super::kinds::KindError;
-use super::lifecycle::{LifecycleFact, ServiceState, ServiceStatus, UnhealthyCause};
-use super::needs::Need;
 use super::prepared::{Prepared, Workshop};
-use super::reconcile::ServicePlan;
-use super::replacement::{ReplacementStrategy, ServiceStep};
-use super::roster::RosterRequest;
 use super::runner::StepRunner;
 use super::shared::Shared;
 use super::waiters::{Answer, Goal, Waiters};
@@ -44,13 +36,21 @@ use crate::catalog::{InstanceChange, RemovalCause};
 use crate::client::InstanceWatched;
 use crate::criteria::Criteria;
 use crate::health::InstanceStatus;
-use crate::instance::InstanceRecord;
+use crate::instance::{FieldError, InstanceRecord};
+use crate::managed::error::ManagedError;
+use crate::managed::fact::{RosterFact, ServiceConfig, ServiceFact};
+use crate::managed::kinds::instance_name;
+use crate::managed::lifecycle::{LifecycleFact, ServiceState, ServiceStatus, UnhealthyCause};
+use crate::managed::needs::Need;
+use crate::managed::reconcile::ServicePlan;
+use crate::managed::replacement::{ReplacementStrategy, ServiceStep};
+use crate::managed::roster::RosterRequest;
 
 /// How long a manager that starts waits for the event store.
 const STORE_AT_START: Duration = Duration::from_secs(10);
 
 /// A request about one service.
-pub(super) enum Request {
+pub(in crate::managed) enum Request {
     Declare { name: ServiceName, kind: String, config: ServiceConfig },
     Configure { name: ServiceName, config: ServiceConfig },
     Start(ServiceName),
@@ -60,7 +60,7 @@ pub(super) enum Request {
 }
 
 impl Request {
-    pub(super) fn name(&self) -> &ServiceName {
+    pub(in crate::managed) fn name(&self) -> &ServiceName {
         match self {
             Self::Declare { name, .. } | Self::Configure { name, .. } | Self::Stop { name, .. } => name,
             Self::Start(name) | Self::Restart(name) | Self::Remove(name) => name,
@@ -68,7 +68,7 @@ impl Request {
     }
 }
 
-pub(super) enum ManagerMsg {
+pub(in crate::managed) enum ManagerMsg {
     Request(Request, Answer),
     /// Operations that take effect together, or not at all.
     Batch(BatchRequest),
@@ -107,7 +107,7 @@ local_message!(ManagerMsg);
 
 /// The dependencies of a manager.
 #[derive(Clone)]
-pub(super) struct Manager {
+pub(in crate::managed) struct Manager {
     shared: Arc<Shared>,
     journal: Journal,
 }
@@ -132,7 +132,7 @@ struct Job {
     task: AbortHandle,
 }
 
-pub(super) struct State {
+pub(in crate::managed) struct State {
     myself: ActorRef<ManagerMsg>,
     fleet: Fleet,
     waiters: Waiters,
@@ -152,7 +152,7 @@ pub(super) struct State {
 }
 
 impl Manager {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(in crate::managed) fn new(shared: Arc<Shared>) -> Self {
         let journal = Journal::of(&shared.names);
         // Before any store checks its retention.
         journal.hold_all();
@@ -220,7 +220,7 @@ impl Manager {
     fn decide(&self, fleet: &Fleet, request: &Request) -> Result<(Vec<ServiceFact>, Option<Prepared>), ManagedError> {
         let (request, prepared) = match request {
             Request::Declare { name, kind, config } => {
-                let invalid = |source: KindError| ManagedError::Kind { name: name.clone(), source };
+                let invalid = |error: FieldError| ManagedError::Kind { name: name.clone(), source: error.into() };
                 instance_name(name).map_err(invalid)?;
                 let prepared = self.prepare(name, kind, config)?;
                 let (name, kind, config) = (name.clone(), kind.clone(), config.clone());
@@ -745,7 +745,7 @@ impl State {
     fn all_stopped(&self) -> Vec<ServiceFact> {
         let stopped = |name: &ServiceName| ServiceFact::Wanted {
             name: name.clone(),
-            state: super::fact::DesiredState::Stopped,
+            state: crate::managed::fact::DesiredState::Stopped,
             restart: false,
         };
         self.fleet.roster.iter().map(|(name, _)| stopped(name)).collect()
