@@ -74,3 +74,10 @@ pub const MAX_KINDS: usize = 256;
 pub const MAX_MANAGED_SERVICES: usize = 1_024;
 /// The largest number of operations of a batch.
 pub const MAX_BATCH_OPERATIONS: usize = 256;
+
+/// How many instances there may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PlaceLimits {
+    pub(crate) namespace: usize,
+    pub(crate) service: usize,
+}

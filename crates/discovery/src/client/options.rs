@@ -9,6 +9,7 @@ use crate::instance::{FieldError, Instance};
 use crate::lease::PreservationRules;
 use crate::limits::{
     MAX_CAPABILITIES, MAX_INSTANCE, MAX_INSTANCES, MAX_INSTANCES_PER_SERVICE, MAX_LABELS, MAX_UNREAD_CHANGES,
+    PlaceLimits,
 };
 use crate::service::{DiscoveryObserver, Observer};
 
@@ -42,13 +43,6 @@ pub struct DiscoveryOptions {
     pub(super) restart_by: Restarter,
     pub(super) seed: Option<u64>,
     pub(super) observers: Vec<Observer>,
-}
-
-/// How many instances there may be.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct PlaceLimits {
-    pub(super) namespace: usize,
-    pub(super) service: usize,
 }
 
 impl Default for DiscoveryOptions {

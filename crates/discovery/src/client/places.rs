@@ -11,9 +11,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use foundation_kernel::names::ServiceName;
 
-use super::options::PlaceLimits;
 use crate::catalog::Catalog;
 use crate::instance::InstanceName;
+use crate::limits::PlaceLimits;
 
 /// Which limit is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! Batches: operations on managed services that take effect together, or not at all.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use foundation_kernel::names::ServiceName;
@@ -139,16 +140,24 @@ impl Batch {
             return Err(vec![BatchFault { at: None, operation: "the batch".to_owned(), reason }]);
         }
         let (mut after, mut changes, mut faults) = (roster.clone(), Vec::new(), Vec::new());
+        let mut undeclared = BTreeSet::new();
         for (at, operation) in self.operations.iter().enumerate() {
+            // What follows from a declaration that is refused is no fault of its own.
+            if undeclared.contains(operation.name()) {
+                continue;
+            }
             match operation.decide(&after, kinds) {
                 Ok(more) => {
                     after = after.after(&more);
                     changes.extend(more);
                 }
-                Err(reason) => faults.push(BatchFault::new(at, operation, reason)),
+                Err(reason) => {
+                    let is_new = matches!(operation, BatchOperation::Declare { name, .. } if after.get(name).is_none());
+                    undeclared.extend(is_new.then(|| operation.name().clone()));
+                    faults.push(BatchFault::new(at, operation, reason));
+                }
             }
         }
-        // What follows from operations that are refused would be refused once more.
         if faults.is_empty() {
             faults = self.check_result(roster, &after, &find(&after));
         }
@@ -278,7 +287,7 @@ mod tests {
             .declare(&name("orders"), "sample", json!({}))
             .start(&name("order"))
             .declare(&name("mail"), "sampler", json!({}))
-            .start(&name("orders"))
+            .start(&name("mail"))
             .configure(&name("orders"), json!({ "invalid": true }));
         let expected = [
             "operation 0 (declare orders as a sample): service orders is declared already, as a sample; configure it, or \

@@ -2,18 +2,14 @@
 //!
 //! The rules are pure: the [lifecycle](ServiceState) of a service, the [needs](NeedGraph) that order starts and stops, the
 //! [roster](Roster) of the services that are wanted with the [plans](ServicePlan) that bring it about, the
-//! [steps](ServiceStep) of services, each with its undo, and the [plan](BatchPlan) of a [batch](Batch).
+//! [steps](ServiceStep) of services, each with its inverse, and the [plan](BatchPlan) of a [batch](Batch).
 //!
 //! A [kind](ServiceKind) makes services from configurations; [`Managed`] is the client of the manager of a namespace, which
 //! records what is wanted and brings it about.
 
-#[cfg_attr(not(test), allow(dead_code, reason = "the manager applies batches"))]
 mod batch;
-#[cfg_attr(not(test), allow(dead_code, reason = "the manager applies batches"))]
 mod batch_error;
-#[cfg_attr(not(test), allow(dead_code, reason = "the manager applies batches"))]
 mod batch_plan;
-#[cfg_attr(not(test), allow(dead_code, reason = "the manager applies batches"))]
 mod batch_run;
 mod client;
 mod error;
