@@ -1,5 +1,6 @@
 //! The facts that a roster is folded from: what is recorded as events.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use foundation_kernel::names::ServiceName;
@@ -106,21 +107,33 @@ pub struct BatchPlan {
     /// The changes of the roster. They count when the batch is done, all together.
     pub changes: Vec<ServiceFact>,
     /// The steps, in order.
-    pub steps: Vec<ServiceStep>,
-    /// The steps that take all of them back, in order. The undo of the first `n` steps is the last `n` of these.
+    pub steps: Vec<PlannedStep>,
+}
+
+/// A step of a batch, with the steps that take it back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct PlannedStep {
+    /// The step.
+    pub take: ServiceStep,
+    /// Its undo, in order; nothing if there is nothing to take back, such as the end of a service that did not work.
     pub undo: Vec<ServiceStep>,
 }
 
 impl BatchPlan {
-    /// A plan of these changes and steps, with its undo.
-    pub fn new(changes: Vec<ServiceFact>, steps: Vec<ServiceStep>) -> Self {
-        let undo = ServiceStep::undo_of(&steps);
-        Self { changes, steps, undo }
+    /// The steps that take back the first steps, as many as were begun, the last one first.
+    ///
+    /// The undo of a step takes back also one that was not completed, or not begun at all.
+    pub fn undo_of_first(&self, begun: usize) -> impl Iterator<Item = &ServiceStep> {
+        self.steps.iter().take(begun).rev().flat_map(|step| &step.undo)
     }
 
-    /// The steps that take back this many steps, and also the next one if it was begun.
-    pub fn undo_after(&self, begun: usize) -> &[ServiceStep] {
-        &self.undo[self.undo.len().saturating_sub(begun)..]
+    /// The services that lose what is in their state if the first steps are taken back.
+    pub(super) fn restarted_by_first(&self, begun: usize) -> Vec<ServiceName> {
+        let is_started =
+            |step: &ServiceStep| matches!(step, ServiceStep::Start { .. } | ServiceStep::StartBeside { .. });
+        let started = self.undo_of_first(begun).filter(|step| is_started(step)).map(ServiceStep::name);
+        started.cloned().collect::<BTreeSet<_>>().into_iter().collect()
     }
 }
 
@@ -148,7 +161,7 @@ pub enum BatchOutcome {
 /// | `service_wanted` | `name`, `state`, `restart` |
 /// | `service_configured` | `name`, `config`, `needs`, `provides`, `strategy` |
 /// | `service_removed` | `name` |
-/// | `batch_begun` | `changes`, `steps`, `undo` |
+/// | `batch_begun` | `changes`, and `steps`, each to `take` and with its `undo` |
 /// | `batch_ended` | `done`, or `undone` with `failed` and `why` |
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]

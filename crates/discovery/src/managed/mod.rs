@@ -1,12 +1,16 @@
 //! Managed services: services that are declared, started, configured and replaced by their names.
 //!
 //! The rules are pure: the [lifecycle](ServiceState) of a service, the [needs](NeedGraph) that order starts and stops, the
-//! [roster](Roster) of the services that are wanted with the [plans](ServicePlan) that bring it about, and the
-//! [steps](ServiceStep) of a replacement, each with its inverse.
+//! [roster](Roster) of the services that are wanted with the [plans](ServicePlan) that bring it about, the
+//! [steps](ServiceStep) of services, each with its inverse, and the [plan](BatchPlan) of a [batch](Batch).
 //!
 //! A [kind](ServiceKind) makes services from configurations; [`Managed`] is the client of the manager of a namespace, which
 //! records what is wanted and brings it about.
 
+mod batch;
+mod batch_error;
+mod batch_plan;
+mod batch_run;
 mod client;
 mod error;
 mod fact;
@@ -22,9 +26,13 @@ mod roster;
 mod samples;
 mod server;
 
+pub use batch::{Batch, BatchOperation};
+pub use batch_error::{BatchError, BatchFault, BatchFaultReason, BatchReport, LeftBehind};
 pub use client::Managed;
 pub use error::ManagedError;
-pub use fact::{BatchOutcome, BatchPlan, DesiredState, RosterFact, RosterFactError, ServiceConfig, ServiceFact};
+pub use fact::{
+    BatchOutcome, BatchPlan, DesiredState, PlannedStep, RosterFact, RosterFactError, ServiceConfig, ServiceFact,
+};
 pub use kinds::{ConfigurationError, InvalidField, KindError, KindRecord, ServiceContext, ServiceKind};
 pub use lifecycle::{LifecycleChange, LifecycleError, LifecycleFact, ServiceState, ServiceStatus, UnhealthyCause};
 pub use needs::{Need, NeedCycleError, NeedGraph};

@@ -112,7 +112,9 @@ impl Roster {
         if self.open_batch().is_some() {
             return Vec::new();
         }
-        let (graph, ready) = (self.needs(), actual.ready());
+        let (graph, mut ready) = (self.needs(), actual.ready());
+        // What is about to be stopped meets no need.
+        ready.retain(|name| self.get(name).is_some_and(DesiredService::is_wanted));
         // There is no circle: a request that would make one is refused.
         let order = graph.start_order().unwrap_or_default();
         let starts = order.iter().filter(|name| graph.missing(name, &ready, &actual.met_outside).is_empty());
@@ -249,7 +251,8 @@ mod tests {
                 if steps.iter().any(|step| matches!(step, ServiceStep::Start { .. } | ServiceStep::StartBeside { .. })) {
                     prop_assert!(graph.missing(name, &ready, &actual.met_outside).is_empty(), "invariant 1");
                 } else if matches!(steps[0], ServiceStep::Stop { .. }) {
-                    let stops = |it: &&ServiceName| plans.iter().any(|plan| &plan.name == *it);
+                    let is_stop = |plan: &ServicePlan| matches!(plan.steps[..], [ServiceStep::Stop { .. }]);
+                    let stops = |it: &&ServiceName| plans.iter().any(|plan| is_stop(plan) && plan.name == **it);
                     prop_assert_eq!(graph.dependents(name).find(stops), None, "invariant 2");
                 }
             }

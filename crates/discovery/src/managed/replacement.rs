@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! 1. The inverse of the inverse of a step is the step.
+//! 1. The inverse of the inverse of a step is the step, and takes back also a step that was not completed.
 //! 2. A step can be taken again: what it brings about is there afterwards, however often and however far it was taken.
 //! 3. At each point of a blue-green replacement, and of its undo, one generation holds the name and takes messages.
 
@@ -206,11 +206,6 @@ impl ServiceStep {
             Self::Resume { name, generation, within } => Self::Drain { name, generation, within },
             Self::Reload { name, from, to } => Self::Reload { name, from: to, to: from },
         }
-    }
-
-    /// The steps that take these back: their inverses, the last one first.
-    pub fn undo_of(steps: &[Self]) -> Vec<Self> {
-        steps.iter().rev().map(Self::inverse).collect()
     }
 
     /// Whether it ends a generation, with what that had in its state.

@@ -38,7 +38,7 @@ pub struct DesiredService {
     pub generation: u64,
     /// How the generation before is replaced by this one.
     pub strategy: ReplacementStrategy,
-    /// The generation before, from which the strategy leads here.
+    /// The generation before, which the strategy is about.
     pub before: Option<u64>,
 }
 
@@ -157,11 +157,18 @@ pub struct Roster {
     services: BTreeMap<ServiceName, DesiredService>,
     /// The last generation that was begun.
     generation: u64,
-    /// The batch that is begun and not ended.
-    batch: Option<BatchPlan>,
+    batch: Option<OpenBatch>,
     /// A setting of the server, and no fact.
     #[serde(skip, default = "default_limit")]
     limit: usize,
+}
+
+/// A batch that is begun and not ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct OpenBatch {
+    plan: BatchPlan,
+    /// The last generation before it.
+    generation: u64,
 }
 
 fn default_limit() -> usize {
@@ -207,7 +214,7 @@ impl Roster {
 
     /// The batch that is begun and not ended. A server that starts undoes it.
     pub fn open_batch(&self) -> Option<&BatchPlan> {
-        self.batch.as_ref()
+        self.batch.as_ref().map(|batch| &batch.plan)
     }
 
     /// What the services need and provide.
@@ -228,7 +235,14 @@ impl Roster {
     /// # Errors
     /// [`RosterError`] says why the request is refused.
     pub fn decide(&self, request: &RosterRequest) -> Result<Vec<ServiceFact>, RosterError> {
-        let facts = match request.clone() {
+        let facts = self.decide_alone(request)?;
+        self.check_cycles(&facts)?;
+        Ok(facts)
+    }
+
+    /// The same, without a look for circles: another request of its batch may break them.
+    pub(super) fn decide_alone(&self, request: &RosterRequest) -> Result<Vec<ServiceFact>, RosterError> {
+        Ok(match request.clone() {
             RosterRequest::Declare { name, kind, config, needs, provides } => {
                 self.check_new(&name)?;
                 vec![ServiceFact::Declared { name, kind, config, needs, provides }]
@@ -248,9 +262,7 @@ impl Roster {
                 self.known(&name)?;
                 vec![ServiceFact::Removed { name }]
             }
-        };
-        self.check_cycles(&facts)?;
-        Ok(facts)
+        })
     }
 
     fn decide_wanted(&self, name: ServiceName, state: DesiredState) -> Result<Vec<ServiceFact>, RosterError> {
@@ -296,16 +308,25 @@ impl Roster {
     pub fn apply(&mut self, fact: &RosterFact) {
         match fact {
             RosterFact::Service(change) => self.change(change),
-            RosterFact::BatchBegun(plan) => self.batch = Some(plan.clone()),
-            RosterFact::BatchEnded(outcome) => {
-                let Some(plan) = self.batch.take() else { return };
-                let after = self.after(&plan.changes);
-                match outcome {
-                    BatchOutcome::Done => *self = after,
-                    // The generations of the batch have run, and their numbers are not used again.
-                    BatchOutcome::Undone { .. } => self.generation = after.generation,
-                }
-            }
+            RosterFact::BatchBegun(plan) => self.begin_batch(plan.clone()),
+            RosterFact::BatchEnded(outcome) => self.end_batch(outcome),
+        }
+    }
+
+    fn begin_batch(&mut self, plan: BatchPlan) {
+        let (before, after) = (self.generation, self.after(&plan.changes));
+        // The generations of the batch run from now on. Undone, their numbers are not used again.
+        self.generation = after.generation;
+        self.batch = Some(OpenBatch { plan, generation: before });
+    }
+
+    fn end_batch(&mut self, outcome: &BatchOutcome) {
+        let Some(OpenBatch { plan, generation }) = self.batch.take() else { return };
+        if *outcome == BatchOutcome::Done {
+            // The numbers are those that the plan was made with.
+            let last = std::mem::replace(&mut self.generation, generation);
+            plan.changes.iter().for_each(|change| self.change(change));
+            self.generation = self.generation.max(last);
         }
     }
 

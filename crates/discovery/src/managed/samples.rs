@@ -6,6 +6,10 @@ use foundation_kernel::names::ServiceName;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use serde_json::Value;
+
+use super::batch::{Batch, DescribedConfig, KindRules};
+use super::batch_error::BatchFaultReason;
 use super::fact::{RosterFact, ServiceConfig, ServiceFact};
 use super::needs::Need;
 use super::replacement::ReplacementStrategy;
@@ -99,7 +103,7 @@ fn request() -> impl Strategy<Value = RosterRequest> {
 }
 
 pub(super) fn requests() -> impl Strategy<Value = Vec<RosterRequest>> {
-    vec(request(), 0..40)
+    vec(request(), 0..24)
 }
 
 /// Grants a request if it is possible, and returns its facts.
@@ -114,4 +118,50 @@ pub(super) fn roster(requests: &[RosterRequest]) -> (Roster, Vec<ServiceFact>) {
     let mut roster = Roster::new();
     let facts = requests.iter().flat_map(|request| grant(&mut roster, request)).collect();
     (roster, facts)
+}
+
+/// One kind, `sample`, whose configurations say what a service needs and provides.
+pub(super) struct SampleKinds;
+
+impl KindRules for SampleKinds {
+    fn describe(
+        &self,
+        _: &ServiceName,
+        kind: &str,
+        config: &ServiceConfig,
+    ) -> Result<DescribedConfig, BatchFaultReason> {
+        let ServiceConfig::Value(value) = config else { return Err(BatchFaultReason::Kind("no value".to_owned())) };
+        if kind != "sample" {
+            return Err(BatchFaultReason::Kind(format!("there is no kind {kind}")));
+        }
+        if value.get("invalid").is_some() {
+            return Err(BatchFaultReason::Kind("it is not valid".to_owned()));
+        }
+        let texts = |key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+        Ok(DescribedConfig {
+            needs: texts("needs").iter().filter_map(Value::as_str).map(need).collect(),
+            provides: texts("provides").iter().filter_map(Value::as_str).map(|it| it.parse().unwrap()).collect(),
+            strategy: BLUE_GREEN,
+        })
+    }
+}
+
+fn operation() -> impl Strategy<Value = (u8, String, Vec<String>, Vec<String>)> {
+    (0..6_u8, "[a-f]", vec("[a-f]|\\+[xy]", 0..2), vec("[xy]", 0..2))
+}
+
+pub(super) fn batches() -> impl Strategy<Value = Batch> {
+    vec(operation(), 0..6).prop_map(|operations| {
+        operations.into_iter().fold(Batch::new(), |batch, (what, service, needs, provides)| {
+            let (service, config) = (name(&service), serde_json::json!({ "needs": needs, "provides": provides }));
+            match what {
+                0 => batch.declare(&service, "sample", config),
+                1 => batch.configure(&service, config),
+                2 => batch.start(&service),
+                3 => batch.stop(&service),
+                4 => batch.restart(&service),
+                _ => batch.remove(&service),
+            }
+        })
+    })
 }

@@ -37,7 +37,7 @@ fn a_batch_counts_when_it_is_done_and_its_generations_are_not_used_again() {
     let before = samples::roster(&[declare("a", &[], &[]), start("a")]).0;
     let changes = before.decide(&restart("a")).unwrap();
     let mut roster = before.clone();
-    roster.apply(&RosterFact::BatchBegun(BatchPlan::new(changes, Vec::new())));
+    roster.apply(&RosterFact::BatchBegun(BatchPlan { changes, steps: Vec::new() }));
     assert_eq!(roster.services, before.services);
     assert!(roster.open_batch().is_some() && roster.next_steps(&Default::default()).is_empty());
 

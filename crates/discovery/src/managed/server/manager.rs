@@ -6,6 +6,8 @@
 //! 2. One job of a service runs at a time. What is to be done next follows from what is wanted and what is found.
 //! 3. The manager waits for the event store and for nothing else.
 
+mod batches;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +22,9 @@ use foundation_kernel::supervision::{ChildState, ExitReason};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
+use self::batches::Batches;
+pub(in crate::managed) use self::batches::{BatchEnd, BatchRequest};
+use super::batch_runner::Position;
 use super::fleet::Fleet;
 use super::journal::Journal;
 use super::prepared::{Prepared, Workshop};
@@ -64,6 +69,12 @@ impl Request {
 
 pub(in crate::managed) enum ManagerMsg {
     Request(Request, Answer),
+    /// Operations that take effect together, or not at all.
+    Batch(BatchRequest),
+    /// A step of a batch is about to be taken, or is taken.
+    BatchMoved(ServiceName, Position),
+    /// The steps of a batch are taken, or taken back.
+    BatchEnded(BatchEnd),
     /// An instance has changed.
     Observed(InstanceWatched),
     /// Whether a service whose actor has ended is started again.
@@ -131,6 +142,7 @@ pub(in crate::managed) struct State {
     is_due: bool,
     jobs: BTreeMap<ServiceName, Job>,
     job_number: u64,
+    batches: Batches,
     /// How long the next stop of a service may take.
     limits: BTreeMap<ServiceName, Duration>,
     followed: BTreeSet<String>,
@@ -179,7 +191,7 @@ impl Manager {
             let source = EventStoreError::NoAnswer { reason };
             ManagedError::NotRecorded { name: name.clone(), source }
         };
-        let roster = self.journal.read().await.map_err(|error| unclear(error.to_string()))?;
+        let roster = self.read_roster().await.map_err(unclear)?;
         state.fleet.restore(roster);
         state.in_sync = true;
         Ok(())
@@ -429,6 +441,7 @@ impl Manager {
         }
         state.fleet.forget_old(&name);
         state.reconcile();
+        self.try_begin_batch(state).await;
     }
 
     /// Lets a service that was not replaced be as it was: its former configuration is recorded again.
@@ -509,7 +522,7 @@ impl Manager {
     fn ended(&self, state: &mut State, name: &ServiceName, reason: Option<ExitReason>, is_restarted: bool) {
         let Some(live) = state.fleet.live(name).filter(|live| live.actor.is_none()) else { return };
         // A job of its own says how it ends.
-        if live.generation.is_none() || state.jobs.contains_key(name) {
+        if live.generation.is_none() || state.jobs.contains_key(name) || state.batches.has(name) {
             return;
         }
         let reason = reason.map_or_else(|| "its actor has ended".to_owned(), |reason| reason.to_string());
@@ -597,7 +610,7 @@ impl Manager {
 
     /// Reads what is recorded, and finds out what runs.
     async fn begin(&self, state: &mut State) -> Result<(), ActorProcessingErr> {
-        let roster = timeout(STORE_AT_START, self.journal.read()).await;
+        let roster = timeout(STORE_AT_START, self.read_roster()).await;
         let late = |_| format!("the event store did not show within {STORE_AT_START:?} which services are declared");
         state.fleet.restore(roster.map_err(late)??);
         for (name, generation) in self.shared.running.lock().iter() {
@@ -616,7 +629,8 @@ impl Manager {
         Ok(())
     }
 
-    fn shut_down(&self, state: &mut State, reply: RpcReplyPort<()>) {
+    async fn shut_down(&self, state: &mut State, reply: RpcReplyPort<()>) {
+        self.cancel_batch(state).await;
         match &mut state.phase {
             Phase::ShuttingDown(replies) => replies.push(reply),
             Phase::Open => state.phase = Phase::ShuttingDown(vec![reply]),
@@ -658,15 +672,19 @@ impl Manager {
     async fn serve(&self, state: &mut State, message: ManagerMsg) {
         // Those that have ended are of no interest.
         while state.tasks.try_join_next().is_some() {}
+        let Some(message) = state.batches.defer(message) else { return };
         match message {
             ManagerMsg::Request(request, reply) => self.request(state, request, reply).await,
+            ManagerMsg::Batch(request) => self.batch(state, request).await,
+            ManagerMsg::BatchMoved(name, position) => self.batch_moved(state, &name, position),
+            ManagerMsg::BatchEnded(end) => self.batch_ended(state, end).await,
             ManagerMsg::Observed(watched) => self.observed(state, watched),
             ManagerMsg::Ended { name, reason, is_restarted } => self.ended(state, &name, reason, is_restarted),
             ManagerMsg::JobEnded { name, job, outcome } => self.job_ended(state, name, job, outcome).await,
             ManagerMsg::SectionChanged(path) => self.section_changed(state, &path).await,
             ManagerMsg::KindRegistered => state.try_again(),
             ManagerMsg::Reconcile => self.reconcile(state),
-            ManagerMsg::Shutdown(reply) => self.shut_down(state, reply),
+            ManagerMsg::Shutdown(reply) => self.shut_down(state, reply).await,
             ManagerMsg::KillAll => self.kill_all(state),
             ManagerMsg::Checkpoint => self.checkpoint(state).await,
         }
@@ -701,6 +719,7 @@ impl State {
             is_due: false,
             jobs: BTreeMap::new(),
             job_number: 0,
+            batches: Batches::default(),
             limits: BTreeMap::new(),
             followed: BTreeSet::new(),
             tasks: JoinSet::new(),
