@@ -22,8 +22,9 @@ use foundation_kernel::supervision::{ChildState, ExitReason};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
+use self::batches::BatchEnd;
+pub(in crate::managed) use self::batches::BatchRequest;
 use self::batches::Batches;
-pub(in crate::managed) use self::batches::{BatchEnd, BatchRequest};
 use super::batch_runner::Position;
 use super::fleet::Fleet;
 use super::journal::Journal;
