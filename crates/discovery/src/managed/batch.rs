@@ -129,7 +129,7 @@ impl Batch {
 
     /// The changes of the roster that the batch leads to, or everything that is wrong with it. `find` is what is found of
     /// the services, with the needs of those in a roster that are met by others.
-    pub(super) fn validate(
+    pub(in crate::managed) fn validate(
         &self,
         roster: &Roster,
         find: impl Fn(&Roster) -> ActualServices,
@@ -196,7 +196,7 @@ impl Roster {
 }
 
 /// What the kinds say of configurations.
-pub(super) trait KindRules {
+pub(in crate::managed) trait KindRules {
     /// Reads and validates a configuration of a service.
     fn describe(
         &self,
@@ -207,11 +207,11 @@ pub(super) trait KindRules {
 }
 
 /// A valid configuration, and what a service needs and provides with it.
-pub(super) struct DescribedConfig {
-    pub(super) needs: Vec<Need>,
-    pub(super) provides: Vec<Capability>,
+pub(in crate::managed) struct DescribedConfig {
+    pub(in crate::managed) needs: Vec<Need>,
+    pub(in crate::managed) provides: Vec<Capability>,
     /// How the service gets it, if it runs.
-    pub(super) strategy: ReplacementStrategy,
+    pub(in crate::managed) strategy: ReplacementStrategy,
 }
 
 impl BatchOperation {

@@ -20,7 +20,7 @@ use super::roster::{DesiredService, Roster};
 
 impl BatchPlan {
     /// The plan that makes these changes of the roster.
-    pub(super) fn make(roster: &Roster, changes: Vec<ServiceFact>, actual: &ActualServices) -> Self {
+    pub(in crate::managed) fn make(roster: &Roster, changes: Vec<ServiceFact>, actual: &ActualServices) -> Self {
         let after = roster.after(&changes);
         let changed = changes.iter().map(|change| change.name().clone()).collect();
         let planner = Planner { before: roster.needs(), graph: after.needs(), after, changed, actual };

@@ -18,14 +18,14 @@ use super::replacement::ServiceStep;
 
 /// A step that failed, and how many were begun until then.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct FailedStep {
-    pub(super) at: usize,
-    pub(super) begun: usize,
-    pub(super) reason: String,
+pub(in crate::managed) struct FailedStep {
+    pub(in crate::managed) at: usize,
+    pub(in crate::managed) begun: usize,
+    pub(in crate::managed) reason: String,
 }
 
 /// How the steps of a batch are taken. An error says why a step was not.
-pub(super) trait TakeSteps: Sync {
+pub(in crate::managed) trait TakeSteps: Sync {
     /// Takes a step.
     fn take<'a>(&'a self, step: &'a ServiceStep) -> BoxFuture<'a, Result<(), String>>;
 
@@ -34,7 +34,11 @@ pub(super) trait TakeSteps: Sync {
 }
 
 /// Takes all steps within the time. A step whose time is over is dropped, and counts as begun.
-pub(super) async fn take_steps(plan: &BatchPlan, within: Duration, taker: &impl TakeSteps) -> Result<(), FailedStep> {
+pub(in crate::managed) async fn take_steps(
+    plan: &BatchPlan,
+    within: Duration,
+    taker: &impl TakeSteps,
+) -> Result<(), FailedStep> {
     // A time that the clock cannot count is no limit.
     let end = Instant::now().checked_add(within);
     let (mut at, steps) = (0, &plan.steps[..]);
@@ -64,7 +68,7 @@ fn first_error(results: Vec<Result<(), String>>) -> Option<(usize, String)> {
 }
 
 /// Takes back the first steps, and returns those that could not be taken back.
-pub(super) async fn undo_steps(plan: &BatchPlan, begun: usize, taker: &impl TakeSteps) -> Vec<LeftBehind> {
+pub(in crate::managed) async fn undo_steps(plan: &BatchPlan, begun: usize, taker: &impl TakeSteps) -> Vec<LeftBehind> {
     let (steps, mut left) = (plan.undo_of_first(begun).cloned().collect::<Vec<_>>(), Vec::new());
     for step in steps {
         if let Err(reason) = taker.take_back(&step).await {
@@ -76,12 +80,12 @@ pub(super) async fn undo_steps(plan: &BatchPlan, begun: usize, taker: &impl Take
 
 impl FailedStep {
     /// How the batch is recorded.
-    pub(super) fn outcome(&self) -> BatchOutcome {
+    pub(in crate::managed) fn outcome(&self) -> BatchOutcome {
         BatchOutcome::Undone { failed: Some(self.at), why: self.reason.clone() }
     }
 
     /// What the caller gets.
-    pub(super) fn into_error(self, plan: &BatchPlan, left: Vec<LeftBehind>) -> BatchError {
+    pub(in crate::managed) fn into_error(self, plan: &BatchPlan, left: Vec<LeftBehind>) -> BatchError {
         let failed = plan.steps[self.at].take.clone();
         let restarted: Vec<ServiceName> = plan.restarted_by_first(self.begun);
         match left.is_empty() {

@@ -140,3 +140,40 @@ fn is_exceeded(log: &dyn EventLog, bound: PruneBound) -> Result<bool, LogError> 
         PruneBound::Bytes(most) => stats.bytes > most,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn only_holders_that_hold_something_are_notified_and_a_panic_of_one_ends_there() {
+        let (first, noted) = (Hold::new(), Arc::new(Mutex::new(Vec::new())));
+        for holder in ["a", "b", "c"] {
+            let noted = Arc::clone(&noted);
+            first.of(holder).held_by(move || {
+                noted.lock().push(holder);
+                assert_ne!(holder, "a", "no luck");
+            });
+        }
+        ["a", "c"].iter().for_each(|holder| first.of(holder).keep_from(Some(EventId::FIRST)));
+        first.notify_holders();
+        assert_eq!(*noted.lock(), ["a", "c"]);
+    }
+
+    proptest! {
+        #[test]
+        fn the_first_event_that_any_holder_keeps_is_kept(steps in vec((0..3_usize, 0..9_u64), 0..20)) {
+            let (first, mut model) = (Hold::new(), [None; 3]);
+            let holds = [first.clone(), first.of("a"), first.of("b")];
+            for (holder, event) in steps {
+                model[holder] = EventId::new(event);
+                holds[holder].keep_from(model[holder]);
+                prop_assert_eq!(holds.each_ref().map(Hold::kept_from), model);
+                prop_assert_eq!(first.first_kept(), model.into_iter().flatten().min());
+            }
+        }
+    }
+}

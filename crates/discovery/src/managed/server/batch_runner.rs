@@ -33,24 +33,24 @@ const UNSURE: u64 = Position::UNSURE;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::managed) struct Position {
     /// The generation that has the name; [`UNSURE`](Self::UNSURE) while that may change.
-    pub(super) generation: Option<u64>,
+    pub(in crate::managed) generation: Option<u64>,
     /// The generation that is to take its place.
-    pub(super) successor: Option<u64>,
+    pub(in crate::managed) successor: Option<u64>,
 }
 
 impl Position {
     /// The generation of a service of which it is not known which one has the name: no service has it.
-    pub(super) const UNSURE: u64 = 0;
+    pub(in crate::managed) const UNSURE: u64 = 0;
 }
 
 /// A service of a batch, with what is to be known to start each of its generations.
-pub(super) struct BatchMember {
-    pub(super) position: Position,
-    pub(super) prepared: BTreeMap<u64, Arc<Prepared>>,
+pub(in crate::managed) struct BatchMember {
+    pub(in crate::managed) position: Position,
+    pub(in crate::managed) prepared: BTreeMap<u64, Arc<Prepared>>,
 }
 
 /// Takes the steps of the services of one batch.
-pub(super) struct BatchRunner<N> {
+pub(in crate::managed) struct BatchRunner<N> {
     shared: Arc<Shared>,
     members: BTreeMap<ServiceName, Mutex<Member>>,
     notify: N,
@@ -64,7 +64,7 @@ struct Member {
 
 impl<N: Fn(&ServiceName, Position) + Send + Sync> BatchRunner<N> {
     /// `notify` is called with each change of a position.
-    pub(super) fn new(shared: Arc<Shared>, members: BTreeMap<ServiceName, BatchMember>, notify: N) -> Self {
+    pub(in crate::managed) fn new(shared: Arc<Shared>, members: BTreeMap<ServiceName, BatchMember>, notify: N) -> Self {
         let with_runner = |(name, BatchMember { position, prepared }): (ServiceName, BatchMember)| {
             let (supervisor, discovery) = (shared.supervisor(), shared.discovery.clone());
             let runner = StepRunner::new(supervisor, discovery, &name, prepared.clone())?;
