@@ -17,6 +17,9 @@ mod cookbook {}
 #[doc = include_str!("guide/cookbook-services.md")]
 mod cookbook_services {}
 
+#[doc = include_str!("guide/discovery.md")]
+mod discovery {}
+
 #[doc = include_str!("guide/dynamic-children.md")]
 mod dynamic_children {}
 

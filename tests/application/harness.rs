@@ -51,7 +51,7 @@ fn each_test_has_a_fresh_namespace_with_the_same_names() {
 #[foundation::test]
 async fn a_test_has_all_services_and_an_empty_application(namespace: TestNamespace) {
     let names: Vec<_> = namespace.registry().list_services().iter().map(ToString::to_string).collect();
-    assert_eq!(names, ["config_server", "event_store", "telemetry"]);
+    assert_eq!(names, ["config_server", "discovery", "event_store", "telemetry"]);
     assert_eq!(namespace.services().application().unwrap().count_children().await.unwrap().specs, 0);
     assert!(namespace.health().await.is_healthy());
 }

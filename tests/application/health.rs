@@ -118,7 +118,7 @@ async fn workers_that_do_not_count_never_change_the_health() {
         fail(services, &format!("worker_{n}")).await;
         assert!(n % 10 != 0 || foundation.health().await.is_healthy());
     }
-    assert_eq!(foundation.health().await.to_string().lines().count(), 4);
+    assert_eq!(foundation.health().await.to_string().lines().count(), 5);
     foundation.shutdown().await;
 }
 
@@ -131,7 +131,7 @@ async fn ten_thousand_children_that_count_are_written_in_fifty_lines() {
         pool.start_child(worker(format!("w{n}")).in_health()).await.unwrap();
     }
     let health = foundation.health().await;
-    assert_eq!((health.services.len(), health.condition()), (10_004, Condition::Healthy));
+    assert_eq!((health.services.len(), health.condition()), (10_005, Condition::Healthy));
     assert_eq!(health.to_string().lines().count(), 50);
     foundation.shutdown().await;
 }
@@ -223,7 +223,7 @@ async fn a_check_that_panics_hangs_or_blocks_is_reported_and_delays_no_other(nam
     assert_eq!(of("event_store"), Health::Healthy);
     drop(release);
     assert!(namespace.services().drop_check("blocks") && !namespace.services().drop_check("blocks"));
-    assert_eq!(namespace.health().await.services.len(), 7);
+    assert_eq!(namespace.health().await.services.len(), 8);
 }
 
 #[foundation::test]

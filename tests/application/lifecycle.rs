@@ -73,7 +73,7 @@ async fn fnd_7_shutdown_stops_the_services_in_reverse_order() {
     let foundation = Foundation::builder().start().await.unwrap();
     let report = foundation.shutdown().await;
     let stopped: Vec<_> = report.namespaces[0].stopped.iter().map(|service| service.path.as_str()).collect();
-    let expected = ["application", "config_server", "event_store", "telemetry"];
+    let expected = ["application", "discovery", "config_server", "event_store", "telemetry"];
     assert!(stopped.iter().zip(expected).all(|(path, name)| path.ends_with(name)), "{stopped:?}");
     assert_eq!(report.namespaces[0].killed().count(), 0);
 }
@@ -94,7 +94,7 @@ async fn fnd_7_shutdown_stops_everything_supervisors_included() {
                 .collect::<Vec<_>>()
         })
         .collect();
-    assert_eq!(actors.len(), 8);
+    assert_eq!(actors.len(), 10);
 
     let report = foundation.shutdown().await;
     assert_eq!(report.namespaces.len(), 2);
@@ -112,7 +112,7 @@ async fn fnd_7_availability_follows_starts_and_stops() {
     for _ in 0..3 {
         let services = foundation.namespace(id).await.unwrap();
         assert_eq!(services.health().await.condition(), Condition::Healthy);
-        assert_eq!(services.registry().list_services().len(), 3);
+        assert_eq!(services.registry().list_services().len(), 4);
 
         foundation.cleanup(id).await.unwrap();
         assert_eq!(services.health().await.condition(), Condition::Down);
@@ -254,6 +254,7 @@ async fn fnd_7_health_names_the_cause_of_each_degraded_service(namespace: TestNa
         ("telemetry", Condition::Healthy),
         ("event_store", Condition::Down),
         ("config_server", Condition::Degraded),
+        ("discovery", Condition::Healthy),
         ("application", Condition::Healthy),
     ];
     assert_eq!(conditions, expected);

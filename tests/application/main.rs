@@ -3,6 +3,7 @@
 mod alone;
 mod cancellation;
 mod conformance;
+mod discovery;
 mod endings;
 mod harness;
 mod health;

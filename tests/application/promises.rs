@@ -96,14 +96,14 @@ async fn a_check_replaces_one_of_its_name_and_ends_with_its_namespace() {
     });
     let health = services.health().await;
     let names: Vec<_> = health.services.iter().map(|service| service.name.as_str()).collect();
-    assert_eq!(names, ["telemetry", "event_store", "config_server", "application", "clerk", "licence"]);
+    assert_eq!(names, ["telemetry", "event_store", "config_server", "discovery", "application", "clerk", "licence"]);
     assert!(health.is_healthy(), "{health}");
 
     namespace.cleanup().await.unwrap();
     assert_eq!(Arc::strong_count(&kept), 1, "the check has gone with its namespace, whatever handles there are");
     assert_eq!(services.health().await.condition(), Condition::Down);
     services.check("late", || ready(()));
-    assert_eq!(services.health().await.services.len(), 4);
+    assert_eq!(services.health().await.services.len(), 5);
     assert!(!services.drop_check("late"));
     foundation.shutdown().await;
 }

@@ -64,9 +64,9 @@ async fn children_start_in_order_and_stop_in_reverse_before_the_services() {
     let [production] = &report.namespaces[..] else { panic!("{report}") };
     let below = |path: &str| path.split_once("production/").map(|(_, below)| below.to_owned());
     let stopped: Vec<_> = production.stopped.iter().filter_map(|service| below(&service.path)).collect();
-    let services = ["application", "config_server", "event_store", "telemetry"];
+    let services = ["application", "discovery", "config_server", "event_store", "telemetry"];
     assert_eq!(stopped[..3], ["application/c", "application/b", "application/a"]);
-    assert_eq!(stopped[3..7], services);
+    assert_eq!(stopped[3..8], services);
     assert_eq!((report.cause, production.killed().count()), (StopCause::Request, 0));
     assert!(report.to_string().contains("on request\nproduction: "), "{report}");
 }
@@ -226,7 +226,7 @@ async fn a_foundation_is_healthy_when_all_its_services_are() {
     let foundation = builder.start().await.unwrap();
     let health = foundation.health().await;
     assert_eq!(health.condition(), Condition::Healthy);
-    let expected = "telemetry      healthy\nevent_store    healthy\nconfig_server  healthy\napplication    healthy\nclerk          healthy";
+    let expected = "telemetry      healthy\nevent_store    healthy\nconfig_server  healthy\ndiscovery      healthy\napplication    healthy\nclerk          healthy";
     assert_eq!(health.to_string(), expected);
     foundation.shutdown().await;
     assert_eq!(foundation.health().await.condition(), Condition::Down);

@@ -74,7 +74,7 @@ async fn the_health_of_a_foundation_that_has_stopped_lists_the_services_of_a_pro
     foundation.shutdown().await;
     let health = services.health().await;
     let names: Vec<_> = health.services.iter().map(|service| service.name.as_str()).collect();
-    assert_eq!(names, ["telemetry", "event_store", "config_server", "index", "search", "application"]);
+    assert_eq!(names, ["telemetry", "event_store", "config_server", "discovery", "index", "search", "application"]);
     assert_eq!(health.condition(), Condition::Down);
     assert!(health.to_string().starts_with("telemetry      down: namespace production is not running"), "{health}");
 }

@@ -83,7 +83,7 @@ async fn every_snapshot_of_a_namespace_is_written_as_json(namespace: TestNamespa
 #[tokio::test]
 async fn every_report_of_an_end_is_written_as_json() {
     let foundation = Foundation::builder().start().await.unwrap();
-    assert_eq!(written(&foundation.registry().stats())["production"], json!(3));
+    assert_eq!(written(&foundation.registry().stats())["production"], json!(4));
     let test = foundation.test_namespace().await.unwrap();
     let cleanup = written(&foundation.cleanup(test.services().namespace()).await.unwrap());
     assert_eq!(cleanup["namespace"], json!(test.services().namespace().to_string()));

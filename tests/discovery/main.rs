@@ -13,6 +13,7 @@ mod limits;
 mod liveness;
 mod many_checks;
 mod real_checks;
+mod service;
 mod setup;
 mod simulation;
 mod watching;

@@ -18,9 +18,9 @@ mod service;
 pub use catalog::{Catalog, FindError, InstanceChange, RemovalCause, ServiceSummary};
 #[cfg(feature = "http-checks")]
 pub use check::HttpGet;
-pub use check::{DeclareCheckError, InstanceCheck};
+pub use check::{CheckHandle, DeclareCheckError, InstanceCheck};
 pub use client::{
-    CallInstanceError, CheckHandle, Discovery, DiscoveryError, DiscoveryOptions, Drained, HeartbeatTask, InstanceLease,
+    CallInstanceError, Discovery, DiscoveryError, DiscoveryOptions, Drained, HeartbeatTask, InstanceLease,
     InstanceRegistration, InstanceWatch, InstanceWatched, LeaseLostError, PickError, Picked, RestartInstance, Selector,
 };
 pub use criteria::{Criteria, InstanceMisfits, Misfit, NoneFitsError};

@@ -68,6 +68,8 @@ pub const MAX_RUNNING_CHECKS: usize = 64;
 pub const MAX_RUNNING_UNPROVEN: usize = 32;
 /// How much of the body of a response to a check by HTTP is read, in bytes.
 pub const MAX_HTTP_BODY: usize = 64 * 1_024;
+/// The largest number of kinds of managed services of a namespace.
+pub const MAX_KINDS: usize = 256;
 /// The largest number of managed services of a namespace.
 pub const MAX_MANAGED_SERVICES: usize = 1_024;
 /// The largest number of operations of a batch.

@@ -11,9 +11,10 @@ use tokio::runtime::Handle;
 use crate::{Foundation, FoundationBuilder, TestNamespace, Unfinished};
 
 /// How the names of the foundation's own types begin.
-const OUR_CRATES: [&str; 5] = [
+const OUR_CRATES: [&str; 6] = [
     "foundation::",
     "foundation_config_server::",
+    "foundation_discovery::",
     "foundation_events::",
     "foundation_kernel::",
     "foundation_telemetry::",

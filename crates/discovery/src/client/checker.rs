@@ -5,12 +5,14 @@
 //! 1. Never two checks of one incarnation run at a time, whoever has started them: each run has the turn of its incarnation.
 //! 2. What a check records and the end of that check are in one task, so nothing is recorded after the end.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use foundation_kernel::containment::{report, waking_contained};
+use foundation_kernel::names::ServiceKey;
 use foundation_kernel::ractor::ActorId;
 use foundation_kernel::supervision::{Health, run_check};
 use futures::FutureExt;
@@ -22,7 +24,7 @@ use tokio::time::Instant;
 use super::alarm::wait_until;
 use super::state::Shared;
 use crate::catalog::Catalog;
-use crate::check::{CheckKind, CheckPermit, CheckSlot, InstanceCheck};
+use crate::check::{CheckKind, CheckPermit, CheckSlot, DeclaredCheck, DeclaredChecks, InstanceCheck};
 use crate::criteria::Criteria;
 use crate::health::{CheckRules, is_success};
 use crate::instance::{InstanceName, InstanceRecord};
@@ -86,6 +88,66 @@ impl CheckRun {
     }
 }
 
+/// Runs all declared checks, those to come included, until the namespace ends. If another task runs them, waits to take over.
+pub(crate) async fn run_declared_checks(shared: Arc<Shared>) {
+    let declared = shared.names.extension(DeclaredChecks::new);
+    let _only_one = waking_contained(declared.runner.lock()).await;
+    // Subscribe before reading: a change between the two is noticed.
+    // Of one name, since only its end is of interest: the registry pays nothing for a namespace without a check.
+    let mut names = shared.names.watch_service(&ServiceKey::<()>::from_static("discovery"));
+    let mut changes = declared.changes();
+    let mut running = RunningChecks { shared, tasks: JoinSet::new(), of: HashMap::new() };
+    running.follow(declared.all());
+    loop {
+        let changed = waking_contained(async {
+            tokio::select! {
+                watched = names.next() => watched.map(|_| false),
+                // This task holds the sender.
+                changed = changes.changed() => Some(changed.is_ok()),
+            }
+        });
+        match changed.await {
+            Some(true) => running.follow(declared.all()),
+            Some(false) => {}
+            None => return,
+        }
+    }
+}
+
+/// The declared checks that run, each by a task.
+struct RunningChecks {
+    shared: Arc<Shared>,
+    tasks: JoinSet<()>,
+    of: HashMap<u64, oneshot::Sender<()>>,
+}
+
+impl RunningChecks {
+    /// Begins those that have been declared, and ends those that have been ended.
+    fn follow(&mut self, declared: BTreeMap<u64, DeclaredCheck>) {
+        for (_, end) in self.of.extract_if(|number, _| !declared.contains_key(number)) {
+            let _ = end.send(());
+        }
+        for (number, DeclaredCheck { criteria, check }) in declared {
+            if let Entry::Vacant(vacant) = self.of.entry(number) {
+                let (end, ended) = oneshot::channel();
+                self.tasks.spawn(run_until(CheckRun::new(Arc::clone(&self.shared), criteria, check), ended));
+                vacant.insert(end);
+            }
+        }
+        // Those that have ended are of no interest.
+        while self.tasks.try_join_next().is_some() {}
+    }
+}
+
+async fn run_until(mut run: CheckRun, ended: oneshot::Receiver<()>) {
+    tokio::select! {
+        biased;
+        // A sender that is dropped says nothing.
+        Ok(()) = ended => run.end().await,
+        () = run.run() => {}
+    }
+}
+
 /// Checks one incarnation until it is gone, or its checks are ended: then what they have found is forgotten, so that an
 /// instance that is not checked any more does not become stale.
 async fn checked(check: InstanceCheck, shared: Arc<Shared>, record: InstanceRecord, ended: oneshot::Receiver<()>) {
@@ -98,12 +160,60 @@ async fn checked(check: InstanceCheck, shared: Arc<Shared>, record: InstanceReco
     };
     let (name, actor) = (record.name().clone(), record.actor);
     let (check_name, state) = (check.name().to_owned(), Arc::clone(&shared));
-    let checker = Checker { rules: check.current_rules(), check, shared, record, slot, is_refused: false };
+    let checker = Checker {
+        rules: check.current_rules(),
+        check,
+        shared,
+        record,
+        slot,
+        first: FirstRuns::AtItsPhase,
+        is_refused: false,
+    };
     tokio::select! {
         biased;
         () = ended => drop(state.end_check(&name, actor, &check_name)),
         () = checker.run() => {}
     }
+}
+
+/// Checks one incarnation until it is gone: at once, and more often until the first success.
+pub(super) async fn check_until_gone(check: InstanceCheck, shared: Arc<Shared>, record: InstanceRecord) {
+    let slot = shared.check_slot(record.name(), record.actor);
+    let rules = check.current_rules();
+    Checker { check, rules, shared, record, slot, first: FirstRuns::UntilSuccess, is_refused: false }.run().await;
+}
+
+/// Checks one incarnation until that succeeds; no result is recorded.
+pub(super) async fn check_until_success(check: &InstanceCheck, shared: &Shared, record: &InstanceRecord) {
+    // Without recorded results there is no heartbeat to wait for.
+    let can_ask = matches!(check.kind(), CheckKind::Ask(_));
+    while can_ask && !is_success(&ask(check, shared, record, ()).await) {
+        wait_until(Instant::now() + check.cadence().until_success()).await;
+    }
+}
+
+/// Asks once. `running` is dropped when what was asked has ended, which may be later.
+async fn ask(check: &InstanceCheck, shared: &Shared, record: &InstanceRecord, running: impl Send + 'static) -> Health {
+    let CheckKind::Ask(ask) = check.kind().clone() else { return Health::NotFound };
+    let (names, record, limit) = (shared.names.clone(), record.clone(), check.limit());
+    run_check(limit, move || {
+        let asked = ask.ask(&names, record, limit);
+        async move {
+            // Dropped after what was asked, and only when it has ended.
+            let _running = running;
+            asked.await
+        }
+    })
+    .await
+}
+
+/// When a check of an incarnation runs before its first success.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FirstRuns {
+    /// At its phase within the interval, so that the checks of all instances are spread.
+    AtItsPhase,
+    /// At once, and ten times as often: the success is awaited.
+    UntilSuccess,
 }
 
 /// The checker of one incarnation.
@@ -113,6 +223,7 @@ struct Checker {
     shared: Arc<Shared>,
     record: InstanceRecord,
     slot: Arc<CheckSlot>,
+    first: FirstRuns,
     /// Whether the instance has too many checks.
     is_refused: bool,
 }
@@ -147,7 +258,10 @@ impl Checker {
 
     async fn ask_at_intervals(mut self) {
         let (mut random, mut failures) = (self.shared.random(), None::<u32>);
-        let mut wait = self.check.cadence().first(self.record.name().as_str(), self.check.name());
+        let mut wait = match self.first {
+            FirstRuns::AtItsPhase => self.check.cadence().first(self.record.name().as_str(), self.check.name()),
+            FirstRuns::UntilSuccess => Duration::ZERO,
+        };
         let mut last = Run::default();
         loop {
             wait_until(Instant::now() + wait).await;
@@ -157,7 +271,13 @@ impl Checker {
             if !self.record(health) {
                 return;
             }
-            wait = self.check.cadence().next(self.rules.failures_beyond(failed), &mut random);
+            if failed == 0 {
+                self.first = FirstRuns::AtItsPhase;
+            }
+            wait = match self.first {
+                FirstRuns::AtItsPhase => self.check.cadence().next(self.rules.failures_beyond(failed), &mut random),
+                FirstRuns::UntilSuccess => self.check.cadence().until_success(),
+            };
         }
     }
 
@@ -176,7 +296,7 @@ impl Checker {
                 turn.await
             }
         };
-        let health = self.ask(limit, last.begin(turn)).await;
+        let health = ask(&self.check, &self.shared, &self.record, last.begin(turn)).await;
         drop(permit);
         health
     }
@@ -185,20 +305,6 @@ impl Checker {
     async fn turn(&self, is_proven: bool) -> (CheckPermit<'_>, Option<OwnedSemaphorePermit>) {
         let turn = self.slot.turn().await;
         (self.shared.capacity.permit(is_proven).await, turn)
-    }
-
-    async fn ask(&self, limit: Duration, running: impl Send + 'static) -> Health {
-        let CheckKind::Ask(ask) = self.check.kind().clone() else { return Health::NotFound };
-        let (names, record) = (self.shared.names.clone(), self.record.clone());
-        run_check(limit, move || {
-            let asked = ask.ask(&names, record, limit);
-            async move {
-                // Dropped after what was asked, and only when it has ended.
-                let _running = running;
-                asked.await
-            }
-        })
-        .await
     }
 
     /// Records a result; false if the incarnation is gone.

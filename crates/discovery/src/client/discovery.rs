@@ -9,8 +9,7 @@ use foundation_kernel::ractor::{Actor, ActorCell, ActorRef, Message};
 use foundation_kernel::supervision::{ChildSpec, Health};
 use tokio::time::Instant;
 
-use super::checker::CheckRun;
-use super::declared::{CheckHandle, run_declared_checks};
+use super::checker::{CheckRun, check_until_gone, check_until_success, run_declared_checks};
 use super::drain::{Drained, drain, resume};
 use super::error::DiscoveryError;
 use super::keeper::Keeper;
@@ -23,8 +22,8 @@ use super::selector::Selector;
 use super::state::Shared;
 use super::watch::InstanceWatch;
 use crate::catalog::{Catalog, FindError, ServiceSummary};
-use crate::check::{DeclaredCheck, InstanceCheck};
-use crate::choice::Choice;
+use crate::check::{CheckHandle, DeclaredCheck, DeclaredChecks, InstanceCheck};
+use crate::choice::{Choice, LoadReading};
 use crate::criteria::Criteria;
 use crate::health::{CheckRules, InstanceHealth, InstanceStatus, ServiceHealth, StatusOverride};
 use crate::instance::{Capability, Instance, InstanceBuilder, InstanceName, InstanceRecord, Remote};
@@ -90,6 +89,23 @@ impl Discovery {
     /// Discovery in this namespace, with these options if this is the first handle.
     pub fn with_options(names: &ServiceRegistry, options: DiscoveryOptions) -> Self {
         Self { shared: names.extension(|| Shared::new(names.clone(), options)) }
+    }
+
+    /// Checks one incarnation from now on, until it is gone.
+    pub(crate) async fn check_incarnation(&self, record: InstanceRecord, check: InstanceCheck) {
+        check_until_gone(check, Arc::clone(&self.shared), record).await;
+    }
+
+    /// Checks an incarnation until the check has succeeded once; the results are not recorded.
+    pub(crate) async fn await_success(&self, record: &InstanceRecord, check: &InstanceCheck) {
+        check_until_success(check, &self.shared, record).await;
+    }
+
+    /// The load of an instance. `None` if it is gone.
+    pub(crate) fn load(&self, name: &InstanceName) -> Option<LoadReading> {
+        let (tracked, _) = self.shared.tracked(&self.instance(name)?)?;
+        let load = tracked.load.lock().reading(&self.shared.options.load, Instant::now());
+        Some(load)
     }
 
     // ---- registering ----
@@ -356,8 +372,10 @@ impl Discovery {
     /// [`DiscoveryError::DeclareCheck`] if there are too many, or if one of the same name is of the same service.
     pub fn check(&self, criteria: Criteria, check: InstanceCheck) -> Result<CheckHandle, DiscoveryError> {
         let name = check.name().to_owned();
-        let number = self.shared.declared.add(DeclaredCheck { criteria, check })?;
-        Ok(CheckHandle::new(Arc::clone(&self.shared), number, name))
+        let declared = self.shared.names.extension(DeclaredChecks::new);
+        let number = declared.add(DeclaredCheck { criteria, check })?;
+        self.shared.begin();
+        Ok(CheckHandle::new(declared, number, name))
     }
 
     /// Runs all [declared](Self::check) checks, those to come included, until the namespace ends. If another task runs them

@@ -2,7 +2,6 @@
 
 mod alarm;
 mod checker;
-mod declared;
 mod discovery;
 mod drain;
 mod error;
@@ -20,7 +19,6 @@ mod selector;
 mod state;
 mod watch;
 
-pub use declared::CheckHandle;
 pub use discovery::Discovery;
 pub use drain::Drained;
 pub use error::{CallInstanceError, DiscoveryError, PickError};

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 use foundation_kernel::names::{Measurement, RegistrationBuilder, ServiceKey};
-use foundation_kernel::ractor::{Actor, ActorRef, Message};
-use foundation_kernel::supervision::ChildSpec;
+use foundation_kernel::ractor::{Actor, ActorCell, ActorRef, Message};
+use foundation_kernel::supervision::{BoxError, ChildSpec};
 use tokio::time::Instant;
 
 use super::error::DiscoveryError;
@@ -58,6 +58,16 @@ impl InstanceRegistration {
     /// With this measurement.
     pub fn measured(self, measurement: Measurement) -> Self {
         Self { registered: self.registered.measured(measurement), ..self }
+    }
+
+    /// With a check of a successor, which gets the name when it has passed; see
+    /// [`RegistrationBuilder::hand_over_when`](foundation_kernel::names::RegistrationBuilder::hand_over_when).
+    pub fn hand_over_when<F, Fut>(self, check: F) -> Self
+    where
+        F: Fn(ActorCell) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
+    {
+        Self { registered: self.registered.hand_over_when(check), ..self }
     }
 
     /// Spawns an actor as this instance; see [`ServiceRegistry::spawn`](foundation_kernel::names::ServiceRegistry::spawn).

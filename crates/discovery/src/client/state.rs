@@ -25,11 +25,11 @@ use tokio::time::Instant;
 
 use super::leases::{LeaseKey, Leases};
 use super::marks::{Mark, Marks};
-use super::notice::Notices;
+use super::notice::{Notice, Notices};
 use super::options::DiscoveryOptions;
 use super::places::{Full, Places};
 use crate::catalog::{Catalog, FindError, InstanceChange};
-use crate::check::{CheckCapacity, CheckSlot, DeclaredChecks};
+use crate::check::{CheckCapacity, CheckSlot};
 use crate::choice::{Ejection, Load, Outcome, Outliers};
 use crate::criteria::Criteria;
 use crate::health::{CheckRules, Checks, InstanceHealth, Restarts, StatusOverride, TooManyChecksError};
@@ -43,7 +43,6 @@ pub(super) struct Shared {
     pub(super) names: ServiceRegistry,
     pub(super) options: DiscoveryOptions,
     pub(super) capacity: CheckCapacity,
-    pub(super) declared: DeclaredChecks,
     /// Begins with the first use of discovery: until then the registry pays nothing for it.
     followed: OnceLock<FollowedNames>,
     is_used: watch::Sender<bool>,
@@ -80,6 +79,14 @@ struct State {
     tracked: HashMap<(InstanceName, ActorId), Arc<Tracked>>,
     services: HashMap<ServiceName, Arc<Mutex<ServiceCalls>>>,
     random: fastrand::Rng,
+}
+
+/// What follows when a check wants an instance to be restarted.
+enum Restart {
+    /// It is to be restarted.
+    Granted(Box<InstanceRecord>),
+    /// It is not, since enough of its service were.
+    Withheld,
 }
 
 /// One incarnation: since when it is known, and its load.
@@ -178,7 +185,6 @@ impl Shared {
             names,
             options,
             capacity: CheckCapacity::new(),
-            declared: DeclaredChecks::new(),
             followed: OnceLock::new(),
             is_used: watch::Sender::new(false),
             state: Mutex::new(state),
@@ -214,6 +220,11 @@ impl Shared {
         // Not while it is made: this wakes a task.
         self.is_used.send_replace(true);
         followed
+    }
+
+    /// Uses discovery.
+    pub(super) fn begin(&self) {
+        self.followed();
     }
 
     pub(super) fn is_used(&self) -> bool {
@@ -312,8 +323,12 @@ impl Shared {
             (recorded, state.ask_for_restart(name, actor, check, &self.options, now))
         });
         let Some((recorded, restart)) = changed else { return Ok(None) };
-        if let Some(instance) = restart {
-            self.options.restart_by.restart(&self.names, &instance);
+        match restart {
+            Some(Restart::Granted(instance)) => self.options.restart_by.restart(&self.names, &instance),
+            Some(Restart::Withheld) => {
+                self.notices.send(Notice::RestartWithheld { instance: name.clone(), check: check.to_owned() });
+            }
+            None => {}
         }
         recorded.map(Some)
     }
@@ -501,7 +516,7 @@ impl State {
         expired.iter().map(show).filter(|changed| *changed).count() > 0
     }
 
-    /// Asks whether an instance may be restarted, if this check wants it; the instance if it may.
+    /// Asks whether an instance may be restarted, if this check wants it; nothing if that was withheld before.
     fn ask_for_restart(
         &mut self,
         name: &InstanceName,
@@ -509,7 +524,7 @@ impl State {
         check: &str,
         options: &DiscoveryOptions,
         now: Instant,
-    ) -> Option<InstanceRecord> {
+    ) -> Option<Restart> {
         if !self.checks.wants_restart(name, actor, check) {
             return None;
         }
@@ -519,8 +534,11 @@ impl State {
         self.restarts.retain(|_, restarts| !restarts.forget(budget, now));
         let instances = self.catalog.instances(name.service()).count();
         let granted = self.restarts.entry(name.service().clone()).or_default().ask(budget, instances, now);
-        self.checks.note_restart(name, actor, check, granted);
+        let is_new = self.checks.note_restart(name, actor, check, granted);
         let health = self.checks.health(name, actor, now);
-        granted.ok().map(|()| record.with_health(health))
+        match granted {
+            Ok(()) => Some(Restart::Granted(Box::new(record.with_health(health)))),
+            Err(_) => is_new.then_some(Restart::Withheld),
+        }
     }
 }

@@ -10,6 +10,8 @@ const MIN_INTERVAL: Duration = Duration::from_millis(100);
 const MAX_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many intervals a check waits at most while it fails.
 const MAX_FACTOR: u32 = 3;
+/// How much more often a check runs that has not succeeded yet, if its success is awaited.
+const FREQUENT: u32 = 10;
 /// How much of an interval may be more or less, in thousandths.
 const JITTER: u16 = 100;
 /// The largest jitter, in thousandths.
@@ -66,6 +68,11 @@ impl Cadence {
     pub fn first(&self, instance: &str, check: &str) -> Duration {
         let share = stable_hash(check.as_bytes(), instance) >> 32;
         self.interval.mul_f64(share as f64 / f64::from(u32::MAX))
+    }
+
+    /// How long after a failure the next one is due before the first success: a tenth of the interval.
+    pub(crate) fn until_success(&self) -> Duration {
+        (self.interval / FREQUENT).max(MIN_INTERVAL)
     }
 
     /// How long after a result the next one is due: so many intervals longer, two at most, while it fails.

@@ -280,6 +280,12 @@ fn default_weight() -> u16 {
 }
 
 impl InstanceBuilder {
+    /// With another id.
+    pub(crate) fn id(mut self, id: &str) -> Self {
+        id.clone_into(&mut self.id);
+        self
+    }
+
     /// Its version: a [semantic version](https://semver.org) such as `1.4.2`.
     pub fn version(mut self, version: impl ToString) -> Self {
         self.version = Some(version.to_string());

@@ -3,6 +3,9 @@
 //! The rules are pure: the [lifecycle](ServiceState) of a service, the [needs](NeedGraph) that order starts and stops, the
 //! [roster](Roster) of the services that are wanted with the [plans](ServicePlan) that bring it about, the
 //! [steps](ServiceStep) of services, each with its undo, and the [plan](BatchPlan) of a [batch](Batch).
+//!
+//! A [kind](ServiceKind) makes services from configurations; [`Managed`] is the client of the manager of a namespace, which
+//! records what is wanted and brings it about.
 
 #[cfg_attr(not(test), allow(dead_code, reason = "the manager applies batches"))]
 mod batch;
@@ -12,24 +15,35 @@ mod batch_error;
 mod batch_plan;
 #[cfg_attr(not(test), allow(dead_code, reason = "the manager applies batches"))]
 mod batch_run;
-#[cfg_attr(not(test), allow(dead_code, reason = "the manager applies batches"))]
+mod client;
+mod error;
 mod fact;
+mod kinds;
 mod lifecycle;
 mod needs;
 mod reconcile;
+mod record;
 mod replacement;
-#[cfg_attr(not(test), allow(dead_code, reason = "the manager applies batches"))]
+mod report;
 mod roster;
 #[cfg(test)]
 mod samples;
+mod server;
 
 pub use batch::{Batch, BatchOperation};
 pub use batch_error::{BatchError, BatchFault, BatchFaultReason, BatchReport, LeftBehind};
+pub use client::Managed;
+pub use error::ManagedError;
 pub use fact::{
     BatchOutcome, BatchPlan, DesiredState, PlannedStep, RosterFact, RosterFactError, ServiceConfig, ServiceFact,
 };
+pub use kinds::{ConfigurationError, InvalidField, KindError, KindRecord, ServiceContext, ServiceKind};
 pub use lifecycle::{LifecycleChange, LifecycleError, LifecycleFact, ServiceState, ServiceStatus, UnhealthyCause};
 pub use needs::{Need, NeedCycleError, NeedGraph};
 pub use reconcile::{ActualService, ActualServices, ServicePlan};
+pub use record::{LifecycleWatch, LifecycleWatched, ServiceChange, ServiceRecord};
 pub use replacement::{ReplacementStrategy, ServiceStep};
+pub use report::{
+    ManagedDiagnostics, ManagedExport, ManagedShutdown, ManagedStatistics, ServiceProblem, ServiceStatistics,
+};
 pub use roster::{DesiredService, Roster, RosterError, RosterRequest};

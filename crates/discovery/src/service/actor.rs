@@ -61,8 +61,9 @@ struct DiscoveryService {
 }
 
 impl DiscoveryService {
-    /// Reports and checks until the namespace ends.
+    /// Reports and checks from the first use of discovery until the namespace ends.
     async fn run(self) {
+        self.discovery.first_use().await;
         let reports = async {
             if !self.discovery.observers().is_empty() {
                 self.feed.report(self.discovery.clone()).await;

@@ -6,7 +6,8 @@
 //!    and without a repetition.
 //! 2. One task reads it at a time. An event is given out once; between that and the observers nothing waits, so a task that
 //!    is aborted loses none.
-//! 3. It begins with the first use of discovery in the namespace: without it a registration pays nothing for it.
+//! 3. It begins with the first use of discovery in the namespace: without it a registration pays nothing for it. What has
+//!    come and gone before its task ran for the first time is not reported.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -32,7 +33,6 @@ struct Feed {
 impl FeedSlot {
     /// Notifies the observers of each event, until the namespace ends.
     pub(super) async fn report(self: Arc<Self>, discovery: Discovery) {
-        discovery.first_use().await;
         let mut feed = self.0.lock().await;
         let feed = feed.get_or_insert_with(|| Feed::new(&discovery));
         while let Some(event) = feed.next().await {

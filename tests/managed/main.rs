@@ -1,0 +1,10 @@
+//! Managed services: kinds, what is wanted and recorded, replacements, restores, and the end.
+
+mod ending;
+mod refusals;
+mod replacing;
+mod requests;
+mod restoring;
+mod sections;
+mod setup;
+mod stress;

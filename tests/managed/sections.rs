@@ -1,0 +1,108 @@
+//! A service whose configuration is a section of the config server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use foundation::config::{ConfigSection, ConfigSources, ExposeSecret, SecretString};
+use foundation::events::EventStorage;
+use foundation::supervision::{BoxError, ChildSpec};
+use foundation_discovery::managed::{ReplacementStrategy, ServiceContext, ServiceKind, ServiceStatus};
+use foundation_testkit::soon;
+use garde::Validate;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::json;
+
+use crate::setup::{Clerk, DESK, World, desk, kept, world_with};
+
+#[derive(Debug, Serialize, Deserialize, Validate)]
+pub(crate) struct Office {
+    #[garde(range(min = 1, max = 100))]
+    answer: u64,
+    #[garde(skip)]
+    #[serde(serialize_with = "hidden")]
+    token: SecretString,
+}
+
+fn hidden<S: Serializer>(_: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_none()
+}
+
+impl ConfigSection for Office {
+    const PATH: &'static str = "office";
+    const UPDATABLE: &'static [&'static str] = &["answer"];
+    const SECRETS: &'static [&'static str] = &["token"];
+
+    fn defaults() -> serde_json::Value {
+        json!({ "answer": 1, "token": "hunter2" })
+    }
+}
+
+pub(crate) struct Offices;
+
+impl ServiceKind for Offices {
+    type Config = Office;
+    const NAME: &'static str = "offices";
+    const SECRETS: &'static [&'static str] = &["token"];
+
+    fn child(&self, context: &ServiceContext, office: Arc<Office>) -> Result<ChildSpec, BoxError> {
+        assert_eq!(office.token.expose_secret(), "hunter2");
+        context.child_spec(move || (Clerk, desk(office.answer)))
+    }
+
+    fn replacement(&self, _: &Office, new: &Office) -> ReplacementStrategy {
+        assert_ne!(new.answer, 13, "no luck");
+        let second = Duration::from_secs(1);
+        ReplacementStrategy::BlueGreen { ready_within: second, overlap: second }
+    }
+}
+
+async fn world(storage: EventStorage) -> World {
+    let sources = ConfigSources::new().section::<Office>().unwrap();
+    let world = world_with(storage, sources).await;
+    world.managed.register_kind(Offices).unwrap();
+    world
+}
+
+/// Returns when the service answers so.
+async fn answers(world: &World, answer: u64) {
+    let mut watch = world.names.watch();
+    let answering = async {
+        while world.answer(&DESK).await != Ok(answer) {
+            watch.next().await;
+        }
+    };
+    soon(format!("the answer {answer}"), answering).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_its_section_replaces_a_service() {
+    let world = world(EventStorage::memory()).await;
+    world.managed.declare_section::<Offices>(&DESK).await.unwrap();
+    world.managed.start(&DESK).await.unwrap();
+    answers(&world, 1).await;
+    world.config.update("office.answer", 2).await.unwrap();
+    answers(&world, 2).await;
+    assert_eq!(world.status(&DESK), ServiceStatus::Healthy);
+
+    // What its kind cannot take leaves it as it is.
+    world.config.update("office.answer", 13).await.unwrap();
+    world.config.update("office.answer", 3).await.unwrap();
+    answers(&world, 3).await;
+}
+
+#[tokio::test]
+async fn a_next_process_reads_the_section_anew_and_waits_for_its_kind() {
+    let storage = kept();
+    let first = world(storage.clone()).await;
+    first.managed.declare_section::<Offices>(&DESK).await.unwrap();
+    first.managed.start(&DESK).await.unwrap();
+    first.config.update("office.answer", 5).await.unwrap();
+    answers(&first, 5).await;
+    first.registry.shutdown().await;
+
+    let second = world(storage).await;
+    second.becomes(&DESK, ServiceStatus::Healthy).await;
+    answers(&second, 5).await;
+    let written = second.events.recent(100).await.unwrap();
+    assert!(written.iter().all(|event| !event.payload.to_string().contains("hunter2")));
+}
