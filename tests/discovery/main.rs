@@ -7,6 +7,7 @@ mod draining;
 mod health;
 mod heartbeats;
 mod instances;
+mod lease_simulation;
 mod leases;
 mod limits;
 mod liveness;

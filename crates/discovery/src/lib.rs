@@ -21,7 +21,8 @@ pub use check::HttpGet;
 pub use check::{CheckHandle, DeclareCheckError, InstanceCheck};
 pub use client::{
     CallInstanceError, Discovery, DiscoveryError, DiscoveryOptions, Drained, HeartbeatTask, InstanceLease,
-    InstanceRegistration, InstanceWatch, InstanceWatched, LeaseLostError, PickError, Picked, RestartInstance, Selector,
+    InstanceRegistration, InstanceWatch, InstanceWatched, LeaseLostError, OtherInstances, PickError, Picked,
+    RestartInstance, Selector,
 };
 pub use criteria::{Criteria, InstanceMisfits, Misfit, NoneFitsError};
 pub use hash::stable_hash;

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::checker::{CheckRun, check_until_gone, check_until_success, run_declared_checks};
 use super::drain::{Drained, drain, resume};
-use super::error::DiscoveryError;
+use super::error::{DiscoveryError, OtherInstances};
 use super::keeper::Keeper;
 use super::lease::{InstanceLease, LeaseCell};
 use super::notice::NoticeReader;
@@ -498,15 +498,13 @@ impl Discovery {
     }
 
     fn not_found(&self, name: &InstanceName) -> DiscoveryError {
-        let (ids, near) = self.shared.read(|catalog| {
+        let others = self.shared.read(|catalog| {
             let ids = catalog.instances(name.service()).take(MAX_IDS).map(|record| record.name().id().to_owned());
-            let near = match catalog.instances(name.service()).next() {
-                Some(_) => NearMisses::default(),
-                None => catalog.near(name.service()),
-            };
-            (ids.collect(), near)
+            let ids: Vec<_> = ids.collect();
+            let near = if ids.is_empty() { catalog.near(name.service()) } else { NearMisses::default() };
+            Box::new(OtherInstances { ids, near })
         });
-        DiscoveryError::NotFound { namespace: self.shared.names.namespace(), name: name.clone(), ids, near }
+        DiscoveryError::NotFound { namespace: self.shared.names.namespace(), name: name.clone(), others }
     }
 
     // ---- choosing ----

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use foundation_kernel::names::{CallError, MetadataError, Namespace, NearMisses, RegistryError, ServiceName};
+use foundation_kernel::names::{CallError, MetadataError, Namespace, NearMisses, RegistryError};
 
 use crate::catalog::FindError;
 use crate::check::DeclareCheckError;
@@ -49,16 +49,14 @@ pub enum DiscoveryError {
         found: InstanceName,
     },
     /// No actor has the name.
-    #[error("there is no instance {name} in namespace {namespace}; {}{near}", listed(.name.service(), .ids))]
+    #[error("there is no instance {name} in namespace {namespace}; {} has {others}", .name.service())]
     NotFound {
         /// Where.
         namespace: Namespace,
         /// The name.
         name: InstanceName,
-        /// The ids of the instances that its service has, the first of them.
-        ids: Vec<String>,
-        /// If it has none: services of similar names.
-        near: NearMisses,
+        /// What there is instead.
+        others: Box<OtherInstances>,
     },
     /// The service has as many instances as it may have.
     #[error("{name} cannot be registered: {} has {limit} instances, as many as it may have", .name.service())]
@@ -86,10 +84,22 @@ pub enum DiscoveryError {
     },
 }
 
-fn listed(service: &ServiceName, ids: &[String]) -> String {
-    match ids {
-        [] => format!("{service} has no instance"),
-        ids => format!("{service} has {}", ids.join(", ")),
+/// What there is instead of an instance that is not there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OtherInstances {
+    /// The ids of the instances that its service has, the first of them.
+    pub ids: Vec<String>,
+    /// If it has none: services of similar names.
+    pub near: NearMisses,
+}
+
+impl fmt::Display for OtherInstances {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.ids[..] {
+            [] => write!(f, "no instance{}", self.near),
+            ids => f.write_str(&ids.join(", ")),
+        }
     }
 }
 

@@ -21,7 +21,7 @@ mod watch;
 
 pub use discovery::Discovery;
 pub use drain::Drained;
-pub use error::{CallInstanceError, DiscoveryError, PickError};
+pub use error::{CallInstanceError, DiscoveryError, OtherInstances, PickError};
 pub use heartbeat::HeartbeatTask;
 pub use lease::{InstanceLease, LeaseLostError};
 pub(crate) use notice::{Notice, NoticeReader, Noticed};
