@@ -11,20 +11,16 @@ use tokio::sync::mpsc;
 
 use crate::setup::{all, name, orders};
 
-/// Sends the text of each event on.
-struct Sends(mpsc::UnboundedSender<String>);
+/// Sends the text of each event on, and then may panic.
+struct Sends {
+    to: mpsc::UnboundedSender<String>,
+    panics: bool,
+}
 
 impl DiscoveryObserver for Sends {
     fn on_event(&self, _: &ServiceRegistry, event: &DiscoveryEvent) {
-        let _ = self.0.send(event.to_string());
-    }
-}
-
-struct Panics;
-
-impl DiscoveryObserver for Panics {
-    fn on_event(&self, _: &ServiceRegistry, _: &DiscoveryEvent) {
-        panic!("an observer");
+        let _ = self.to.send(event.to_string());
+        assert!(!self.panics, "an observer");
     }
 }
 
@@ -36,13 +32,14 @@ struct World {
 }
 
 async fn world() -> World {
-    world_with(DiscoveryOptions::new()).await
+    observed(false).await
 }
 
 /// The service is restarted as often as it is killed.
-async fn world_with(options: DiscoveryOptions) -> World {
-    let (sender, events) = mpsc::unbounded_channel();
-    let service = Discovery::namespace_service(options.observer(Arc::new(Sends(sender))));
+async fn observed(panics: bool) -> World {
+    let (to, events) = mpsc::unbounded_channel();
+    let observer = move |_: &_| Arc::new(Sends { to: to.clone(), panics }) as Arc<dyn DiscoveryObserver>;
+    let service = Discovery::observed_service(DiscoveryOptions::new(), observer);
     let service = service.with_child_spec(|spec| spec.intensity(RestartIntensity::UNLIMITED));
     let registry = ProcessRegistry::builder().service(service).start().await.unwrap();
     let names = registry.namespace(Namespace::test()).await.unwrap();
@@ -71,8 +68,8 @@ impl World {
 }
 
 #[tokio::test]
-async fn each_change_of_an_instance_is_reported_once_and_in_order_whatever_another_observer_does() {
-    let mut world = world_with(DiscoveryOptions::new().observer(Arc::new(Panics))).await;
+async fn each_change_of_an_instance_is_reported_once_and_in_order_to_an_observer_that_panics() {
+    let mut world = observed(true).await;
     let first = world.spawn("a").await;
     assert_eq!(world.next().await, "orders.a added, unknown");
     let rules = CheckRules::new().fall(1);

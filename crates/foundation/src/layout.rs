@@ -15,9 +15,9 @@ use super::limits::Limits;
 use super::recording::Recording;
 use super::reporter::EventReporter;
 use super::services::Services;
-#[cfg(feature = "discovery")]
-use crate::discovery::Discovery;
 use foundation_config_server::{ConfigOutcome, ConfigServer, ConfigTree};
+#[cfg(feature = "discovery")]
+use foundation_discovery::Discovery;
 use foundation_events::{EventStorage, EventStore, RetentionReport};
 use foundation_telemetry::{EarlyTelemetry, Telemetry, TelemetryOptions, built_in};
 
@@ -75,7 +75,7 @@ impl Layout {
             Telemetry::begin_with(registry, early);
         }
         #[cfg(feature = "discovery")]
-        self.discovery.install(registry, self.storage(registry.namespace()).limits(), self.limits.kept_reports);
+        self.discovery.prepare(registry);
     }
 
     /// The services of each namespace. The config server replays its events before it serves, so it needs the store.
@@ -86,10 +86,18 @@ impl Layout {
         let own = [Telemetry::service(self.telemetry.clone()), events, config.needs(EventStore::NAME)];
         // After those that it reports to, and without need of them: instances are found and chosen while they are away.
         #[cfg(feature = "discovery")]
-        let own = own.into_iter().chain([Discovery::namespace_service(self.discovery.options.clone())]);
+        let own = own.into_iter().chain([Arc::clone(&self).discovery_service()]);
         let all = own.into_iter().chain(self.services.iter().cloned());
         let (intensity, backoff) = (self.service_intensity, self.service_backoff);
         all.map(|service| service.with_child_spec(move |spec| with_restarts(spec, intensity, backoff))).collect()
+    }
+
+    #[cfg(feature = "discovery")]
+    fn discovery_service(self: Arc<Self>) -> Service {
+        Discovery::observed_service(self.discovery.options.clone(), move |names| {
+            let limits = self.storage(names.namespace()).limits();
+            self.discovery.observer(names, limits, self.limits.kept_reports)
+        })
     }
 
     fn storage(&self, namespace: Namespace) -> &EventStorage {

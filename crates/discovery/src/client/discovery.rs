@@ -28,7 +28,6 @@ use crate::criteria::Criteria;
 use crate::health::{CheckRules, InstanceHealth, InstanceStatus, ServiceHealth, StatusOverride};
 use crate::instance::{Capability, Instance, InstanceBuilder, InstanceName, InstanceRecord, Remote};
 use crate::lease::LeaseTerms;
-use crate::service::Observer;
 
 /// How many ids an error names.
 const MAX_IDS: usize = 5;
@@ -530,10 +529,6 @@ impl Discovery {
 
     pub(crate) fn names(&self) -> &ServiceRegistry {
         &self.shared.names
-    }
-
-    pub(crate) fn observers(&self) -> &[Observer] {
-        &self.shared.options.observers
     }
 
     pub(crate) fn notices(&self) -> NoticeReader {

@@ -1,7 +1,5 @@
 //! The options of discovery in a namespace.
 
-use std::sync::Arc;
-
 use super::restart::{RestartInstance, Restarter};
 use crate::choice::{LoadRules, OutlierRules};
 use crate::health::RestartBudget;
@@ -11,7 +9,6 @@ use crate::limits::{
     MAX_CAPABILITIES, MAX_INSTANCE, MAX_INSTANCES, MAX_INSTANCES_PER_SERVICE, MAX_LABELS, MAX_UNREAD_CHANGES,
     PlaceLimits,
 };
-use crate::service::{DiscoveryObserver, Observer};
 
 /// How discovery works in a namespace.
 ///
@@ -28,7 +25,6 @@ use crate::service::{DiscoveryObserver, Observer};
 /// | [`restart_budget`](Self::restart_budget) | [`RestartBudget::new`] |
 /// | [`restart_by`](Self::restart_by) | the actor is killed |
 /// | [`seed`](Self::seed) | another one in each process |
-/// | [`observer`](Self::observer) | none |
 #[derive(Debug, Clone)]
 pub struct DiscoveryOptions {
     pub(super) places: PlaceLimits,
@@ -42,7 +38,6 @@ pub struct DiscoveryOptions {
     pub(super) restart_budget: RestartBudget,
     pub(super) restart_by: Restarter,
     pub(super) seed: Option<u64>,
-    pub(super) observers: Vec<Observer>,
 }
 
 impl Default for DiscoveryOptions {
@@ -59,7 +54,6 @@ impl Default for DiscoveryOptions {
             restart_budget: RestartBudget::default(),
             restart_by: Restarter::default(),
             seed: None,
-            observers: Vec::new(),
         }
     }
 }
@@ -129,12 +123,6 @@ impl DiscoveryOptions {
     /// that its supervisor starts it again; an [announced](crate::Discovery::announce) one is left alone.
     pub fn restart_by(self, restart: impl RestartInstance) -> Self {
         Self { restart_by: Restarter::new(restart), ..self }
-    }
-
-    /// Adds one who is notified of what happens to instances, by the [service](crate::Discovery::namespace_service) of the namespace.
-    pub fn observer(mut self, observer: Arc<dyn DiscoveryObserver>) -> Self {
-        self.observers.push(Observer::new(observer));
-        self
     }
 
     /// Where chance begins, for tests that are to be repeated.

@@ -9,17 +9,18 @@ use foundation_kernel::supervision::ChildSpec;
 use tokio::task::JoinHandle;
 
 use super::feed::FeedSlot;
+use super::observer::{DiscoveryObserver, Observer};
 use crate::client::{Discovery, DiscoveryOptions};
 
 impl Discovery {
     /// The name of the service in each namespace.
     pub const NAME: ServiceName = ServiceName::from_static("discovery");
 
-    /// The service for a registry's [namespaces](foundation_kernel::names::ProcessRegistryBuilder::service): it notifies the
-    /// [observer](DiscoveryOptions::observer) of what happens to instances, and runs the [checks](Self::check) that are
-    /// declared.
+    /// The service for a registry's [namespaces](foundation_kernel::names::ProcessRegistryBuilder::service): it runs the
+    /// checks that are [declared](Self::check).
     ///
-    /// Finding and choosing need no service, and go on while it is restarted.
+    /// Finding and choosing need no service, and go on while it is restarted. The options are those of the namespace, unless
+    /// there is a handle of its discovery already.
     ///
     /// ```
     /// use foundation_discovery::{Discovery, DiscoveryOptions};
@@ -35,15 +36,23 @@ impl Discovery {
     /// # Ok(())
     /// # }
     /// ```
-    /// The options are those of the namespace, unless there is a handle of its discovery already.
     pub fn namespace_service(options: DiscoveryOptions) -> Service {
-        Service::new(Self::NAME, move |names| child_spec(names, &options))
+        Service::new(Self::NAME, move |names| child_spec(names, &options, None))
+    }
+
+    /// The same, and it notifies an observer of what happens to instances, one for each namespace.
+    pub fn observed_service(
+        options: DiscoveryOptions,
+        observer: impl Fn(&ServiceRegistry) -> Arc<dyn DiscoveryObserver> + Send + Sync + 'static,
+    ) -> Service {
+        let observed = move |names: &_| child_spec(names, &options, Some(Observer::new(observer(names))));
+        Service::new(Self::NAME, observed)
     }
 }
 
-fn child_spec(names: &ServiceRegistry, options: &DiscoveryOptions) -> ChildSpec {
+fn child_spec(names: &ServiceRegistry, options: &DiscoveryOptions, observer: Option<Observer>) -> ChildSpec {
     let discovery = Discovery::with_options(names, options.clone());
-    let service = DiscoveryService { discovery, feed: names.extension(FeedSlot::default) };
+    let service = DiscoveryService { discovery, feed: names.extension(FeedSlot::default), observer };
     names.child_spec(&DISCOVERY, move || (service.clone(), ())).in_health()
 }
 
@@ -58,6 +67,7 @@ local_message!(DiscoveryMsg);
 struct DiscoveryService {
     discovery: Discovery,
     feed: Arc<FeedSlot>,
+    observer: Option<Observer>,
 }
 
 impl DiscoveryService {
@@ -65,8 +75,8 @@ impl DiscoveryService {
     async fn run(self) {
         self.discovery.first_use().await;
         let reports = async {
-            if !self.discovery.observers().is_empty() {
-                self.feed.report(self.discovery.clone()).await;
+            if let Some(observer) = &self.observer {
+                self.feed.report(&self.discovery, observer).await;
             }
         };
         tokio::join!(reports, self.discovery.run_declared_checks());

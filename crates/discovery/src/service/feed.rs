@@ -4,17 +4,17 @@
 //!
 //! 1. It belongs to the namespace and not to the actor that reads it: an actor that is started again reads on, without a gap
 //!    and without a repetition.
-//! 2. One task reads it at a time. An event is given out once; between that and the observers nothing waits, so a task that
+//! 2. One task reads it at a time. An event is given out once; between that and the observer nothing waits, so a task that
 //!    is aborted loses none.
 //! 3. It begins with the first use of discovery in the namespace: without it a registration pays nothing for it. What has
 //!    come and gone before its task ran for the first time is not reported.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
 use super::event::DiscoveryEvent;
+use super::observer::Observer;
 use super::reported::Reported;
 use crate::client::{Discovery, InstanceWatch, NoticeReader};
 use crate::criteria::Criteria;
@@ -31,12 +31,12 @@ struct Feed {
 }
 
 impl FeedSlot {
-    /// Notifies the observers of each event, until the namespace ends.
-    pub(super) async fn report(self: Arc<Self>, discovery: Discovery) {
+    /// Notifies the observer of each event, until the namespace ends.
+    pub(super) async fn report(&self, discovery: &Discovery, observer: &Observer) {
         let mut feed = self.0.lock().await;
-        let feed = feed.get_or_insert_with(|| Feed::new(&discovery));
+        let feed = feed.get_or_insert_with(|| Feed::new(discovery));
         while let Some(event) = feed.next().await {
-            discovery.observers().iter().for_each(|observer| observer.notify(discovery.names(), &event));
+            observer.notify(discovery.names(), &event);
         }
     }
 }

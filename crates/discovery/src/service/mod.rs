@@ -8,4 +8,3 @@ mod reported;
 
 pub use event::DiscoveryEvent;
 pub use observer::DiscoveryObserver;
-pub(crate) use observer::Observer;

@@ -15,7 +15,7 @@ use super::event::DiscoveryEvent;
 ///
 /// ```
 /// use std::sync::Arc;
-/// use foundation_discovery::{DiscoveryEvent, DiscoveryObserver, DiscoveryOptions};
+/// use foundation_discovery::{Discovery, DiscoveryEvent, DiscoveryObserver, DiscoveryOptions};
 /// use foundation_kernel::names::ServiceRegistry;
 ///
 /// struct Prints;
@@ -25,8 +25,8 @@ use super::event::DiscoveryEvent;
 ///         println!("{}: {event}", names.namespace());
 ///     }
 /// }
-/// let options = DiscoveryOptions::new().observer(Arc::new(Prints));
-/// # drop(options);
+/// let service = Discovery::observed_service(DiscoveryOptions::new(), |_names| Arc::new(Prints));
+/// # drop(service);
 /// ```
 pub trait DiscoveryObserver: Send + Sync + 'static {
     /// Is called once for each event, with the namespace that it is of.
@@ -35,10 +35,10 @@ pub trait DiscoveryObserver: Send + Sync + 'static {
 
 /// A foreign observer, contained.
 #[derive(Clone)]
-pub(crate) struct Observer(Arc<Contained<Arc<dyn DiscoveryObserver>>>);
+pub(super) struct Observer(Arc<Contained<Arc<dyn DiscoveryObserver>>>);
 
 impl Observer {
-    pub(crate) fn new(observer: Arc<dyn DiscoveryObserver>) -> Self {
+    pub(super) fn new(observer: Arc<dyn DiscoveryObserver>) -> Self {
         Self(Arc::new(Contained::new("an observer of discovery", observer)))
     }
 

@@ -25,12 +25,21 @@ pub(crate) struct DiscoveryLayout {
 }
 
 impl DiscoveryLayout {
-    /// Begins the discovery of a namespace, before any of its services is made.
-    pub(crate) fn install(&self, names: &ServiceRegistry, limits: &EventLimits, kept: usize) {
+    /// Begins the discovery of a namespace, before any of its parts is made.
+    pub(crate) fn prepare(&self, names: &ServiceRegistry) {
+        Discovery::with_options(names, self.options.clone());
+    }
+
+    /// Records and counts what happens to the instances of a namespace, within these limits of its log.
+    pub(crate) fn observer(
+        &self,
+        names: &ServiceRegistry,
+        limits: &EventLimits,
+        kept: usize,
+    ) -> Arc<dyn DiscoveryObserver> {
         let records = RecordQueue::new(EventStore::of(names), DiscoveryRecording::DISCOVERY_EVENTS_LOST, kept);
         let (recording, limits, measures) = (self.recording, limits.clone(), OnceLock::new());
-        let observer = Records { recording, limits, records, measures };
-        Discovery::with_options(names, self.options.clone().observer(Arc::new(observer)));
+        Arc::new(Records { recording, limits, records, measures })
     }
 }
 
