@@ -13,8 +13,9 @@ mod samples;
 
 pub use catalog::{Catalog, FindError, InstanceChange, RemovalCause};
 pub use client::{
-    CallInstanceError, Discovery, DiscoveryError, DiscoveryOptions, InstanceCheck, InstanceLease, InstanceWatch,
-    InstanceWatched, LeaseLostError, PickError, Picked, Remote, Selector,
+    CallInstanceError, CandidateReport, CastInstanceError, CastInstanceReason, Discovery, DiscoveryError,
+    DiscoveryOptions, InstanceCheck, InstanceLease, InstanceWatch, InstanceWatched, LeaseLostError, PickError, Picked,
+    Remote, Selector,
 };
 pub use criteria::{Criteria, InstanceMisfits, Misfit, NoneFitsError};
 pub use hash::stable_hash;

@@ -1,19 +1,26 @@
 //! Discovery in a namespace: the client, its watches, and the selectors that choose an instance for each call.
 
 mod alarm;
+mod calls;
+mod candidates;
 mod checker;
 mod discovery;
 mod error;
+mod fitting;
 mod lease;
+mod now;
 mod options;
+mod picked;
 mod selector;
 mod state;
 mod watch;
 
+pub use candidates::CandidateReport;
 pub use checker::InstanceCheck;
 pub use discovery::Discovery;
-pub use error::{CallInstanceError, DiscoveryError, PickError};
+pub use error::{CallInstanceError, CastInstanceError, CastInstanceReason, DiscoveryError, PickError};
 pub use lease::{InstanceLease, LeaseLostError, Remote};
 pub use options::DiscoveryOptions;
-pub use selector::{Picked, Selector};
+pub use picked::Picked;
+pub use selector::Selector;
 pub use watch::{InstanceWatch, InstanceWatched};

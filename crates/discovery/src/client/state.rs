@@ -2,7 +2,8 @@
 //!
 //! # Invariants
 //!
-//! 1. Two locks, always taken in this order: that of the watch, and that of the state. No foreign code runs under the second.
+//! 1. Three locks, always taken in this order: that of the watch, that of the state, and that of the calls of a service. No
+//!    foreign code runs under the second and third.
 //! 2. What the watch shows is applied before its lock is released, so items are applied in their order. Reading a watch may
 //!    drop the last reference to an actor, whose unread messages may come back here: on the same thread, which finds the
 //!    watch in use and reads the catalog as it is.
@@ -12,6 +13,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use foundation_kernel::names::{ServiceName, ServiceRegistry, Watch, Watched};
 use foundation_kernel::ractor::ActorId;
@@ -22,9 +24,10 @@ use tokio::sync::watch;
 use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
+use super::calls::{InstanceCalls, ServiceCalls};
+use super::now::Now;
 use super::options::DiscoveryOptions;
 use crate::catalog::{Catalog, FindError, InstanceChange};
-use crate::choice::{Ejection, Load, Outcome, Outliers};
 use crate::criteria::Criteria;
 use crate::health::{CheckRules, Checks, InstanceHealth, TooManyChecksError};
 use crate::instance::{InstanceName, InstanceRecord};
@@ -35,42 +38,45 @@ pub(super) struct Shared {
     pub(super) options: DiscoveryOptions,
     watch: ReentrantMutex<RefCell<Watch>>,
     state: Mutex<State>,
-    /// Grows with each change of the catalog.
-    generation: AtomicU64,
+    /// Grows with each change of the catalog, and with each ejection.
+    generation: Arc<AtomicU64>,
     /// Notified of each change of a health, and of an expiry that is earlier than the next one so far.
     healths: watch::Sender<()>,
+    expiry: Arc<NextExpiry>,
 }
 
 struct State {
     catalog: Catalog,
     checks: Checks,
-    /// Until then no health changes without a result.
-    expiry: Option<Instant>,
-    tracked: HashMap<(InstanceName, ActorId), Arc<Tracked>>,
-    services: HashMap<ServiceName, Arc<Mutex<ServiceCalls>>>,
+    expiry: Arc<NextExpiry>,
+    calls: HashMap<(InstanceName, ActorId), Arc<InstanceCalls>>,
+    services: HashMap<ServiceName, Arc<ServiceCalls>>,
     random: fastrand::Rng,
 }
 
-/// One incarnation: since when it is known, and its load.
-pub(super) struct Tracked {
-    pub(super) since: Instant,
-    pub(super) load: Mutex<Load>,
+/// Until then no health changes without a result: written under the lock of the state, and read without one.
+struct NextExpiry {
+    began: Instant,
+    /// In nanoseconds since it began.
+    at: AtomicU64,
 }
 
-/// How the calls of one service ended.
-pub(super) struct ServiceCalls {
-    outliers: Outliers,
-    random: fastrand::Rng,
-}
+impl NextExpiry {
+    const NONE: u64 = u64::MAX;
 
-impl ServiceCalls {
-    pub(super) fn record(&mut self, actor: ActorId, outcome: Outcome, now: Instant) -> Vec<Ejection> {
-        let Some(success) = outcome.is_success() else { return Vec::new() };
-        self.outliers.record(actor, success, now, &mut self.random)
+    fn new(began: Instant) -> Self {
+        Self { began, at: AtomicU64::new(Self::NONE) }
     }
 
-    pub(super) fn is_ejected(&self, actor: ActorId, now: Instant) -> bool {
-        self.outliers.ejection(actor, now).is_some()
+    fn set(&self, expiry: Option<Instant>) {
+        let nanos = expiry.map(|at| at.saturating_duration_since(self.began).as_nanos());
+        // Who has been notified of a result in any way sees at least its expiry.
+        self.at.store(nanos.map_or(Self::NONE, |nanos| nanos as u64), Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Option<Instant> {
+        let nanos = Some(self.at.load(Ordering::Relaxed)).filter(|nanos| *nanos != Self::NONE);
+        nanos.map(|nanos| self.began + Duration::from_nanos(nanos))
     }
 }
 
@@ -78,16 +84,22 @@ impl Shared {
     pub(super) fn new(names: ServiceRegistry, options: DiscoveryOptions) -> Self {
         let watch = ReentrantMutex::new(RefCell::new(names.watch()));
         let random = options.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
+        let expiry = Arc::new(NextExpiry::new(Instant::now()));
         let state = State {
             catalog: Catalog::new(),
             checks: Checks::new(),
-            expiry: None,
-            tracked: HashMap::new(),
+            expiry: Arc::clone(&expiry),
+            calls: HashMap::new(),
             services: HashMap::new(),
             random,
         };
         let (healths, _) = watch::channel(());
-        Self { names, options, watch, state: Mutex::new(state), generation: AtomicU64::new(0), healths }
+        Self { names, options, watch, state: Mutex::new(state), generation: Arc::default(), healths, expiry }
+    }
+
+    /// The generation of the catalog, brought up to date.
+    pub(super) fn current(&self, now: &Now) -> u64 {
+        self.refresh(now.get())
     }
 
     /// Brings the catalog up to date, and returns its generation.
@@ -103,12 +115,14 @@ impl Shared {
                 self.apply(watched, now);
             }
         }
-        self.expire(now);
+        if self.expiry.get().is_some_and(|expiry| now > expiry) {
+            self.expire(now);
+        }
         self.generation.load(Ordering::Acquire)
     }
 
     fn apply(&self, watched: Watched, now: Instant) {
-        let changed = self.state.lock().apply(watched, &self.options, now);
+        let changed = self.state.lock().apply(watched, self, now);
         self.note_change(changed);
     }
 
@@ -155,10 +169,10 @@ impl Shared {
         self.refresh(now);
         let (recorded, sooner) = {
             let mut state = self.state.lock();
-            let expiry = state.expiry;
+            let expiry = state.expiry.get();
             let recorded = state.checks.record(of, check, rules, result, now);
             let shown = state.show_health(of.0, of.1, now);
-            let sooner = state.expiry.is_some_and(|now| expiry.is_none_or(|before| now < before));
+            let sooner = state.expiry.get().is_some_and(|now| expiry.is_none_or(|before| now < before));
             (shown.map(|changed| recorded.map(|health| (health, changed))), sooner)
         };
         if sooner {
@@ -200,14 +214,14 @@ impl Shared {
 
     /// When the next result is too old.
     pub(super) fn next_expiry(&self) -> Option<Instant> {
-        self.state.lock().expiry
+        self.expiry.get()
     }
 
-    /// The load of an incarnation, and the calls of its service. `None` if it is gone.
-    pub(super) fn tracked(&self, record: &InstanceRecord) -> Option<(Arc<Tracked>, Arc<Mutex<ServiceCalls>>)> {
+    /// The calls to an incarnation, and those of its service. `None` if it is gone.
+    pub(super) fn calls(&self, record: &InstanceRecord) -> Option<(Arc<InstanceCalls>, Arc<ServiceCalls>)> {
         let state = self.state.lock();
-        let tracked = state.tracked.get(&(record.name().clone(), record.actor))?;
-        Some((Arc::clone(tracked), Arc::clone(state.services.get(record.service())?)))
+        let calls = state.calls.get(&(record.name().clone(), record.actor))?;
+        Some((Arc::clone(calls), Arc::clone(state.services.get(record.service())?)))
     }
 
     /// A source of randomness of its own.
@@ -218,7 +232,7 @@ impl Shared {
 
 impl State {
     /// True if something has changed.
-    fn apply(&mut self, watched: Watched, options: &DiscoveryOptions, now: Instant) -> bool {
+    fn apply(&mut self, watched: Watched, shared: &Shared, now: Instant) -> bool {
         let changes = self.catalog.apply(watched);
         let services: BTreeSet<_> = changes.iter().map(|change| change.name().service().clone()).collect();
         for change in &changes {
@@ -228,32 +242,34 @@ impl State {
                 _ => {}
             }
         }
-        services.iter().for_each(|service| self.set_members(service, options, now));
+        services.iter().for_each(|service| self.set_members(service, shared, now));
         !changes.is_empty()
     }
 
     fn track(&mut self, instance: &InstanceRecord, now: Instant) {
-        let tracked = Tracked { since: now, load: Mutex::new(Load::new(now)) };
-        self.tracked.insert((instance.name().clone(), instance.actor), Arc::new(tracked));
+        let calls = Arc::new(InstanceCalls::new(instance.actor, now));
+        self.calls.insert((instance.name().clone(), instance.actor), calls);
     }
 
     fn forget(&mut self, instance: &InstanceRecord) {
         self.checks.remove(instance.name(), instance.actor);
-        self.tracked.remove(&(instance.name().clone(), instance.actor));
+        self.calls.remove(&(instance.name().clone(), instance.actor));
     }
 
-    fn set_members(&mut self, service: &ServiceName, options: &DiscoveryOptions, now: Instant) {
-        let members: Vec<_> = self.catalog.instances(service).map(|record| record.actor).collect();
+    fn set_members(&mut self, service: &ServiceName, shared: &Shared, now: Instant) {
+        let of = |record: &InstanceRecord| self.calls.get(&(record.name().clone(), record.actor)).cloned();
+        let members: Vec<_> = self.catalog.instances(service).filter_map(of).collect();
         if members.is_empty() {
             self.services.remove(service);
             return;
         }
         let random = &mut self.random;
         let new = || {
-            let outliers = Outliers::new(options.outliers.clone(), now);
-            Arc::new(Mutex::new(ServiceCalls { outliers, random: random.fork() }))
+            let (name, rules) = ((shared.names.namespace(), service.clone()), &shared.options);
+            let (rules, generation) = ((rules.load, rules.outliers.clone()), Arc::clone(&shared.generation));
+            Arc::new(ServiceCalls::new(name, rules, generation, (random.fork(), now)))
         };
-        self.services.entry(service.clone()).or_insert_with(new).lock().outliers.set_members(members, now);
+        self.services.entry(service.clone()).or_insert_with(new).set_members(members, now);
     }
 
     /// Shows the health that follows from the checks; true if the status has changed, `None` if the incarnation is gone.
@@ -262,16 +278,16 @@ impl State {
             self.checks.remove(name, actor);
             return None;
         }
-        self.expiry = self.checks.next_expiry(now);
+        self.expiry.set(self.checks.next_expiry(now));
         Some(self.catalog.set_health(name, actor, self.checks.health(name, actor, now)).is_some())
     }
 
     /// True if a status has changed.
     fn expire(&mut self, now: Instant) -> bool {
-        if self.expiry.is_none_or(|expiry| now <= expiry) {
+        if self.expiry.get().is_none_or(|expiry| now <= expiry) {
             return false;
         }
-        self.expiry = self.checks.next_expiry(now);
+        self.expiry.set(self.checks.next_expiry(now));
         let healths: Vec<_> = self.checks.iter(now).map(|(name, actor, it)| (name.clone(), actor, it)).collect();
         let changes = healths.into_iter().filter_map(|(name, actor, it)| self.catalog.set_health(&name, actor, it));
         changes.count() > 0
