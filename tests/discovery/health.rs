@@ -5,9 +5,12 @@ use std::time::Duration;
 use foundation::supervision::Health;
 use foundation_discovery::health::{CheckRules, InstanceStatus, ServiceCondition};
 use foundation_discovery::limits::MAX_CHECKS;
-use foundation_testkit::{Command, eventually};
+use foundation_discovery::{InstanceChange, InstanceWatched};
+use foundation_testkit::{Command, eventually, soon};
 
 use crate::setup::{ORDERS, World, all, name, orders, world};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn failed() -> Health {
     Health::Failed("no disk".to_owned())
@@ -116,4 +119,39 @@ async fn an_instance_has_a_limited_number_of_checks() {
         refused.to_string(),
         r#"instance orders.a has 16 checks, as many as it may have; "16" is not one of them"#
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_takes_an_instance_out_for_a_time_or_until_it_is_put_back() {
+    let world = world().await;
+    world.spawn("a").await;
+    world.discovery.record_check(&name("a"), "disk", &CheckRules::new().expires_after(DAY), Health::Healthy).unwrap();
+    let set = |ttl| world.discovery.set_health(&name("a"), InstanceStatus::Unhealthy, "a new disk", ttl).unwrap();
+    set(None);
+    let health = || world.discovery.instance(&name("a")).unwrap().health.to_string();
+    assert_eq!(health(), "unhealthy: set by an operator: a new disk");
+    tokio::time::advance(DAY / 2).await;
+    assert_eq!(health(), "unhealthy: set by an operator: a new disk");
+    assert!(world.discovery.clear_health(&name("a")) && !world.discovery.clear_health(&name("a")));
+    assert_eq!(health(), "healthy");
+    set(Some(Duration::from_secs(60)));
+    let mut watch = world.discovery.watch(all());
+    soon("the snapshot", watch.next()).await;
+    let item = soon("the end of its time", watch.next()).await.unwrap();
+    assert!(matches!(item, InstanceWatched::Change(InstanceChange::StatusChanged { .. })), "{item:?}");
+    assert_eq!(health(), "healthy", "its time is over");
+}
+
+#[tokio::test]
+async fn what_an_operator_has_set_goes_with_the_incarnation() {
+    let world = world().await;
+    let actor = world.spawn("a").await;
+    world.discovery.set_health(&name("a"), InstanceStatus::Degraded, "", None).unwrap();
+    assert_eq!(status(&world, "a"), InstanceStatus::Degraded);
+    actor.cast(Command::Stop(None)).unwrap();
+    eventually("its end", async || world.ids().is_empty().then_some(())).await;
+    let error = world.discovery.set_health(&name("a"), InstanceStatus::Healthy, "", None).unwrap_err();
+    assert!(error.to_string().starts_with("there is no instance orders.a"), "{error}");
+    world.spawn("a").await;
+    assert_eq!(status(&world, "a"), InstanceStatus::Unknown);
 }

@@ -2,9 +2,14 @@
 
 mod checking;
 mod choosing;
+mod declared_checks;
 mod health;
+mod heartbeats;
 mod instances;
 mod leases;
+mod liveness;
+mod many_checks;
+mod real_checks;
 mod setup;
 mod simulation;
 mod watching;

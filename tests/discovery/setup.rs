@@ -2,10 +2,13 @@
 
 use foundation::names::{ProcessRegistry, ServiceName, ServiceRegistry};
 use foundation::ractor::ActorRef;
+use foundation_discovery::health::InstanceStatus;
 use foundation_discovery::{
-    Criteria, Discovery, DiscoveryOptions, Instance, InstanceBuilder, InstanceName, InstanceRecord,
+    Criteria, Discovery, DiscoveryOptions, Instance, InstanceBuilder, InstanceCheck, InstanceName, InstanceRecord,
 };
-use foundation_testkit::{Command, Probe, test_registry};
+use foundation_testkit::{Command, Probe, soon, test_registry};
+use std::time::Duration;
+use tokio::task::JoinHandle;
 
 pub(crate) static ORDERS: ServiceName = ServiceName::from_static("orders");
 
@@ -57,4 +60,42 @@ pub(crate) fn all() -> Criteria {
 
 pub(crate) fn ids(records: &[InstanceRecord]) -> Vec<String> {
     records.iter().map(|record| record.name().id().to_owned()).collect()
+}
+
+/// Runs a check of all instances of `orders` each second.
+pub(crate) fn check(world: &World, check: InstanceCheck) -> JoinHandle<()> {
+    check_each(world, check.every(Duration::from_secs(1)))
+}
+
+/// The same at its own interval.
+pub(crate) fn check_each(world: &World, check: InstanceCheck) -> JoinHandle<()> {
+    check_of(world, all(), check)
+}
+
+pub(crate) fn check_of(world: &World, criteria: Criteria, check: InstanceCheck) -> JoinHandle<()> {
+    let discovery = world.discovery.clone();
+    tokio::spawn(async move { discovery.run_check(criteria, check).await })
+}
+
+/// Waits until an instance has this status, and returns its health as a text.
+pub(crate) async fn until_status(world: &World, id: &str, status: InstanceStatus) -> String {
+    until_health(world, id, &format!("{id} is {status}"), |it| it == status).await
+}
+
+/// Waits until an instance has another status than this, and returns its health as a text.
+pub(crate) async fn until_other_than(world: &World, id: &str, status: InstanceStatus) -> String {
+    until_health(world, id, &format!("{id} is not {status}"), |it| it != status).await
+}
+
+async fn until_health(world: &World, id: &str, what: &str, holds: impl Fn(InstanceStatus) -> bool) -> String {
+    let mut watch = world.discovery.watch(all());
+    soon(what, async {
+        loop {
+            match world.discovery.instance(&name(id)) {
+                Some(record) if holds(record.status()) => return record.health.to_string(),
+                _ => drop(watch.next().await),
+            }
+        }
+    })
+    .await
 }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod catalog;
+mod check;
 pub mod choice;
 mod client;
 mod criteria;
@@ -8,14 +9,18 @@ mod hash;
 pub mod health;
 mod instance;
 pub mod limits;
+pub mod managed;
 #[cfg(test)]
 mod samples;
 
 pub use catalog::{Catalog, FindError, InstanceChange, RemovalCause};
+#[cfg(feature = "http-checks")]
+pub use check::HttpGet;
+pub use check::{DeclareCheckError, InstanceCheck};
 pub use client::{
-    CallInstanceError, CandidateReport, CastInstanceError, CastInstanceReason, Discovery, DiscoveryError,
-    DiscoveryOptions, InstanceCheck, InstanceLease, InstanceWatch, InstanceWatched, LeaseLostError, PickError, Picked,
-    Remote, Selector,
+    CallInstanceError, CandidateReport, CastInstanceError, CastInstanceReason, CheckHandle, Discovery, DiscoveryError,
+    DiscoveryOptions, InstanceLease, InstanceWatch, InstanceWatched, LeaseLostError, PickError, Picked, Remote,
+    RestartInstance, Selector,
 };
 pub use criteria::{Criteria, InstanceMisfits, Misfit, NoneFitsError};
 pub use hash::stable_hash;

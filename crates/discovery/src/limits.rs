@@ -11,7 +11,12 @@
 //! | labels | [`MAX_LABELS`] of [`MAX_LABEL_KEY`] and [`MAX_LABEL_VALUE`] |
 //! | all of it, as JSON | [`MAX_INSTANCE`] |
 //! | checks of one instance | [`MAX_CHECKS`] |
-//! | checks that run at the same time | [`MAX_RUNNING_CHECKS`], of those that are started together |
+//! | text of a result, and reason of a status that is set | [`MAX_CHECK_TEXT`] |
+//! | checks that are declared in a namespace | [`MAX_DECLARED_CHECKS`] |
+//! | checks that run at the same time in a namespace | [`MAX_RUNNING_CHECKS`], of them [`MAX_RUNNING_UNPROVEN`] whose last run was no success |
+//! | body of a response to a check by HTTP | [`MAX_HTTP_BODY`] |
+//! | managed services of a namespace | [`MAX_MANAGED_SERVICES`] |
+//! | operations of a batch | [`MAX_BATCH_OPERATIONS`] |
 
 /// The longest id, in bytes.
 pub const MAX_ID: usize = 63;
@@ -41,5 +46,17 @@ pub const MAX_LABEL_VALUE: usize = 200;
 pub const MAX_INSTANCE: usize = 16 * 1_024;
 /// The largest number of checks of one instance.
 pub const MAX_CHECKS: usize = 16;
-/// The largest number of checks that run at the same time, of those that are started together.
+/// The longest text of a result that is kept, in bytes; also of the reason of a status that is set.
+pub const MAX_CHECK_TEXT: usize = 1_024;
+/// The largest number of checks that are declared in one namespace.
+pub const MAX_DECLARED_CHECKS: usize = 256;
+/// The largest number of checks that run at the same time in one namespace.
 pub const MAX_RUNNING_CHECKS: usize = 64;
+/// The largest number of them whose last run was no success, or that have not run yet.
+pub const MAX_RUNNING_UNPROVEN: usize = 32;
+/// How much of the body of a response to a check by HTTP is read, in bytes.
+pub const MAX_HTTP_BODY: usize = 64 * 1_024;
+/// The largest number of managed services of a namespace.
+pub const MAX_MANAGED_SERVICES: usize = 1_024;
+/// The largest number of operations of a batch.
+pub const MAX_BATCH_OPERATIONS: usize = 256;

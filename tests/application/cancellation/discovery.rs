@@ -124,3 +124,26 @@ async fn checks_that_are_cancelled_leave_no_task() {
     )
     .await;
 }
+
+// covers: Discovery::run_declared_checks
+#[tokio::test(start_paused = true)]
+async fn declared_checks_that_are_cancelled_leave_no_task() {
+    dropped_at_each_poll(
+        async |fixture| {
+            let names = fixture.foundation.registry().namespace(Namespace::test()).await.unwrap();
+            let discovery = Discovery::of(&names);
+            discovery.spawn(&instance(), fixture.puppet("clerk").actor(), ()).await.unwrap();
+            let check = InstanceCheck::function("ready", |_| ready(true)).every(Duration::from_secs(1));
+            discovery.check(clerks(), check).unwrap();
+            let checked = async {
+                let mut watch = discovery.watch(clerks());
+                watch.next().await;
+                watch.next().await;
+                names.cleanup().await.unwrap();
+            };
+            tokio::join!(discovery.run_declared_checks(), checked);
+        },
+        async |fixture, _| is_to_be_had(fixture).await,
+    )
+    .await;
+}

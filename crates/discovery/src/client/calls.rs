@@ -16,6 +16,7 @@ use foundation_kernel::ractor::ActorId;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::notice::{Notice, Notices};
 use super::now::Now;
 use crate::choice::{Ejection, Load, LoadRules, Outcome, OutlierRules, Outliers};
 
@@ -38,6 +39,7 @@ pub(super) struct ServiceCalls {
     pub(super) rules: LoadRules,
     /// Grows with each ejection, so that selectors look again at who is in rotation.
     generation: Arc<AtomicU64>,
+    notices: Notices,
     recorded: Mutex<Recorded>,
 }
 
@@ -65,11 +67,11 @@ impl ServiceCalls {
     pub(super) fn new(
         name: (Namespace, ServiceName),
         (rules, outliers): (LoadRules, OutlierRules),
-        generation: Arc<AtomicU64>,
+        (generation, notices): (Arc<AtomicU64>, Notices),
         (random, now): (fastrand::Rng, Instant),
     ) -> Self {
         let recorded = Recorded { outliers: Outliers::new(outliers, now), random, members: HashMap::new() };
-        Self { name, rules, generation, recorded: Mutex::new(recorded) }
+        Self { name, rules, generation, notices, recorded: Mutex::new(recorded) }
     }
 
     /// Sets the instances of the service. Those that stay keep their records.
@@ -89,17 +91,22 @@ impl ServiceCalls {
     pub(super) fn record(&self, calls: &InstanceCalls, outcome: Outcome, now: &Now) {
         match outcome.is_success() {
             Some(true) if !calls.awaits_success.load(Ordering::Relaxed) => {}
-            Some(success) => self.note(self.recorded.lock().record(calls.actor, success, now.get())),
+            Some(success) => {
+                let ejections = self.recorded.lock().record(calls.actor, success, now.get());
+                ejections.iter().for_each(|ejection| self.note(ejection, now.get()));
+            }
             None => {}
         }
     }
 
-    fn note(&self, ejections: Vec<Ejection>) {
-        for ejection in ejections {
-            self.generation.fetch_add(1, Ordering::Release);
-            let (namespace, service) = &self.name;
-            tracing::info!(%namespace, %service, actor = %ejection.actor, cause = %ejection.cause, "instance ejected");
-        }
+    /// Under no lock: notices wake their readers.
+    #[cold]
+    fn note(&self, ejection: &Ejection, now: Instant) {
+        self.generation.fetch_add(1, Ordering::Release);
+        let ((namespace, service), Ejection { actor, cause, .. }) = (&self.name, *ejection);
+        tracing::info!(%namespace, %service, %actor, %cause, "instance ejected");
+        let lasts = ejection.until.saturating_duration_since(now);
+        self.notices.send(Notice::Ejected { service: service.clone(), actor, cause, lasts });
     }
 
     /// Until when an instance is ejected, if it is at this time.
@@ -149,7 +156,8 @@ mod tests {
         let (now, random) = (Instant::now(), fastrand::Rng::with_seed(7));
         let calls: Vec<_> = (0..instances).map(|at| Arc::new(InstanceCalls::new(ActorId::Local(at), now))).collect();
         let name = (Namespace::test(), crate::samples::ORDERS);
-        let service = ServiceCalls::new(name, (LoadRules::new(), outliers), Arc::default(), (random, now));
+        let service =
+            ServiceCalls::new(name, (LoadRules::new(), outliers), (Arc::default(), Notices::new()), (random, now));
         service.set_members(calls.iter().cloned(), now);
         (service, calls)
     }

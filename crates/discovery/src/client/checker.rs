@@ -1,184 +1,240 @@
 //! Checks that run at an interval.
+//!
+//! # Invariants
+//!
+//! 1. Never two checks of one incarnation run at a time, whoever has started them: each run has the turn of its incarnation.
+//! 2. What a check records and the end of that check are in one task, so nothing is recorded after the end.
 
 use std::collections::HashMap;
-use std::fmt;
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use foundation_kernel::names::{HealthCheck, ServiceKey, ServiceRegistry};
-use foundation_kernel::ractor::{ActorId, Message, RpcReplyPort};
-use foundation_kernel::supervision::{Health, Verdict, run_check};
+use foundation_kernel::containment::{report, waking_contained};
+use foundation_kernel::ractor::ActorId;
+use foundation_kernel::supervision::{Health, run_check};
 use futures::FutureExt;
-use futures::future::BoxFuture;
-use tokio::sync::Semaphore;
-use tokio::task::{AbortHandle, JoinSet};
+use futures::future::pending;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::alarm::wait_until;
 use super::state::Shared;
 use crate::catalog::Catalog;
+use crate::check::{CheckKind, CheckPermit, CheckSlot, InstanceCheck};
 use crate::criteria::Criteria;
-use crate::health::{Cadence, CheckRules};
+use crate::health::{CheckRules, is_success};
 use crate::instance::{InstanceName, InstanceRecord};
-use crate::limits::MAX_RUNNING_CHECKS;
 
-type Run = dyn Fn(&ServiceRegistry, InstanceRecord, Duration) -> BoxFuture<'static, Health> + Send + Sync;
+/// A heartbeat counts up to the end of its time to live, and timers count milliseconds: it is silent with the next one.
+const TICK: Duration = Duration::from_millis(1);
 
-/// How instances are checked: by a function or a call, how often, and by which rules the results become a status.
-///
-/// | | default |
-/// |---|---|
-/// | [`every`](Self::every) | 10 s |
-/// | [`within`](Self::within) | 1 s |
-/// | [`rules`](Self::rules) | those of [`CheckRules::new`]; results expire after five intervals and the time limit |
-///
-/// Each run has a task of its own: a panic in it is a result, and so is a run that exceeds its time limit.
-#[derive(Clone)]
-pub struct InstanceCheck {
-    name: Arc<str>,
-    cadence: Cadence,
-    limit: Duration,
-    rules: Option<CheckRules>,
-    run: Arc<Run>,
-}
-
-impl InstanceCheck {
-    /// Runs any asynchronous function of the instance, for example one that connects to its endpoint: healthy if its
-    /// outcome is a yes.
-    pub fn function<F, Fut, V>(name: &str, check: F) -> Self
-    where
-        F: Fn(InstanceRecord) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = V> + Send + 'static,
-        V: Verdict,
-    {
-        Self::new(name, move |_, record, _| check(record).map(Health::of).boxed())
-    }
-
-    /// Sends the instance a message with a reply port: healthy if the answer is a yes.
-    pub fn call<M: Message, V: Verdict>(
-        name: &str,
-        message: impl Fn(RpcReplyPort<V>) -> M + Send + Sync + 'static,
-    ) -> Self {
-        let message = Arc::new(message);
-        Self::new(name, move |names, record, limit| {
-            let (names, message) = (names.clone(), Arc::clone(&message));
-            let check = HealthCheck::call(move |reply| message(reply));
-            let key = ServiceKey::<M>::from(record.name().registered().clone());
-            async move { names.health_check(&key, check, limit).await }.boxed()
-        })
-    }
-
-    fn new(
-        name: &str,
-        run: impl Fn(&ServiceRegistry, InstanceRecord, Duration) -> BoxFuture<'static, Health> + Send + Sync + 'static,
-    ) -> Self {
-        let cadence = Cadence::every(Duration::from_secs(10));
-        Self { name: name.into(), cadence, limit: Duration::from_secs(1), rules: None, run: Arc::new(run) }
-    }
-
-    /// How often it runs: 100 ms at least, a day at most. It waits up to three times as long while it fails.
-    pub fn every(self, interval: Duration) -> Self {
-        Self { cadence: Cadence::every(interval), ..self }
-    }
-
-    /// How long one run may take before it is a failure.
-    pub fn within(self, limit: Duration) -> Self {
-        Self { limit, ..self }
-    }
-
-    /// By which rules the results become a status. Results expire after five intervals and the time limit, unless the rules
-    /// say when.
-    pub fn rules(self, rules: CheckRules) -> Self {
-        Self { rules: Some(rules), ..self }
-    }
-
-    /// Runs it for all instances that meet the criteria, until the namespace ends.
-    pub(super) async fn run(self, shared: Arc<Shared>, criteria: Criteria) {
-        let mut names = shared.names.watch();
-        let mut running = Running { check: self, criteria, shared, tasks: JoinSet::new(), of: HashMap::new() };
-        let mut catalog = Catalog::new();
-        let permits = Arc::new(Semaphore::new(MAX_RUNNING_CHECKS));
-        while let Some(watched) = names.next().await {
-            for change in catalog.apply(watched) {
-                running.follow(change.name(), catalog.get(change.name()), &permits);
-            }
-            // Those that have ended are of no interest.
-            while running.tasks.try_join_next().is_some() {}
-        }
-    }
-
-    fn current_rules(&self) -> CheckRules {
-        let expires = self.cadence.interval().saturating_mul(5).saturating_add(self.limit);
-        self.rules.clone().unwrap_or_default().or_expires_after(expires)
-    }
-
-    async fn run_once(&self, shared: &Shared, record: &InstanceRecord) -> Health {
-        let (check, names, record, limit) = (self.clone(), shared.names.clone(), record.clone(), self.limit);
-        run_check(limit, move || (check.run)(&names, record, limit)).await
-    }
-}
-
-/// The instances that are checked, each by a task.
-struct Running {
+/// One check of all instances that meet some criteria: each instance is checked by a task. They end with this value; their
+/// last results count until they are too old.
+pub(super) struct CheckRun {
     check: InstanceCheck,
     criteria: Criteria,
     shared: Arc<Shared>,
     tasks: JoinSet<()>,
-    of: HashMap<InstanceName, (ActorId, AbortHandle)>,
+    of: HashMap<InstanceName, (ActorId, oneshot::Sender<()>)>,
 }
 
-impl Running {
+impl CheckRun {
+    pub(super) fn new(shared: Arc<Shared>, criteria: Criteria, check: InstanceCheck) -> Self {
+        let criteria = criteria.of_any_status();
+        Self { check, criteria, shared, tasks: JoinSet::new(), of: HashMap::new() }
+    }
+
+    /// Checks until the namespace ends.
+    pub(super) async fn run(&mut self) {
+        let (mut names, mut catalog) = (self.shared.names.watch(), Catalog::new());
+        while let Some(watched) = waking_contained(names.next()).await {
+            for change in catalog.apply(watched) {
+                self.follow(change.name(), catalog.get(change.name()));
+            }
+            // Those that have ended are of no interest.
+            while self.tasks.try_join_next().is_some() {}
+        }
+    }
+
+    /// Ends all checks, and forgets what they have found.
+    pub(super) async fn end(mut self) {
+        for (_, (_, end)) in self.of.drain() {
+            let _ = end.send(());
+        }
+        while waking_contained(self.tasks.join_next()).await.is_some() {}
+    }
+
     /// Begins or ends the checks of an instance, as it is now.
-    fn follow(&mut self, name: &InstanceName, record: Option<&InstanceRecord>, permits: &Arc<Semaphore>) {
+    fn follow(&mut self, name: &InstanceName, record: Option<&InstanceRecord>) {
         let wanted = record.filter(|it| self.criteria.accepts(&it.instance, it.status()));
         let present = self.of.get(name).map(|(actor, _)| *actor);
         if present == wanted.map(|record| record.actor) {
             return;
         }
-        if let Some((actor, task)) = self.of.remove(name) {
-            task.abort();
-            // One that lives on and is not to be checked any more does not become stale.
-            self.shared.end_check(name, actor, &self.check.name);
+        if let Some((_, end)) = self.of.remove(name) {
+            // It may have ended by itself.
+            let _ = end.send(());
         }
         if let Some(record) = wanted {
-            let checks =
-                check_at_intervals(self.check.clone(), Arc::clone(&self.shared), record.clone(), Arc::clone(permits));
-            self.of.insert(name.clone(), (record.actor, self.tasks.spawn(checks)));
+            let (end, ended) = oneshot::channel();
+            let checked = checked(self.check.clone(), Arc::clone(&self.shared), record.clone(), ended);
+            self.tasks.spawn(checked);
+            self.of.insert(name.clone(), (record.actor, end));
         }
     }
 }
 
-/// Checks one incarnation until it is gone.
-async fn check_at_intervals(
+/// Checks one incarnation until it is gone, or its checks are ended: then what they have found is forgotten, so that an
+/// instance that is not checked any more does not become stale.
+async fn checked(check: InstanceCheck, shared: Arc<Shared>, record: InstanceRecord, ended: oneshot::Receiver<()>) {
+    let slot = shared.check_slot(record.name(), record.actor);
+    let ended = async {
+        // A sender that is dropped says nothing.
+        if ended.await.is_err() {
+            pending::<()>().await;
+        }
+    };
+    let (name, actor) = (record.name().clone(), record.actor);
+    let (check_name, state) = (check.name().to_owned(), Arc::clone(&shared));
+    let checker = Checker { rules: check.current_rules(), check, shared, record, slot, is_refused: false };
+    tokio::select! {
+        biased;
+        () = ended => drop(state.end_check(&name, actor, &check_name)),
+        () = checker.run() => {}
+    }
+}
+
+/// The checker of one incarnation.
+struct Checker {
     check: InstanceCheck,
+    rules: CheckRules,
     shared: Arc<Shared>,
     record: InstanceRecord,
-    permits: Arc<Semaphore>,
-) {
-    let (rules, mut random, mut failures) = (check.current_rules(), shared.random(), 0_u32);
-    let mut wait = check.cadence.first(record.name().as_str(), &check.name);
-    loop {
-        wait_until(Instant::now() + wait).await;
-        let permit = permits.acquire().await;
-        let health = check.run_once(&shared, &record).await;
+    slot: Arc<CheckSlot>,
+    /// Whether the instance has too many checks.
+    is_refused: bool,
+}
+
+impl Checker {
+    async fn run(self) {
+        match *self.check.kind() {
+            CheckKind::Heartbeat(ttl) => self.follow_heartbeats(ttl).await,
+            CheckKind::Ask(_) => self.ask_at_intervals().await,
+        }
+    }
+
+    /// Looks when the last heartbeat would be too old. While there is none, or while it is, looks at the next one.
+    async fn follow_heartbeats(mut self, ttl: Duration) {
+        loop {
+            let (now, version) = (Instant::now(), self.slot.heartbeat.version());
+            let health = self.slot.heartbeat.health(ttl, now);
+            let awaits_one = health.as_ref().is_none_or(|health| !is_success(health));
+            let silent_at = self.slot.heartbeat.silent_at(ttl) + TICK;
+            if let Some(health) = health
+                && !self.record(health)
+            {
+                return;
+            }
+            tokio::select! {
+                () = self.slot.heartbeat.later_than(version), if awaits_one => {}
+                // A silence is recorded again meanwhile, so that it does not become too old.
+                () = wait_until(if silent_at > now { silent_at } else { now + ttl }) => {}
+            }
+        }
+    }
+
+    async fn ask_at_intervals(mut self) {
+        let (mut random, mut failures) = (self.shared.random(), None::<u32>);
+        let mut wait = self.check.cadence().first(self.record.name().as_str(), self.check.name());
+        let mut last = Run::default();
+        loop {
+            wait_until(Instant::now() + wait).await;
+            let health = self.run_once(failures == Some(0), &mut last).await;
+            let failed = if is_success(&health) { 0 } else { failures.unwrap_or(0).saturating_add(1) };
+            failures = Some(failed);
+            if !self.record(health) {
+                return;
+            }
+            wait = self.check.cadence().next(self.rules.failures_beyond(failed), &mut random);
+        }
+    }
+
+    /// Waits for its turn, and asks.
+    async fn run_once(&self, is_proven: bool, last: &mut Run) -> Health {
+        let limit = self.check.limit();
+        if last.is_running() {
+            // Its thread is blocked: it could not be ended when its time was over.
+            return Health::TimedOut(limit);
+        }
+        let mut turn = pin!(self.turn(is_proven));
+        let (permit, turn) = match turn.as_mut().now_or_never() {
+            Some(turn) => turn,
+            None => {
+                self.shared.await_turn((self.record.name(), self.record.actor), self.check.name());
+                turn.await
+            }
+        };
+        let health = self.ask(limit, last.begin(turn)).await;
         drop(permit);
-        let is_success = matches!(health, Health::Healthy | Health::Degraded(_));
-        failures = if is_success { 0 } else { failures.saturating_add(1) };
-        match shared.record_check((record.name(), record.actor), &check.name, &rules, health) {
-            Ok(Some(_)) => wait = check.cadence.next(failures, &mut random),
-            Ok(None) => return,
-            Err(error) => return tracing::warn!(namespace = %shared.names.namespace(), %error, "not checked"),
+        health
+    }
+
+    /// The turn of the incarnation first: while it waits for that, no other instance waits for it.
+    async fn turn(&self, is_proven: bool) -> (CheckPermit<'_>, Option<OwnedSemaphorePermit>) {
+        let turn = self.slot.turn().await;
+        (self.shared.capacity.permit(is_proven).await, turn)
+    }
+
+    async fn ask(&self, limit: Duration, running: impl Send + 'static) -> Health {
+        let CheckKind::Ask(ask) = self.check.kind().clone() else { return Health::NotFound };
+        let (names, record) = (self.shared.names.clone(), self.record.clone());
+        run_check(limit, move || {
+            let asked = ask.ask(&names, record, limit);
+            async move {
+                // Dropped after what was asked, and only when it has ended.
+                let _running = running;
+                asked.await
+            }
+        })
+        .await
+    }
+
+    /// Records a result; false if the incarnation is gone.
+    fn record(&mut self, health: Health) -> bool {
+        let recorded =
+            self.shared.record_check((self.record.name(), self.record.actor), self.check.name(), &self.rules, health);
+        match recorded {
+            Ok(health) => {
+                self.is_refused = false;
+                health.is_some()
+            }
+            Err(error) => {
+                // Tried again at the next interval: another check may have ended. The health of the instance says so.
+                if !std::mem::replace(&mut self.is_refused, true) {
+                    let namespace = self.shared.names.namespace();
+                    report(|| tracing::warn!(%namespace, %error, "not checked"));
+                }
+                true
+            }
         }
     }
 }
 
-impl fmt::Debug for InstanceCheck {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InstanceCheck")
-            .field("name", &self.name)
-            .field("cadence", &self.cadence)
-            .field("limit", &self.limit)
-            .field("rules", &self.rules)
-            .finish_non_exhaustive()
+/// The last run of one check of one incarnation.
+#[derive(Default)]
+struct Run(Option<Weak<OwnedSemaphorePermit>>);
+
+impl Run {
+    /// Begins a run, which has the turn until the returned value is dropped.
+    fn begin(&mut self, turn: Option<OwnedSemaphorePermit>) -> Option<Arc<OwnedSemaphorePermit>> {
+        let turn = turn.map(Arc::new);
+        self.0 = turn.as_ref().map(Arc::downgrade);
+        turn
+    }
+
+    fn is_running(&self) -> bool {
+        self.0.as_ref().is_some_and(|turn| turn.strong_count() > 0)
     }
 }

@@ -9,7 +9,8 @@ use foundation_kernel::ractor::{Actor, ActorCell, ActorRef, Message};
 use foundation_kernel::supervision::{ChildSpec, Health};
 use tokio::time::Instant;
 
-use super::checker::InstanceCheck;
+use super::checker::CheckRun;
+use super::declared::{CheckHandle, run_declared_checks};
 use super::error::DiscoveryError;
 use super::lease::{InstanceLease, Keeper, Remote, Term};
 use super::options::DiscoveryOptions;
@@ -17,9 +18,10 @@ use super::selector::Selector;
 use super::state::Shared;
 use super::watch::InstanceWatch;
 use crate::catalog::{Catalog, FindError};
+use crate::check::{DeclaredCheck, InstanceCheck};
 use crate::choice::Choice;
 use crate::criteria::Criteria;
-use crate::health::{CheckRules, InstanceHealth, ServiceHealth};
+use crate::health::{CheckRules, InstanceHealth, InstanceStatus, ServiceHealth, StatusOverride};
 use crate::instance::{Capability, Instance, InstanceBuilder, InstanceName, InstanceRecord};
 
 /// How many ids an error names.
@@ -256,11 +258,86 @@ impl Discovery {
         self.shared.read(|catalog| catalog.service_health(service))
     }
 
+    /// Checks each instance that meets the criteria, those to come included, whatever their status: for as long as the
+    /// namespace lives, or until the handle [ends](CheckHandle::end) it. Dropping the handle does not end it.
+    ///
+    /// No task of the caller is needed: [`run_declared_checks`](Self::run_declared_checks) runs it, once in each namespace. At
+    /// most [`MAX_DECLARED_CHECKS`](crate::limits::MAX_DECLARED_CHECKS) are declared.
+    ///
+    /// ```
+    /// # use foundation_kernel::names::ServiceName;
+    /// use std::time::Duration;
+    /// use foundation_discovery::{Criteria, Discovery, InstanceCheck};
+    ///
+    /// # fn example(discovery: Discovery, orders: ServiceName) -> Result<(), Box<dyn std::error::Error>> {
+    /// let connects = InstanceCheck::tcp().every(Duration::from_secs(5));
+    /// let handle = discovery.check(Criteria::service(&orders), connects)?;
+    /// handle.end();
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`DiscoveryError::DeclareCheck`] if there are too many, or if one of the same name is of the same service.
+    pub fn check(&self, criteria: Criteria, check: InstanceCheck) -> Result<CheckHandle, DiscoveryError> {
+        let name = check.name().to_owned();
+        let number = self.shared.declared.add(DeclaredCheck { criteria, check })?;
+        Ok(CheckHandle::new(Arc::clone(&self.shared), number, name))
+    }
+
+    /// Runs all [declared](Self::check) checks, those to come included, until the namespace ends. If another task runs them
+    /// already, waits to take over.
+    pub async fn run_declared_checks(&self) {
+        run_declared_checks(Arc::clone(&self.shared)).await;
+    }
+
+    /// Runs one check of each instance that meets the criteria, those to come included, whatever their status: the building
+    /// block of [declared](Self::check) checks, for those who want a task of their own.
+    ///
+    /// The future ends with the namespace. When it is dropped, the runs end, and the last results count until they are too
+    /// old, so that another task may go on.
+    ///
+    /// # How checks run
+    ///
+    /// Of one instance one check runs at a time, whichever tasks they belong to. Of a namespace
+    /// [`MAX_RUNNING_CHECKS`](crate::limits::MAX_RUNNING_CHECKS) run at a time, in the order in which they became due; half of
+    /// them at most are such as failed the last time, or have not run yet. A check that hangs ends at its time limit.
+    /// One that is due and has to wait keeps its last result a minute longer than usual.
+    ///
+    /// Code that blocks its thread cannot be ended: its run counts as timed out, again at each interval, and no other check of
+    /// the instance runs meanwhile.
+    ///
+    /// ```
+    /// # use foundation_kernel::names::ServiceName;
+    /// use std::time::Duration;
+    /// use foundation_discovery::{Criteria, Discovery, InstanceCheck};
+    ///
+    /// # async fn example(discovery: Discovery, orders: ServiceName) {
+    /// let check = InstanceCheck::function("disk", |_instance| async { Ok::<(), String>(()) });
+    /// let check = check.every(Duration::from_secs(5)).within(Duration::from_millis(500));
+    /// tokio::spawn(async move { discovery.run_check(Criteria::service(&orders), check).await });
+    /// # }
+    /// ```
+    pub async fn run_check(&self, criteria: Criteria, check: InstanceCheck) {
+        CheckRun::new(Arc::clone(&self.shared), criteria, check).run().await;
+    }
+
+    /// Notes a heartbeat of an instance, for its [heartbeat checks](InstanceCheck::heartbeat): a lookup and one store. It waits
+    /// for no check and in no queue.
+    ///
+    /// # Errors
+    /// [`DiscoveryError::NotFound`].
+    pub fn heartbeat(&self, name: &InstanceName) -> Result<(), DiscoveryError> {
+        let record = self.instance(name).ok_or_else(|| self.not_found(name))?;
+        self.shared.check_slot(name, record.actor).heartbeat.beat(Instant::now());
+        Ok(())
+    }
+
     /// Takes in a result of a check of an instance, by these rules from now on, and returns the health that follows.
     ///
-    /// The check begins with its first result, and belongs to the present incarnation. The caller runs it, for example as a
-    /// heartbeat of the instance itself; see [`run_check`](Self::run_check) for one at an interval. Results [expire](CheckRules::expires_after), so one that is not
-    /// recorded any more makes the instance unhealthy.
+    /// The check begins with its first result, and belongs to the present incarnation. The caller runs it; see
+    /// [`check`](Self::check) for one at an interval. Results [expire](CheckRules::expires_after), so one that is not recorded
+    /// any more makes the instance unhealthy.
     ///
     /// # Errors
     /// [`DiscoveryError::NotFound`], [`DiscoveryError::TooManyChecks`].
@@ -276,30 +353,46 @@ impl Discovery {
         health.ok_or_else(|| self.not_found(name))
     }
 
-    /// Runs a check of each instance that meets the criteria, those to come included, whatever their status. Never two at
-    /// a time of one instance, and at most 64 of all.
-    ///
-    /// The future ends with the namespace; run it as a task. When it is dropped, the last results count until they are too
-    /// old, so that another one may go on.
-    ///
-    /// ```
-    /// # use foundation_kernel::names::ServiceName;
-    /// use std::time::Duration;
-    /// use foundation_discovery::{Criteria, Discovery, InstanceCheck};
-    ///
-    /// # async fn example(discovery: Discovery, orders: ServiceName) {
-    /// let check = InstanceCheck::function("disk", |_instance| async { Ok::<(), String>(()) });
-    /// let check = check.every(Duration::from_secs(5)).within(Duration::from_millis(500));
-    /// tokio::spawn(async move { discovery.run_check(Criteria::service(&orders), check).await });
-    /// # }
-    /// ```
-    pub async fn run_check(&self, criteria: Criteria, check: InstanceCheck) {
-        check.run(Arc::clone(&self.shared), criteria.of_any_status()).await;
-    }
-
     /// Ends a check of an instance: what it has found is forgotten. True if there was one of this name.
     pub fn end_check(&self, name: &InstanceName, check: &str) -> bool {
         self.instance(name).is_some_and(|record| self.shared.end_check(name, record.actor, check))
+    }
+
+    /// Sets the status of an instance, whatever its checks find: for `ttl`, a year at most, or with `None` until it is
+    /// [cleared](Self::clear_health). The reason is shown with it.
+    ///
+    /// For an operator who takes an instance out of rotation for maintenance, or keeps it in. It belongs to the present
+    /// incarnation, and replaces what was set before. An instance that drains by its own word is draining all the same.
+    ///
+    /// ```
+    /// # use foundation_discovery::{Discovery, InstanceName};
+    /// use std::time::Duration;
+    /// use foundation_discovery::health::InstanceStatus;
+    ///
+    /// # fn example(discovery: Discovery, name: InstanceName) -> Result<(), Box<dyn std::error::Error>> {
+    /// discovery.set_health(&name, InstanceStatus::Unhealthy, "a new disk", Duration::from_secs(3_600))?;
+    /// assert!(discovery.clear_health(&name));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`DiscoveryError::NotFound`].
+    pub fn set_health(
+        &self,
+        name: &InstanceName,
+        status: InstanceStatus,
+        reason: &str,
+        ttl: impl Into<Option<Duration>>,
+    ) -> Result<(), DiscoveryError> {
+        let ttl = ttl.into();
+        let is_set = self.shared.set_status(name, |now| StatusOverride::new(status, reason, ttl, now));
+        is_set.then_some(()).ok_or_else(|| self.not_found(name))
+    }
+
+    /// Clears the status that was [set](Self::set_health): it follows from the checks again. True if one was set.
+    pub fn clear_health(&self, name: &InstanceName) -> bool {
+        self.shared.clear_status(name)
     }
 
     fn not_found(&self, name: &InstanceName) -> DiscoveryError {

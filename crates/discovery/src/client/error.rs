@@ -6,6 +6,7 @@ use std::fmt;
 use foundation_kernel::names::{CallError, MetadataError, Namespace, RegistryError, ServiceName};
 
 use crate::catalog::FindError;
+use crate::check::DeclareCheckError;
 use crate::choice::NoneInRotationError;
 use crate::health::TooManyChecksError;
 use crate::instance::{FieldError, InstanceName, MetadataReadError};
@@ -29,6 +30,9 @@ pub enum DiscoveryError {
     /// The instance has as many checks as it may have.
     #[error(transparent)]
     TooManyChecks(#[from] TooManyChecksError),
+    /// A check was not declared.
+    #[error(transparent)]
+    DeclareCheck(#[from] DeclareCheckError),
     /// The name is registered, and its metadata is not that of an instance.
     #[error("{name} is registered in namespace {namespace}, and is not an instance: its metadata does not say so")]
     NoInstance {

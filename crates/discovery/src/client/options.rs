@@ -1,6 +1,8 @@
 //! The options of discovery in a namespace.
 
+use super::restart::{RestartInstance, Restarter};
 use crate::choice::{LoadRules, OutlierRules};
+use crate::health::RestartBudget;
 
 /// How discovery works in a namespace.
 ///
@@ -9,18 +11,29 @@ use crate::choice::{LoadRules, OutlierRules};
 /// | [`max_instances`](Self::max_instances) | 256 a service |
 /// | [`load`](Self::load) | [`LoadRules::new`] |
 /// | [`outliers`](Self::outliers) | [`OutlierRules::new`] |
+/// | [`restart_budget`](Self::restart_budget) | [`RestartBudget::new`] |
+/// | [`restart_by`](Self::restart_by) | the actor is killed |
 /// | [`seed`](Self::seed) | another one in each process |
 #[derive(Debug, Clone)]
 pub struct DiscoveryOptions {
     pub(super) max_instances: usize,
     pub(super) load: LoadRules,
     pub(super) outliers: OutlierRules,
+    pub(super) restart_budget: RestartBudget,
+    pub(super) restart_by: Restarter,
     pub(super) seed: Option<u64>,
 }
 
 impl Default for DiscoveryOptions {
     fn default() -> Self {
-        Self { max_instances: 256, load: LoadRules::default(), outliers: OutlierRules::default(), seed: None }
+        Self {
+            max_instances: 256,
+            load: LoadRules::default(),
+            outliers: OutlierRules::default(),
+            restart_budget: RestartBudget::default(),
+            restart_by: Restarter::default(),
+            seed: None,
+        }
     }
 }
 
@@ -44,6 +57,17 @@ impl DiscoveryOptions {
     /// When instances whose calls fail are left out.
     pub fn outliers(self, rules: OutlierRules) -> Self {
         Self { outliers: rules, ..self }
+    }
+
+    /// How many instances of one service are restarted because their liveness checks fail.
+    pub fn restart_budget(self, budget: RestartBudget) -> Self {
+        Self { restart_budget: budget, ..self }
+    }
+
+    /// How an instance whose liveness check fails is restarted, as far as the budget allows. By default its actor is killed, so
+    /// that its supervisor starts it again; an [announced](crate::Discovery::announce) one is left alone.
+    pub fn restart_by(self, restart: impl RestartInstance) -> Self {
+        Self { restart_by: Restarter::new(restart), ..self }
     }
 
     /// Where chance begins, for tests that are to be repeated.

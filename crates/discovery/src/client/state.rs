@@ -25,17 +25,21 @@ use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
 use super::calls::{InstanceCalls, ServiceCalls};
+use super::notice::Notices;
 use super::now::Now;
 use super::options::DiscoveryOptions;
 use crate::catalog::{Catalog, FindError, InstanceChange};
+use crate::check::{CheckCapacity, CheckSlot, DeclaredChecks};
 use crate::criteria::Criteria;
-use crate::health::{CheckRules, Checks, InstanceHealth, TooManyChecksError};
+use crate::health::{CheckRules, Checks, InstanceHealth, Restarts, StatusOverride, TooManyChecksError};
 use crate::instance::{InstanceName, InstanceRecord};
 
 /// The state of discovery in one namespace.
 pub(super) struct Shared {
     pub(super) names: ServiceRegistry,
     pub(super) options: DiscoveryOptions,
+    pub(super) capacity: CheckCapacity,
+    pub(super) declared: DeclaredChecks,
     watch: ReentrantMutex<RefCell<Watch>>,
     state: Mutex<State>,
     /// Grows with each change of the catalog, and with each ejection.
@@ -43,15 +47,26 @@ pub(super) struct Shared {
     /// Notified of each change of a health, and of an expiry that is earlier than the next one so far.
     healths: watch::Sender<()>,
     expiry: Arc<NextExpiry>,
+    /// What discovery itself decides.
+    pub(super) notices: Notices,
 }
 
 struct State {
     catalog: Catalog,
     checks: Checks,
+    /// The healths that changed without a result before this time are shown.
+    shown_until: Instant,
     expiry: Arc<NextExpiry>,
-    calls: HashMap<(InstanceName, ActorId), Arc<InstanceCalls>>,
+    restarts: HashMap<ServiceName, Restarts>,
+    tracked: HashMap<(InstanceName, ActorId), Tracked>,
     services: HashMap<ServiceName, Arc<ServiceCalls>>,
     random: fastrand::Rng,
+}
+
+/// What is kept of one incarnation.
+struct Tracked {
+    calls: Arc<InstanceCalls>,
+    slot: Arc<CheckSlot>,
 }
 
 /// Until then no health changes without a result: written under the lock of the state, and read without one.
@@ -88,13 +103,26 @@ impl Shared {
         let state = State {
             catalog: Catalog::new(),
             checks: Checks::new(),
+            shown_until: Instant::now(),
             expiry: Arc::clone(&expiry),
-            calls: HashMap::new(),
+            restarts: HashMap::new(),
+            tracked: HashMap::new(),
             services: HashMap::new(),
             random,
         };
         let (healths, _) = watch::channel(());
-        Self { names, options, watch, state: Mutex::new(state), generation: Arc::default(), healths, expiry }
+        Self {
+            names,
+            options,
+            capacity: CheckCapacity::new(),
+            declared: DeclaredChecks::new(),
+            watch,
+            state: Mutex::new(state),
+            generation: Arc::default(),
+            healths,
+            expiry,
+            notices: Notices::new(),
+        }
     }
 
     /// The generation of the catalog, brought up to date.
@@ -156,44 +184,79 @@ impl Shared {
         self.read(|catalog| Ok(catalog.select(criteria)?.into_iter().cloned().collect()))
     }
 
-    /// Takes in a result of a check. `None` if the actor does not have the name any more.
+    /// Takes in a result of a check, and restarts the instance if it is to be. `None` if the actor does not have the name any
+    /// more.
     pub(super) fn record_check(
         &self,
-        of: (&InstanceName, ActorId),
+        (name, actor): (&InstanceName, ActorId),
         check: &str,
         rules: &CheckRules,
         result: Health,
     ) -> Result<Option<InstanceHealth>, TooManyChecksError> {
+        let changed = self.change_health(name, actor, |state, now| {
+            let recorded = state.checks.record((name, actor), check, rules, result, now);
+            (recorded, state.ask_for_restart(name, actor, check, &self.options, now))
+        });
+        let Some((recorded, restart)) = changed else { return Ok(None) };
+        if let Some(instance) = restart {
+            self.options.restart_by.restart(&self.names, &instance);
+        }
+        recorded.map(Some)
+    }
+
+    pub(super) fn end_check(&self, name: &InstanceName, actor: ActorId, check: &str) -> bool {
+        self.change_health(name, actor, |state, _| state.checks.end(name, actor, check)) == Some(true)
+    }
+
+    /// Says that the next result of a check waits for its turn.
+    pub(super) fn await_turn(&self, (name, actor): (&InstanceName, ActorId), check: &str) {
+        self.change_health(name, actor, |state, _| state.checks.wait(name, actor, check));
+    }
+
+    /// Sets the status of an instance; true if it is there.
+    pub(super) fn set_status(&self, name: &InstanceName, status: impl FnOnce(Instant) -> StatusOverride) -> bool {
+        let Some(actor) = self.read(|catalog| catalog.get(name).map(|record| record.actor)) else { return false };
+        self.change_health(name, actor, |state, now| state.checks.set_status(name, actor, status(now))).is_some()
+    }
+
+    /// Clears the status that was set; true if one was.
+    pub(super) fn clear_status(&self, name: &InstanceName) -> bool {
+        let Some(actor) = self.read(|catalog| catalog.get(name).map(|record| record.actor)) else { return false };
+        self.change_health(name, actor, |state, _| state.checks.clear_status(name, actor)) == Some(true)
+    }
+
+    /// Changes what is known of the health of an incarnation, and shows it; `None` if the actor does not have the name any
+    /// more. The function runs under a lock: it is none of a user.
+    fn change_health<R>(
+        &self,
+        name: &InstanceName,
+        actor: ActorId,
+        change: impl FnOnce(&mut State, Instant) -> R,
+    ) -> Option<R> {
         let now = Instant::now();
         // An incarnation that is not in the catalog is gone, or no reader has seen it yet.
         self.refresh(now);
-        let (recorded, sooner) = {
+        let (changed, shown, sooner) = {
             let mut state = self.state.lock();
             let expiry = state.expiry.get();
-            let recorded = state.checks.record(of, check, rules, result, now);
-            let shown = state.show_health(of.0, of.1, now);
-            let sooner = state.expiry.get().is_some_and(|now| expiry.is_none_or(|before| now < before));
-            (shown.map(|changed| recorded.map(|health| (health, changed))), sooner)
+            let changed = change(&mut state, now);
+            let shown = state.show_health(name, actor, now);
+            (changed, shown, state.expiry.get().is_some_and(|now| expiry.is_none_or(|before| now < before)))
         };
         if sooner {
             // Watches wait until the next expiry: of an earlier one they are notified.
             self.healths.send_replace(());
         }
-        let Some((health, changed)) = recorded.transpose()? else { return Ok(None) };
-        self.note_health(changed);
-        Ok(Some(health))
+        self.note_health(shown?);
+        Some(changed)
     }
 
-    pub(super) fn end_check(&self, name: &InstanceName, actor: ActorId, check: &str) -> bool {
+    /// What the checks of an incarnation share: that of one that no reader has seen yet, too.
+    pub(super) fn check_slot(&self, name: &InstanceName, actor: ActorId) -> Arc<CheckSlot> {
         let now = Instant::now();
         self.refresh(now);
-        let (ended, changed) = {
-            let mut state = self.state.lock();
-            let ended = state.checks.end(name, actor, check);
-            (ended, state.show_health(name, actor, now) == Some(true))
-        };
-        self.note_health(changed);
-        ended
+        let mut state = self.state.lock();
+        Arc::clone(&state.track(name, actor, now).slot)
     }
 
     /// Is notified of changes of healths from now on.
@@ -220,8 +283,8 @@ impl Shared {
     /// The calls to an incarnation, and those of its service. `None` if it is gone.
     pub(super) fn calls(&self, record: &InstanceRecord) -> Option<(Arc<InstanceCalls>, Arc<ServiceCalls>)> {
         let state = self.state.lock();
-        let calls = state.calls.get(&(record.name().clone(), record.actor))?;
-        Some((Arc::clone(calls), Arc::clone(state.services.get(record.service())?)))
+        let tracked = state.tracked.get(&(record.name().clone(), record.actor))?;
+        Some((Arc::clone(&tracked.calls), Arc::clone(state.services.get(record.service())?)))
     }
 
     /// A source of randomness of its own.
@@ -237,8 +300,10 @@ impl State {
         let services: BTreeSet<_> = changes.iter().map(|change| change.name().service().clone()).collect();
         for change in &changes {
             match change {
-                InstanceChange::Added(instance) => self.track(instance, now),
-                InstanceChange::Removed { instance, .. } => self.forget(instance),
+                InstanceChange::Added(instance) => {
+                    self.track(instance.name(), instance.actor, now);
+                }
+                InstanceChange::Removed { instance, .. } => self.forget(instance.name(), instance.actor),
                 _ => {}
             }
         }
@@ -246,18 +311,22 @@ impl State {
         !changes.is_empty()
     }
 
-    fn track(&mut self, instance: &InstanceRecord, now: Instant) {
-        let calls = Arc::new(InstanceCalls::new(instance.actor, now));
-        self.calls.insert((instance.name().clone(), instance.actor), calls);
+    fn track(&mut self, name: &InstanceName, actor: ActorId, now: Instant) -> &Tracked {
+        let new = || {
+            let (calls, slot) = (InstanceCalls::new(actor, now), CheckSlot::new(now));
+            Tracked { calls: Arc::new(calls), slot: Arc::new(slot) }
+        };
+        self.tracked.entry((name.clone(), actor)).or_insert_with(new)
     }
 
-    fn forget(&mut self, instance: &InstanceRecord) {
-        self.checks.remove(instance.name(), instance.actor);
-        self.calls.remove(&(instance.name().clone(), instance.actor));
+    fn forget(&mut self, name: &InstanceName, actor: ActorId) {
+        self.checks.remove(name, actor);
+        self.tracked.remove(&(name.clone(), actor));
     }
 
     fn set_members(&mut self, service: &ServiceName, shared: &Shared, now: Instant) {
-        let of = |record: &InstanceRecord| self.calls.get(&(record.name().clone(), record.actor)).cloned();
+        let calls = |tracked: &Tracked| Arc::clone(&tracked.calls);
+        let of = |record: &InstanceRecord| self.tracked.get(&(record.name().clone(), record.actor)).map(calls);
         let members: Vec<_> = self.catalog.instances(service).filter_map(of).collect();
         if members.is_empty() {
             self.services.remove(service);
@@ -266,8 +335,8 @@ impl State {
         let random = &mut self.random;
         let new = || {
             let (name, rules) = ((shared.names.namespace(), service.clone()), &shared.options);
-            let (rules, generation) = ((rules.load, rules.outliers.clone()), Arc::clone(&shared.generation));
-            Arc::new(ServiceCalls::new(name, rules, generation, (random.fork(), now)))
+            let to = (Arc::clone(&shared.generation), shared.notices.clone());
+            Arc::new(ServiceCalls::new(name, (rules.load, rules.outliers.clone()), to, (random.fork(), now)))
         };
         self.services.entry(service.clone()).or_insert_with(new).set_members(members, now);
     }
@@ -275,10 +344,11 @@ impl State {
     /// Shows the health that follows from the checks; true if the status has changed, `None` if the incarnation is gone.
     fn show_health(&mut self, name: &InstanceName, actor: ActorId, now: Instant) -> Option<bool> {
         if self.catalog.get(name).is_none_or(|record| record.actor != actor) {
-            self.checks.remove(name, actor);
+            self.forget(name, actor);
             return None;
         }
-        self.expiry.set(self.checks.next_expiry(now));
+        // From what is shown on, not from now on: another thread may have added what is between.
+        self.expiry.set(self.checks.next_expiry(self.shown_until));
         Some(self.catalog.set_health(name, actor, self.checks.health(name, actor, now)).is_some())
     }
 
@@ -287,9 +357,36 @@ impl State {
         if self.expiry.get().is_none_or(|expiry| now <= expiry) {
             return false;
         }
+        let expired = self.checks.expired(self.shown_until, now);
+        self.shown_until = now;
         self.expiry.set(self.checks.next_expiry(now));
-        let healths: Vec<_> = self.checks.iter(now).map(|(name, actor, it)| (name.clone(), actor, it)).collect();
-        let changes = healths.into_iter().filter_map(|(name, actor, it)| self.catalog.set_health(&name, actor, it));
-        changes.count() > 0
+        let (catalog, checks) = (&mut self.catalog, &self.checks);
+        let show = |(name, actor): &(InstanceName, ActorId)| {
+            catalog.set_health(name, *actor, checks.health(name, *actor, now)).is_some()
+        };
+        expired.iter().map(show).filter(|changed| *changed).count() > 0
+    }
+
+    /// Asks whether an instance may be restarted, if this check wants it; the instance if it may.
+    fn ask_for_restart(
+        &mut self,
+        name: &InstanceName,
+        actor: ActorId,
+        check: &str,
+        options: &DiscoveryOptions,
+        now: Instant,
+    ) -> Option<InstanceRecord> {
+        if !self.checks.wants_restart(name, actor, check) {
+            return None;
+        }
+        let record = self.catalog.get(name).filter(|record| record.actor == actor)?.clone();
+        let budget = &options.restart_budget;
+        // Those of all services, so that none is kept for ever.
+        self.restarts.retain(|_, restarts| !restarts.forget(budget, now));
+        let instances = self.catalog.instances(name.service()).count();
+        let granted = self.restarts.entry(name.service().clone()).or_default().ask(budget, instances, now);
+        self.checks.note_restart(name, actor, check, granted);
+        let health = self.checks.health(name, actor, now);
+        granted.ok().map(|()| record.with_health(health))
     }
 }

@@ -10,15 +10,17 @@ const MIN_INTERVAL: Duration = Duration::from_millis(100);
 const MAX_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many intervals a check waits at most while it fails.
 const MAX_FACTOR: u32 = 3;
-/// How much of an interval may be more or less.
-const JITTER: f64 = 0.1;
+/// How much of an interval may be more or less, in thousandths.
+const JITTER: u16 = 100;
+/// The largest jitter, in thousandths.
+const MAX_JITTER: u16 = 500;
 
 /// At which times a check runs: at an interval, shifted for each instance, a little irregular, and less often while it
 /// fails.
 ///
 /// Checks of many instances that are started together would otherwise run together for ever: the first is due after a part
-/// of the interval that follows from the name, and each further one up to a tenth earlier or later. After each failure in a
-/// row the interval is one longer, up to three.
+/// of the interval that follows from the name, and each further one up to a tenth earlier or later. After each failure the
+/// interval is one longer, up to three.
 ///
 /// ```
 /// use std::time::Duration;
@@ -34,12 +36,25 @@ const JITTER: f64 = 0.1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cadence {
     interval: Duration,
+    /// In thousandths of the interval.
+    jitter: u16,
 }
 
 impl Cadence {
     /// At this interval: 100 ms at least, a day at most.
     pub fn every(interval: Duration) -> Self {
-        Self { interval: interval.clamp(MIN_INTERVAL, MAX_INTERVAL) }
+        Self { interval: interval.clamp(MIN_INTERVAL, MAX_INTERVAL), jitter: JITTER }
+    }
+
+    /// The same at another interval.
+    pub(crate) fn with_interval(self, interval: Duration) -> Self {
+        Self { interval: Self::every(interval).interval, ..self }
+    }
+
+    /// Which share of an interval it may be longer or shorter: 0 to 0.5 in steps of a thousandth, 0.1 by default.
+    pub fn jitter(self, share: f64) -> Self {
+        // What is no number is 0.
+        Self { jitter: ((share * 1_000.0) as u16).min(MAX_JITTER), ..self }
     }
 
     /// The interval.
@@ -53,10 +68,11 @@ impl Cadence {
         self.interval.mul_f64(share as f64 / f64::from(u32::MAX))
     }
 
-    /// How long after a result the next one is due, after so many failures in a row.
+    /// How long after a result the next one is due: so many intervals longer, two at most, while it fails.
     pub fn next(&self, failures: u32, random: &mut fastrand::Rng) -> Duration {
         let factor = failures.saturating_add(1).min(MAX_FACTOR);
-        (self.interval * factor).mul_f64(1.0 - JITTER + 2.0 * JITTER * random.f64())
+        let jitter = f64::from(self.jitter) / 1_000.0;
+        (self.interval * factor).mul_f64(1.0 - jitter + 2.0 * jitter * random.f64())
     }
 }
 
@@ -79,14 +95,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_check_is_due_within_its_limits(millis in 0..200_000_000_u64, failures: u32, name in "[a-z.]{1,20}", seed: u64) {
-            let cadence = Cadence::every(Duration::from_millis(millis));
+        fn each_check_is_due_within_its_limits(millis in 0..200_000_000_u64, failures: u32, name in "[a-z.]{1,20}", seed: u64, share: f64) {
+            let cadence = Cadence::every(Duration::from_millis(millis)).jitter(share);
+            let jitter = if share.is_nan() { 0.0 } else { share.clamp(0.0, 0.5) } + 0.001;
             let interval = cadence.interval();
             prop_assert!(interval >= MIN_INTERVAL && interval <= MAX_INTERVAL);
             prop_assert!(cadence.first(&name, "disk") <= interval);
             let next = cadence.next(failures, &mut fastrand::Rng::with_seed(seed));
             let factor = failures.saturating_add(1).min(3);
-            prop_assert!(next >= interval.mul_f64(0.899) * factor && next <= interval.mul_f64(1.101) * factor);
+            prop_assert!(next >= interval.mul_f64(1.0 - jitter) * factor && next <= interval.mul_f64(1.0 + jitter) * factor);
         }
     }
 }

@@ -8,15 +8,19 @@
 //! 3. A result that is too old is no result: a check that hangs, or never runs, cannot stay healthy.
 //! 4. While its results flap, a status only gets worse: from healthy to degraded to unhealthy.
 //! 5. The text of a result changes the reason of a status, and no status.
+//! 6. A result that waits for its turn does not become too old by waiting, for a minute.
 //!
 //! The rules of rise and fall are those of HAProxy and Kubernetes, the first success is Envoy's, flapping is Nagios'.
 
 use std::time::Duration;
 
 use foundation_kernel::supervision::Health;
+use foundation_kernel::text::shortened_to;
 use tokio::time::Instant;
 
-use super::status::{CheckRole, InstanceHealth, InstanceStatus, StatusReason};
+use super::rules::CheckRules;
+use super::status::{InstanceHealth, InstanceStatus, StatusReason};
+use crate::limits::MAX_CHECK_TEXT;
 
 /// How many results are looked at for flapping.
 const WINDOW: u32 = 21;
@@ -24,104 +28,8 @@ const WINDOW: u32 = 21;
 const MAX_CHANGES: u32 = 6;
 /// So many like results in a row end the flapping.
 const QUIET: u32 = 10;
-
-/// The longest time of a rule, a year: a later one could be more than a clock can count.
-const MAX_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-/// How long a result counts unless the rules, or the interval of the check, say otherwise.
-const EXPIRES_AFTER: Duration = Duration::from_secs(30);
-
-/// By which rules the results of a check become a status.
-///
-/// | | default |
-/// |---|---|
-/// | [`role`](Self::role) | [`CheckRole::Readiness`] |
-/// | [`rise`](Self::rise), [`fall`](Self::fall) | 2, 3 |
-/// | [`grace`](Self::grace) | none |
-/// | [`expires_after`](Self::expires_after) | 30 s; of an [`InstanceCheck`](crate::InstanceCheck) five intervals and its time limit |
-///
-/// A time beyond a year is a year.
-/// More than 6 changes within 21 results are flapping, which ends with 10 like results in a row.
-///
-/// ```
-/// use std::time::Duration;
-/// use foundation_discovery::health::{CheckRules, CheckState, InstanceStatus};
-/// use foundation_kernel::supervision::Health;
-/// use tokio::time::Instant;
-///
-/// let (rules, began) = (CheckRules::new().fall(2), Instant::now());
-/// let mut state = CheckState::new(began);
-/// assert_eq!(state.health(&rules, began).status, InstanceStatus::Unknown);
-///
-/// state.record(&rules, Health::Healthy, began);
-/// state.record(&rules, Health::Failed("no disk".to_owned()), began);
-/// assert_eq!(state.health(&rules, began).status, InstanceStatus::Healthy);
-/// state.record(&rules, Health::Failed("no disk".to_owned()), began);
-/// assert_eq!(state.health(&rules, began).to_string(), "unhealthy: failed: no disk (2 in a row)");
-///
-/// let later = began + Duration::from_secs(31);
-/// assert_eq!(state.health(&rules, later).to_string(), "unhealthy: no result for 31s");
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CheckRules {
-    role: CheckRole,
-    rise: u32,
-    fall: u32,
-    grace: Duration,
-    /// `None` for the default.
-    expires_after: Option<Duration>,
-}
-
-impl Default for CheckRules {
-    fn default() -> Self {
-        Self { role: CheckRole::default(), rise: 2, fall: 3, grace: Duration::ZERO, expires_after: None }
-    }
-}
-
-impl CheckRules {
-    /// The defaults.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// What its result is for.
-    pub fn role(self, role: CheckRole) -> Self {
-        Self { role, ..self }
-    }
-
-    /// How many successes in a row make an unhealthy instance healthy; at least 1.
-    pub fn rise(self, successes: u32) -> Self {
-        Self { rise: successes.max(1), ..self }
-    }
-
-    /// How many failures in a row make an instance unhealthy; at least 1.
-    pub fn fall(self, failures: u32) -> Self {
-        Self { fall: failures.max(1), ..self }
-    }
-
-    /// How long from its beginning failures do not count, unless there has been a success.
-    pub fn grace(self, time: Duration) -> Self {
-        Self { grace: time.min(MAX_TIME), ..self }
-    }
-
-    /// How long a result counts: three to five intervals of the check are usual.
-    pub fn expires_after(self, time: Duration) -> Self {
-        Self { expires_after: Some(time.min(MAX_TIME)), ..self }
-    }
-
-    /// The same, unless the rules say already how long.
-    pub(crate) fn or_expires_after(self, time: Duration) -> Self {
-        Self { expires_after: self.expires_after.or(Some(time.min(MAX_TIME))), ..self }
-    }
-
-    fn expiry(&self) -> Duration {
-        self.expires_after.unwrap_or(EXPIRES_AFTER)
-    }
-
-    /// What its result is for, as set.
-    pub fn check_role(&self) -> CheckRole {
-        self.role
-    }
-}
+/// How much longer a result counts while the next one waits for its turn.
+const MAX_WAIT: Duration = Duration::from_secs(60);
 
 /// The state of one check of one instance: a pure state machine, which is given results and the time.
 ///
@@ -135,6 +43,8 @@ pub struct CheckState {
     in_a_row: u32,
     results: Results,
     flapping: bool,
+    /// Whether the next result is due and waits for its turn.
+    waiting: bool,
 }
 
 /// What the thresholds say.
@@ -155,12 +65,16 @@ impl CheckState {
             in_a_row: 0,
             results: Results::default(),
             flapping: false,
+            waiting: false,
         }
     }
 
-    /// Takes a result in. [`Health::Healthy`] and [`Health::Degraded`] are successes, all others failures.
+    /// Takes a result in. [`Health::Healthy`] and [`Health::Degraded`] are successes, all others failures. Of a longer text
+    /// the first [`MAX_CHECK_TEXT`] bytes are kept.
     pub fn record(&mut self, rules: &CheckRules, result: Health, now: Instant) {
         let success = is_success(&result);
+        let result = shortened(result);
+        self.waiting = false;
         let is_early = !success && now.saturating_duration_since(self.began) < rules.grace;
         if self.level == Level::Unknown && is_early {
             // It is shown that the check runs; nothing follows from it.
@@ -194,11 +108,22 @@ impl CheckState {
         }
     }
 
+    /// Says that the next result is due and waits for its turn: until it is there, the last one counts a minute longer.
+    pub fn wait(&mut self) {
+        self.waiting = true;
+    }
+
+    /// Whether so many failures in a row have made its instance unhealthy.
+    pub fn is_down(&self) -> bool {
+        self.level == Level::Down
+    }
+
     /// When the health that follows now is too old, unless there is another result before.
     pub fn expires_at(&self, rules: &CheckRules) -> Instant {
+        let wait = if self.waiting { MAX_WAIT } else { Duration::ZERO };
         match &self.last {
-            Some((at, _)) => *at + rules.expiry(),
-            None => self.began + rules.expiry().max(rules.grace),
+            Some((at, _)) => *at + rules.expiry() + wait,
+            None => self.began + rules.expiry().max(rules.grace) + wait,
         }
     }
 
@@ -231,8 +156,20 @@ impl CheckState {
     }
 }
 
-fn is_success(health: &Health) -> bool {
+pub(crate) fn is_success(health: &Health) -> bool {
     matches!(health, Health::Healthy | Health::Degraded(_))
+}
+
+/// The same with a text of limited length.
+fn shortened(health: Health) -> Health {
+    let short = |text: String| if text.len() > MAX_CHECK_TEXT { shortened_to(&text, MAX_CHECK_TEXT) } else { text };
+    match health {
+        Health::Failed(text) => Health::Failed(short(text)),
+        Health::Crashed(text) => Health::Crashed(short(text)),
+        Health::Degraded(text) => Health::Degraded(short(text)),
+        Health::Down(text) => Health::Down(short(text)),
+        other => other,
+    }
 }
 
 /// The latest results, at most 21: a bit each, the last one lowest.
@@ -367,6 +304,27 @@ mod tests {
         let mut checked = Checked::new(CheckRules::new());
         checked.state.record(&checked.rules, Health::Degraded("slow".to_owned()), checked.now);
         assert_eq!(checked.health().to_string(), "degraded: degraded: slow");
+    }
+
+    #[test]
+    fn a_result_that_waits_for_its_turn_counts_a_minute_longer() {
+        let mut checked = Checked::new(CheckRules::new());
+        checked.after("+");
+        checked.state.wait();
+        checked.now += SECOND * 90;
+        assert_eq!(checked.health().status, InstanceStatus::Healthy);
+        checked.now += SECOND;
+        assert_eq!(checked.health().to_string(), "unhealthy: no result for 91s");
+        checked.after("+");
+        checked.now += SECOND * 31;
+        assert_eq!(checked.health().status, InstanceStatus::Unhealthy, "the wait ends with the result");
+    }
+
+    #[test]
+    fn of_a_long_text_the_beginning_is_kept() {
+        let mut checked = Checked::new(CheckRules::new().fall(1));
+        checked.state.record(&checked.rules, Health::Failed("garbage ".repeat(1 << 17)), checked.now);
+        assert!(checked.health().to_string().len() < MAX_CHECK_TEXT + 100);
     }
 
     proptest! {

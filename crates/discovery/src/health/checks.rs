@@ -1,13 +1,17 @@
 //! The checks of all instances of a namespace, with their states.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use foundation_kernel::ractor::ActorId;
 use foundation_kernel::supervision::Health;
 use tokio::time::Instant;
 
-use super::check::{CheckRules, CheckState};
-use super::status::InstanceHealth;
+use super::check::CheckState;
+use super::expiries::{Expiries, Expiry, Incarnation};
+use super::restart_budget::RestartWithheld;
+use super::rules::CheckRules;
+use super::status::{CheckRole, InstanceHealth, StatusReason};
+use super::status_override::StatusOverride;
 use crate::instance::InstanceName;
 use crate::limits::MAX_CHECKS;
 
@@ -15,12 +19,27 @@ use crate::limits::MAX_CHECKS;
 ///
 /// A check begins with its first result. What is kept of an incarnation goes when it is [removed](Self::remove).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Checks(HashMap<(InstanceName, ActorId), BTreeMap<String, Checked>>);
+pub struct Checks {
+    incarnations: HashMap<Incarnation, IncarnationChecks>,
+    expiries: Expiries,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct IncarnationChecks {
+    checks: BTreeMap<String, Checked>,
+    set: Option<(StatusOverride, Option<Expiry>)>,
+    /// The last check that was one too many.
+    refused: Option<String>,
+    /// Whether its restart was granted.
+    restarting: bool,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Checked {
     rules: CheckRules,
     state: CheckState,
+    expiry: Expiry,
+    withheld: Option<RestartWithheld>,
 }
 
 /// An instance has as many checks as it may have.
@@ -42,10 +61,13 @@ impl Checks {
         Self::default()
     }
 
+    // ---- results ----
+
     /// Takes in a result of a check, by these rules from now on, and returns the health of the instance.
     ///
     /// # Errors
-    /// [`TooManyChecksError`] if it is the first result of one check too many.
+    /// [`TooManyChecksError`] if it is the first result of one check too many. Until a check has ended, the reason of the
+    /// instance's health says so.
     pub fn record(
         &mut self,
         (name, actor): (&InstanceName, ActorId),
@@ -54,47 +76,164 @@ impl Checks {
         result: Health,
         now: Instant,
     ) -> Result<InstanceHealth, TooManyChecksError> {
-        let checks = self.0.entry((name.clone(), actor)).or_default();
-        if !checks.contains_key(check) && checks.len() >= MAX_CHECKS {
+        let of = (name.clone(), actor);
+        let checks = self.incarnations.entry(of.clone()).or_default();
+        if !checks.checks.contains_key(check) && checks.checks.len() >= MAX_CHECKS {
+            checks.refused = Some(check.to_owned());
             return Err(TooManyChecksError { name: name.clone(), check: check.to_owned(), limit: MAX_CHECKS });
         }
-        let new = || Checked { rules: rules.clone(), state: CheckState::new(now) };
-        let check = checks.entry(check.to_owned()).or_insert_with(new);
-        check.rules = rules.clone();
-        check.state.record(rules, result, now);
-        Ok(health(checks, now))
+        checks.record(&mut self.expiries, of, check, rules, result, now);
+        Ok(checks.health(now))
+    }
+
+    /// Says that the next result of a check is due and waits for its turn; see [`CheckState::wait`].
+    pub fn wait(&mut self, name: &InstanceName, actor: ActorId, check: &str) {
+        let checks = self.incarnations.get_mut(&(name.clone(), actor));
+        if let Some(checked) = checks.and_then(|checks| checks.checks.get_mut(check)) {
+            checked.state.wait();
+            self.expiries.set(&mut checked.expiry, checked.state.expires_at(&checked.rules));
+        }
     }
 
     /// Ends a check: what it found is forgotten. True if there was one of this name.
     pub fn end(&mut self, name: &InstanceName, actor: ActorId, check: &str) -> bool {
-        self.0.get_mut(&(name.clone(), actor)).is_some_and(|checks| checks.remove(check).is_some())
+        let Some(checks) = self.incarnations.get_mut(&(name.clone(), actor)) else { return false };
+        let Some(ended) = checks.checks.remove(check) else { return false };
+        self.expiries.remove(ended.expiry);
+        // There is room for another one.
+        checks.refused = None;
+        true
     }
 
     /// Forgets an incarnation.
     pub fn remove(&mut self, name: &InstanceName, actor: ActorId) {
-        self.0.remove(&(name.clone(), actor));
+        let Some(checks) = self.incarnations.remove(&(name.clone(), actor)) else { return };
+        checks.expiries().for_each(|expiry| self.expiries.remove(expiry));
     }
 
-    /// What the checks of an incarnation have found, at this time; unknown without a check.
+    // ---- what an operator sets ----
+
+    /// Sets the status of an incarnation, whatever its checks find, instead of the one that was set before.
+    pub fn set_status(&mut self, name: &InstanceName, actor: ActorId, status: StatusOverride) {
+        let of = (name.clone(), actor);
+        self.clear_status(name, actor);
+        let expiry = status.ends_at().map(|end| self.expiries.add(&of, end));
+        self.incarnations.entry(of).or_default().set = Some((status, expiry));
+    }
+
+    /// Clears it: the status follows from the checks again. True if one was set.
+    pub fn clear_status(&mut self, name: &InstanceName, actor: ActorId) -> bool {
+        let checks = self.incarnations.get_mut(&(name.clone(), actor));
+        let Some((_, expiry)) = checks.and_then(|checks| checks.set.take()) else { return false };
+        expiry.into_iter().for_each(|expiry| self.expiries.remove(expiry));
+        true
+    }
+
+    // ---- restarts ----
+
+    /// Whether an instance is to be restarted because of this check: its role is [`CheckRole::Liveness`], it fails, and the
+    /// restart of the incarnation was not granted yet.
+    pub fn wants_restart(&self, name: &InstanceName, actor: ActorId, check: &str) -> bool {
+        let checks = self.incarnations.get(&(name.clone(), actor)).filter(|checks| !checks.restarting);
+        let checked = checks.and_then(|checks| checks.checks.get(check));
+        checked.is_some_and(|it| it.rules.check_role() == CheckRole::Liveness && it.state.is_down())
+    }
+
+    /// Notes whether the restart was granted. One that is withheld is shown as the reason of the health, and is wanted again
+    /// after the next failure.
+    pub fn note_restart(
+        &mut self,
+        name: &InstanceName,
+        actor: ActorId,
+        check: &str,
+        granted: Result<(), RestartWithheld>,
+    ) {
+        let Some(checks) = self.incarnations.get_mut(&(name.clone(), actor)) else { return };
+        checks.restarting = granted.is_ok();
+        if let Some(checked) = checks.checks.get_mut(check) {
+            checked.withheld = granted.err();
+        }
+    }
+
+    // ---- reading ----
+
+    /// The health of an incarnation, at this time: what an operator has set, or else what its checks have found; unknown
+    /// without a check.
     pub fn health(&self, name: &InstanceName, actor: ActorId, now: Instant) -> InstanceHealth {
-        self.0.get(&(name.clone(), actor)).map_or(InstanceHealth::UNKNOWN, |checks| health(checks, now))
+        self.incarnations.get(&(name.clone(), actor)).map_or(InstanceHealth::UNKNOWN, |checks| checks.health(now))
     }
 
     /// The same of each incarnation that has checks. Cost: linear in the checks.
     pub fn iter(&self, now: Instant) -> impl Iterator<Item = (&InstanceName, ActorId, InstanceHealth)> {
-        self.0.iter().map(move |((name, actor), checks)| (name, *actor, health(checks, now)))
+        self.incarnations.iter().map(move |((name, actor), checks)| (name, *actor, checks.health(now)))
     }
 
-    /// When the next result is too old, after this time: until then no health changes without a result.
+    /// When the next health changes without a result, at this time or after it: a result counts up to and including it.
+    /// Cost: logarithmic in the checks.
     pub fn next_expiry(&self, now: Instant) -> Option<Instant> {
-        let checks = self.0.values().flat_map(BTreeMap::values);
-        checks.map(|check| check.state.expires_at(&check.rules)).filter(|expiry| *expiry >= now).min()
+        self.expiries.next(now)
+    }
+
+    /// The incarnations whose health may have changed without a result: those with an expiry from the first of these times
+    /// up to, and not at, the second. Cost: linear in them.
+    pub fn expired(&self, from: Instant, until: Instant) -> BTreeSet<(InstanceName, ActorId)> {
+        self.expiries.between(from, until)
     }
 }
 
-fn health(checks: &BTreeMap<String, Checked>, now: Instant) -> InstanceHealth {
-    let found = checks.values().map(|check| (check.rules.check_role(), check.state.health(&check.rules, now)));
-    InstanceHealth::combined(found, false)
+impl IncarnationChecks {
+    fn record(
+        &mut self,
+        expiries: &mut Expiries,
+        of: Incarnation,
+        check: &str,
+        rules: &CheckRules,
+        result: Health,
+        now: Instant,
+    ) {
+        let new = |expiries: &mut Expiries| {
+            let (rules, state) = (rules.clone(), CheckState::new(now));
+            Checked { expiry: expiries.add(&of, now), rules, state, withheld: None }
+        };
+        let checked = self.checks.entry(check.to_owned()).or_insert_with(|| new(expiries));
+        checked.rules = rules.clone();
+        checked.state.record(rules, result, now);
+        if !checked.state.is_down() {
+            checked.withheld = None;
+        }
+        expiries.set(&mut checked.expiry, checked.state.expires_at(rules));
+    }
+
+    fn health(&self, now: Instant) -> InstanceHealth {
+        if let Some((set, _)) = self.set.as_ref().filter(|(set, _)| set.is_in_force(now)) {
+            return set.health();
+        }
+        let found = self.checks.values().map(|check| (check.rules.check_role(), check.health(now)));
+        let mut health = InstanceHealth::combined(found, false);
+        health.reason = health.reason.or_else(|| {
+            let check = self.refused.clone()?;
+            Some(StatusReason::TooManyChecks { check, limit: MAX_CHECKS })
+        });
+        health
+    }
+
+    fn expiries(&self) -> impl Iterator<Item = Expiry> {
+        let set = self.set.as_ref().and_then(|(_, expiry)| *expiry);
+        self.checks.values().map(|checked| checked.expiry).chain(set)
+    }
+}
+
+impl Checked {
+    fn health(&self, now: Instant) -> InstanceHealth {
+        let found = self.state.health(&self.rules, now);
+        match (found.reason, self.withheld) {
+            (Some(StatusReason::Check { health, in_a_row }), Some(RestartWithheld { restarted, limit })) => {
+                let reason = StatusReason::RestartWithheld { health, in_a_row, restarted, limit };
+                InstanceHealth::because(found.status, reason)
+            }
+            (reason, _) => InstanceHealth { status: found.status, reason },
+        }
+    }
 }
 
 #[cfg(test)]
@@ -138,7 +277,7 @@ mod tests {
         checks.record((&name("a"), ACTOR), "tcp", &CheckRules::new(), Health::Healthy, now).unwrap();
         assert_eq!(checks.health(&name("a"), ActorId::Local(2), now), InstanceHealth::UNKNOWN);
         checks.remove(&name("a"), ACTOR);
-        assert_eq!(checks, Checks::new());
+        assert_eq!((checks.iter(now).count(), checks.next_expiry(now)), (0, None));
     }
 
     #[test]
@@ -150,6 +289,43 @@ mod tests {
         assert!(record("0").is_ok());
         let error = record("more").unwrap_err().to_string();
         assert_eq!(error, r#"instance orders.a has 16 checks, as many as it may have; "more" is not one of them"#);
+        let health = checks.health(&name("a"), ACTOR, now).to_string();
+        assert_eq!(health, r#"healthy: its check "more" is not run: it has 16 checks, as many as it may have"#);
+        assert!(checks.end(&name("a"), ACTOR, "0"));
+        assert_eq!(checks.health(&name("a"), ACTOR, now).to_string(), "healthy");
+    }
+
+    #[test]
+    fn what_an_operator_sets_counts_until_it_ends_whatever_the_checks_find() {
+        let (mut checks, now, rules) = (Checks::new(), Instant::now(), CheckRules::new());
+        let of = (&name("a"), ACTOR);
+        let set = StatusOverride::new(InstanceStatus::Unhealthy, "a new disk", Some(SECOND * 5), now);
+        checks.set_status(of.0, ACTOR, set);
+        let health = checks.record(of, "tcp", &rules, Health::Healthy, now).unwrap();
+        assert_eq!(health.to_string(), "unhealthy: set by an operator: a new disk");
+        assert_eq!(checks.next_expiry(now), Some(now + SECOND * 5));
+        assert_eq!(checks.health(of.0, ACTOR, now + SECOND * 6).status, InstanceStatus::Healthy);
+        assert!(checks.clear_status(of.0, ACTOR) && !checks.clear_status(of.0, ACTOR));
+        assert_eq!(checks.health(of.0, ACTOR, now).status, InstanceStatus::Healthy);
+        assert_eq!(checks.next_expiry(now), Some(now + SECOND * 30));
+    }
+
+    #[test]
+    fn a_restart_is_wanted_by_a_liveness_check_that_fails_until_it_is_granted() {
+        let (mut checks, now) = (Checks::new(), Instant::now());
+        let (of, rules) = ((&name("a"), ACTOR), CheckRules::new().role(CheckRole::Liveness).fall(2));
+        checks.record(of, "call", &rules, failed(), now).unwrap();
+        assert!(!checks.wants_restart(of.0, ACTOR, "call"), "one failure of two");
+        checks.record(of, "call", &rules, failed(), now).unwrap();
+        assert!(checks.wants_restart(of.0, ACTOR, "call"));
+        let withheld = RestartWithheld { restarted: 2, limit: 2 };
+        checks.note_restart(of.0, ACTOR, "call", Err(withheld));
+        let text = "unhealthy: failed: no (2 in a row); not restarted: 2 of its service were lately, 2 may be";
+        assert_eq!(checks.health(of.0, ACTOR, now).to_string(), text);
+        assert!(checks.wants_restart(of.0, ACTOR, "call"));
+        checks.note_restart(of.0, ACTOR, "call", Ok(()));
+        assert!(!checks.wants_restart(of.0, ACTOR, "call"));
+        assert_eq!(checks.health(of.0, ACTOR, now).to_string(), "unhealthy: failed: no (2 in a row)");
     }
 
     proptest! {
@@ -174,6 +350,33 @@ mod tests {
             prop_assert!(!is_before || statuses(now) == statuses(later));
             for (name, actor, health) in checks.iter(later) {
                 prop_assert_eq!(checks.health(name, actor, later), health);
+            }
+        }
+
+        #[test]
+        fn a_health_that_changes_without_a_result_is_among_those_that_have_expired(
+            results in vec((0..3_usize, 0..3_u64, 0..4_u8, 1..60_u64), 1..20), wait in 0..100_u64,
+        ) {
+            let (mut checks, mut now) = (Checks::new(), Instant::now());
+            for (id, check, kind, seconds) in results {
+                now += SECOND;
+                let (name, check) = (name(["a", "b", "c"][id]), check.to_string());
+                let rules = CheckRules::new().expires_after(Duration::from_secs(seconds)).fall(1);
+                match kind {
+                    0 => drop(checks.record((&name, ACTOR), &check, &rules, Health::Healthy, now).unwrap()),
+                    1 => drop(checks.record((&name, ACTOR), &check, &rules, failed(), now).unwrap()),
+                    2 => checks.wait(&name, ACTOR, &check),
+                    _ => {
+                        let ttl = Some(Duration::from_secs(seconds));
+                        checks.set_status(&name, ACTOR, StatusOverride::new(InstanceStatus::Degraded, "", ttl, now));
+                    }
+                }
+            }
+            let later = now + Duration::from_secs(wait);
+            let expired = checks.expired(now, later);
+            for (name, actor, health) in checks.iter(later) {
+                let before = checks.health(name, actor, now).status;
+                prop_assert!(before == health.status || expired.contains(&(name.clone(), actor)), "{} {}", name, health);
             }
         }
     }

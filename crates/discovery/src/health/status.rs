@@ -55,6 +55,10 @@ pub enum CheckRole {
     /// An instance whose check fails is out of rotation.
     #[default]
     Readiness,
+    /// An instance whose check fails is out of rotation, and is restarted, as far as the
+    /// [budget](super::RestartBudget) allows. For a check of the instance alone: one that asks a database fails everywhere when
+    /// the database does.
+    Liveness,
     /// An instance whose check fails is degraded, no more.
     Advisory,
 }
@@ -82,20 +86,54 @@ pub enum StatusReason {
         /// How many of the last 21 results differ from the one before.
         changes: u32,
     },
+    /// Its [liveness](CheckRole::Liveness) check fails, and it is not restarted: enough instances of its service were.
+    RestartWithheld {
+        /// The last result.
+        health: Health,
+        /// How many results in a row were like it.
+        in_a_row: u32,
+        /// How many instances of its service were restarted lately.
+        restarted: usize,
+        /// How many may be.
+        limit: usize,
+    },
+    /// An operator has set its status.
+    Override {
+        /// Why, in the operator's words.
+        reason: String,
+    },
+    /// Its status follows from its checks, of which one is not run, since it has as many as it may have.
+    TooManyChecks {
+        /// The check that is not run.
+        check: String,
+        /// How many checks it may have.
+        limit: usize,
+    },
 }
 
 impl fmt::Display for StatusReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Check { health, in_a_row: 0 | 1 } => write!(f, "{health}"),
-            Self::Check { health, in_a_row } => write!(f, "{health} ({in_a_row} in a row)"),
+            Self::Check { health, in_a_row } => write!(f, "{}", found(health, *in_a_row)),
             Self::Stale { age } => write!(f, "no result for {age:?}"),
             Self::Flapping { changes } => write!(f, "flapping: {changes} changes in its last results"),
+            Self::RestartWithheld { health, in_a_row, restarted, limit } => {
+                let found = found(health, *in_a_row);
+                write!(f, "{found}; not restarted: {restarted} of its service were lately, {limit} may be")
+            }
+            Self::Override { reason } => write!(f, "set by an operator: {reason}"),
+            Self::TooManyChecks { check, limit } => {
+                write!(f, "its check {check:?} is not run: it has {limit} checks, as many as it may have")
+            }
         }
     }
 }
 
-/// The status of an instance, with the reason if it is not healthy.
+fn found(health: &Health, in_a_row: u32) -> String {
+    if in_a_row < 2 { health.to_string() } else { format!("{health} ({in_a_row} in a row)") }
+}
+
+/// The status of an instance, with the reason: always if it is not healthy.
 ///
 /// A change of the reason alone, such as the text of an error, is no change of the status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -129,7 +167,7 @@ impl InstanceHealth {
         }
         let counted = checks.into_iter().map(|(role, health)| match role {
             CheckRole::Advisory => Self { status: health.status.min(InstanceStatus::Degraded), ..health },
-            CheckRole::Readiness => health,
+            CheckRole::Readiness | CheckRole::Liveness => health,
         });
         // The first of the worst.
         let worse = |worst: Self, next: Self| if next.status > worst.status { next } else { worst };

@@ -68,6 +68,9 @@ pub enum Shutdown {
     /// Asked, and killed if it is not gone after this time. The default for workers, with
     /// [5 s](crate::supervision::SupervisorLimits::worker_stop).
     Timeout(Duration),
+    /// Drained: it handles the messages that it has taken, takes no others, and ends; killed if it is not gone after this
+    /// time. A call that was taken is answered. The other rules drop the messages that are not handled yet.
+    Drain(Duration),
     /// Asked, and waited for as long as it takes. The default for supervisors, whose children have their own limits.
     Infinity,
     /// Killed at once: its `post_stop` does not run.

@@ -173,7 +173,11 @@ impl Started {
                 report(|| tracing::warn!(%panic, "a task panicked when it was woken"));
             }
         }
-        self.actor.stop(Some(SHUTDOWN.to_owned()));
+        match rule {
+            // An actor that has ended has nothing to drain.
+            Shutdown::Drain(_) => drop(self.actor.drain()),
+            _ => self.actor.stop(Some(SHUTDOWN.to_owned())),
+        }
     }
 
     /// Waits until it has ended after it was asked to stop, or kills it when its time is over.
@@ -181,8 +185,8 @@ impl Started {
         match rule {
             Shutdown::BrutalKill => return Stopped::Brutally,
             Shutdown::Infinity => return Stopped::InTime,
-            Shutdown::Timeout(_) if self.handle.is_finished() => return Stopped::InTime,
-            Shutdown::Timeout(_) => {}
+            Shutdown::Timeout(_) | Shutdown::Drain(_) if self.handle.is_finished() => return Stopped::InTime,
+            Shutdown::Timeout(_) | Shutdown::Drain(_) => {}
         }
         // The handle is awaited by reference: after a time-out it is awaited again.
         match timeout(limit(rule).saturating_sub(begun.elapsed()), &mut self.handle).await {
@@ -218,7 +222,7 @@ impl Started {
 fn limit(rule: Shutdown) -> Duration {
     match rule {
         Shutdown::BrutalKill => Duration::ZERO,
-        Shutdown::Timeout(limit) => limit,
+        Shutdown::Timeout(limit) | Shutdown::Drain(limit) => limit,
         Shutdown::Infinity => Duration::MAX,
     }
 }

@@ -1,9 +1,11 @@
 //! How actors come to their names: starts, registrations, hand-overs, the settings for them, and the waits for a name.
 
+use std::fmt;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::{BoxFuture, FutureExt};
 use parking_lot::Mutex;
 use ractor::{Actor, ActorCell, ActorId, ActorRef, Message};
 use tokio::time::timeout;
@@ -19,8 +21,8 @@ use crate::registry::names::{
     ServiceEntry,
 };
 use crate::supervisor::{
-    ChildKind, ChildSpec, DynamicSupervisor, Partition, PartitionSupervisor, Start, StartContext, StartError, Started,
-    Supervisor, SupervisorKind, TaskSupervisor,
+    BoxError, ChildKind, ChildSpec, DynamicSupervisor, Partition, PartitionSupervisor, Start, StartContext, StartError,
+    Started, Supervisor, SupervisorKind, TaskSupervisor,
 };
 
 impl ServiceRegistry {
@@ -73,24 +75,25 @@ impl ServiceRegistry {
         key: &ServiceKey<A::Msg>,
         start: impl Fn() -> (A, A::Arguments) + Send + Sync + 'static,
     ) -> ChildSpec {
-        self.child_spec_as(key, None, None, start)
+        self.registration_builder().child_spec(key, start)
     }
 
     fn child_spec_as<A: Actor>(
-        &self,
+        settings: RegistrationBuilder,
         key: &ServiceKey<A::Msg>,
-        metadata: Option<Metadata>,
-        measurement: Option<Measurement>,
         start: impl Fn() -> (A, A::Arguments) + Send + Sync + 'static,
     ) -> ChildSpec {
-        let (registry, name) = (self.clone(), key.name().clone());
+        let RegistrationBuilder { registry, metadata, measurement, hand_over_when } = settings;
+        let name = key.name().clone();
         let (start, incarnations) = (Arc::new(start), Arc::new(Incarnations::default()));
         ChildSpec::from_fn(key.name().as_str(), ChildKind::Worker, move |context| {
             let holder = Holder::new::<A::Msg>(name.clone(), Origin::Managed, metadata.clone());
             let holder = incarnations.next(holder, &context);
             let (registry, start, incarnations) = (registry.clone(), Arc::clone(&start), Arc::clone(&incarnations));
+            let hand_over_when = hand_over_when.clone();
             async move {
-                let started = registry.start_child(&context, holder, measurement, &*start).await?;
+                let settings = (measurement, hand_over_when.as_deref());
+                let started = registry.start_child(&context, holder, settings, &*start).await?;
                 incarnations.started(started.actor());
                 Ok::<_, StartError>(started)
             }
@@ -209,7 +212,7 @@ impl ServiceRegistry {
         &self,
         context: &StartContext,
         holder: Arc<Holder>,
-        measurement: Option<Measurement>,
+        (measurement, hand_over_when): (Option<Measurement>, Option<&HandOverCheck>),
         start: &(impl Fn() -> (A, A::Arguments) + Sync),
     ) -> Result<Started, StartError> {
         let predecessor = context.replaces().filter(|it| self.has_name(it, holder.name()));
@@ -220,6 +223,10 @@ impl ServiceRegistry {
         let (actor, args) = start();
         let meter = Meter::new(&self.state.measures, name_guard.holder(), measurement);
         let started = context.spawn_holding(actor, args, Arc::clone(&name_guard), meter).await?;
+        if let (Some(_), Some(check)) = (predecessor, hand_over_when) {
+            // If it fails, the successor is stopped with what is dropped here, and the name stays where it is.
+            check(started.actor().clone()).await.map_err(StartError::Failed)?;
+        }
         match predecessor {
             Some(predecessor) => self.succeed::<A::Msg>(&name_guard, predecessor, started.actor())?,
             None => drop(name_guard.publish(started.actor().clone())),
@@ -585,7 +592,7 @@ impl ServiceRegistry {
     }
 
     fn registration_builder(&self) -> RegistrationBuilder {
-        RegistrationBuilder { registry: self.clone(), metadata: None, measurement: None }
+        RegistrationBuilder { registry: self.clone(), metadata: None, measurement: None, hand_over_when: None }
     }
 
     /// Changes the metadata of a name. Only its owner may: the actor that has the name passes its own reference.
@@ -651,11 +658,25 @@ impl Incarnations {
 /// A registry with settings for a registration: its metadata, see [`ServiceRegistry::with_metadata`], and how much is
 /// measured, see [`ServiceRegistry::measured`].
 #[must_use = "it does nothing until something is registered with it"]
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct RegistrationBuilder {
     registry: ServiceRegistry,
     metadata: Option<Metadata>,
     measurement: Option<Measurement>,
+    hand_over_when: Option<Arc<HandOverCheck>>,
+}
+
+/// What a successor has to pass before it gets the name of its predecessor.
+type HandOverCheck = dyn Fn(ActorCell) -> BoxFuture<'static, Result<(), BoxError>> + Send + Sync;
+
+impl fmt::Debug for RegistrationBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RegistrationBuilder")
+            .field("registry", &self.registry)
+            .field("metadata", &self.metadata)
+            .field("measurement", &self.measurement)
+            .finish_non_exhaustive()
+    }
 }
 
 impl RegistrationBuilder {
@@ -667,6 +688,19 @@ impl RegistrationBuilder {
     /// With this measurement.
     pub fn measured(self, measurement: Measurement) -> Self {
         Self { measurement: Some(measurement), ..self }
+    }
+
+    /// With a check of a successor: a child that [replaces](Supervisor::replace_child) another one gets the name when this
+    /// has returned `Ok` for its actor. Until then the predecessor keeps the name. With an error, or a panic, the
+    /// replacement fails and the successor is stopped. The check counts toward the start time-out.
+    ///
+    /// Starts that replace no actor, and registrations, do not use it.
+    pub fn hand_over_when<F, Fut>(self, check: F) -> Self
+    where
+        F: Fn(ActorCell) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
+    {
+        Self { hand_over_when: Some(Arc::new(move |actor| check(actor).boxed())), ..self }
     }
 
     /// As [`ServiceRegistry::spawn`].
@@ -689,7 +723,7 @@ impl RegistrationBuilder {
         key: &ServiceKey<A::Msg>,
         start: impl Fn() -> (A, A::Arguments) + Send + Sync + 'static,
     ) -> ChildSpec {
-        self.registry.child_spec_as(key, self.metadata, self.measurement, start)
+        ServiceRegistry::child_spec_as(self, key, start)
     }
 
     /// As [`ServiceRegistry::register`]; an actor that was started elsewhere is not measured.

@@ -1,0 +1,19 @@
+//! Checks: how an instance is asked whether it works.
+
+mod capacity;
+mod declared;
+mod definition;
+mod heartbeat;
+#[cfg(feature = "http-checks")]
+mod http;
+mod slot;
+mod tcp;
+
+pub(crate) use capacity::{CheckCapacity, CheckPermit};
+pub use declared::DeclareCheckError;
+pub(crate) use declared::{DeclaredCheck, DeclaredChecks};
+pub(crate) use definition::CheckKind;
+pub use definition::InstanceCheck;
+#[cfg(feature = "http-checks")]
+pub use http::HttpGet;
+pub(crate) use slot::CheckSlot;

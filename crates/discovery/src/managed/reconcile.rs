@@ -1,0 +1,271 @@
+//! The difference between the services that are to be and those that are, and the steps that close it.
+//!
+//! # Invariants
+//!
+//! 1. Nothing is started before a provider of each of its needs is ready.
+//! 2. Nothing is stopped while a service that needs it is still to be stopped.
+//! 3. A service that was given up is not started again by itself.
+//! 4. While a batch is not ended there is no other step: the batch has its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use foundation_kernel::names::ServiceName;
+
+use super::needs::{Need, NeedGraph};
+use super::replacement::{ReplacementStrategy, ServiceStep};
+use super::roster::{DesiredService, Roster};
+
+/// What is found of one managed service.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ActualService {
+    /// It does not run.
+    #[default]
+    Stopped,
+    /// It is being started, or replaced by this generation.
+    Starting {
+        /// The generation.
+        generation: u64,
+    },
+    /// It works.
+    Ready {
+        /// The generation.
+        generation: u64,
+    },
+    /// It runs and does not work.
+    Unhealthy {
+        /// The generation.
+        generation: u64,
+    },
+    /// It is not restarted any more.
+    GaveUp {
+        /// The generation.
+        generation: u64,
+    },
+    /// It is being stopped.
+    Stopping {
+        /// The generation.
+        generation: u64,
+    },
+}
+
+impl ActualService {
+    /// The generation that runs, or is given up.
+    pub fn generation(self) -> Option<u64> {
+        match self {
+            Self::Stopped => None,
+            Self::Starting { generation }
+            | Self::Ready { generation }
+            | Self::Unhealthy { generation }
+            | Self::GaveUp { generation }
+            | Self::Stopping { generation } => Some(generation),
+        }
+    }
+}
+
+/// What is found of all managed services, and which needs are met by others.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ActualServices {
+    /// The managed services; one that is not here is stopped.
+    pub services: BTreeMap<ServiceName, ActualService>,
+    /// The needs that services outside of the roster meet.
+    pub met_outside: BTreeSet<Need>,
+}
+
+impl ActualServices {
+    /// What is found of one service.
+    pub fn get(&self, name: &ServiceName) -> ActualService {
+        self.services.get(name).copied().unwrap_or_default()
+    }
+
+    /// The services that work.
+    pub fn ready(&self) -> BTreeSet<ServiceName> {
+        let ready = self.services.iter().filter(|(_, it)| matches!(it, ActualService::Ready { .. }));
+        ready.map(|(name, _)| name.clone()).collect()
+    }
+}
+
+/// The steps that one service is to take now, one after the other. Those of different services can be taken at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServicePlan {
+    /// The service.
+    pub name: ServiceName,
+    /// Its steps, of which there is at least one.
+    pub steps: Vec<ServiceStep>,
+}
+
+impl fmt::Display for ServicePlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.steps.iter().map(ServiceStep::to_string).collect::<Vec<_>>().join(", "))
+    }
+}
+
+impl Roster {
+    /// The steps that can be taken now towards what is desired, stops before starts, each in its order.
+    ///
+    /// They are to be asked for again after each change of what is found, until there is none. Cost: as
+    /// [`NeedGraph::start_order`].
+    pub fn next_steps(&self, actual: &ActualServices) -> Vec<ServicePlan> {
+        if self.open_batch().is_some() {
+            return Vec::new();
+        }
+        let (graph, mut ready) = (self.needs(), actual.ready());
+        // What is about to be stopped meets no need.
+        ready.retain(|name| self.get(name).is_some_and(DesiredService::is_wanted));
+        // There is no circle: a request that would make one is refused.
+        let order = graph.start_order().unwrap_or_default();
+        let starts = order.iter().filter(|name| graph.missing(name, &ready, &actual.met_outside).is_empty());
+        let starts = starts.filter_map(|name| self.next_start(name, actual.get(name)));
+        self.next_stops(&graph, &order, actual).into_iter().chain(starts).collect()
+    }
+
+    /// The services that lack something, and what, of those that are to run.
+    pub fn waiting(&self, actual: &ActualServices) -> BTreeMap<ServiceName, Vec<Need>> {
+        let (graph, ready) = (self.needs(), actual.ready());
+        let wanted = self.iter().filter(|(_, it)| it.is_wanted());
+        let missing = wanted.map(|(name, _)| (name.clone(), graph.missing(name, &ready, &actual.met_outside)));
+        missing.filter(|(_, needs)| !needs.is_empty()).collect()
+    }
+
+    fn next_stops(&self, graph: &NeedGraph, order: &[ServiceName], actual: &ActualServices) -> Vec<ServicePlan> {
+        let is_unwanted = |name: &ServiceName| !self.get(name).is_some_and(DesiredService::is_wanted);
+        let to_stop = |name: &ServiceName| is_unwanted(name) && actual.get(name).generation().is_some();
+        let is_needed = |name: &ServiceName| graph.dependents(name).any(|it| it != name && to_stop(it));
+        let removed = actual.services.keys().filter(|name| self.get(name).is_none());
+        let in_order = removed.chain(order.iter().rev()).filter(|name| to_stop(name) && !is_needed(name));
+        in_order.filter_map(|name| stop(name, actual.get(name))).collect()
+    }
+
+    fn next_start(&self, name: &ServiceName, actual: ActualService) -> Option<ServicePlan> {
+        let desired = self.get(name).filter(|it| it.is_wanted())?;
+        let to = desired.generation;
+        let start = || ServiceStep::Start { name: name.clone(), generation: to };
+        let steps = match actual {
+            ActualService::Stopped => vec![start()],
+            ActualService::Stopping { .. } => return None,
+            running if running.generation() == Some(to) => return None,
+            ActualService::Ready { generation } => desired.strategy_from(generation).steps(name, generation, to),
+            // There is nothing to finish.
+            ActualService::Starting { generation }
+            | ActualService::Unhealthy { generation }
+            | ActualService::GaveUp { generation } => {
+                vec![ServiceStep::Stop { name: name.clone(), generation }, start()]
+            }
+        };
+        Some(ServicePlan { name: name.clone(), steps })
+    }
+}
+
+fn stop(name: &ServiceName, actual: ActualService) -> Option<ServicePlan> {
+    let is_stopping = matches!(actual, ActualService::Stopping { .. });
+    let generation = actual.generation().filter(|_| !is_stopping)?;
+    Some(ServicePlan { name: name.clone(), steps: vec![ServiceStep::Stop { name: name.clone(), generation }] })
+}
+
+impl DesiredService {
+    /// How a generation that runs is replaced: as its kind said, if that was about this generation.
+    pub fn strategy_from(&self, running: u64) -> ReplacementStrategy {
+        if self.before == Some(running) { self.strategy } else { ReplacementStrategy::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::samples::{self, name};
+    use super::*;
+
+    fn actual() -> impl Strategy<Value = ActualServices> {
+        let state = (0..6_u8, 0..40_u64).prop_map(|(state, generation)| match state {
+            0 => ActualService::Stopped,
+            1 => ActualService::Starting { generation },
+            2 => ActualService::Ready { generation },
+            3 => ActualService::Unhealthy { generation },
+            4 => ActualService::GaveUp { generation },
+            _ => ActualService::Stopping { generation },
+        });
+        let services = proptest::collection::btree_map("[a-g]".prop_map(|it| name(&it)), state, 0..6);
+        (services, proptest::collection::btree_set(samples::needs(), 0..3))
+            .prop_map(|(services, met_outside)| ActualServices { services, met_outside })
+    }
+
+    fn settle(actual: &mut ActualServices) {
+        for it in actual.services.values_mut() {
+            *it = match *it {
+                ActualService::Starting { generation } => ActualService::Ready { generation },
+                ActualService::Stopping { .. } => ActualService::Stopped,
+                other => other,
+            };
+        }
+    }
+
+    fn take(actual: &mut ActualServices, step: &ServiceStep) {
+        let after = match *step {
+            ServiceStep::Stop { .. } => ActualService::Stopped,
+            ServiceStep::Start { generation, .. } => ActualService::Ready { generation },
+            ServiceStep::HandOver { to, .. } | ServiceStep::Reload { to, .. } => {
+                ActualService::Ready { generation: to }
+            }
+            _ => return,
+        };
+        actual.services.insert(step.name().clone(), after);
+    }
+
+    proptest! {
+        #[test]
+        fn the_steps_lead_from_any_state_to_the_desired_one(
+            requests in samples::requests(), mut actual in actual(),
+        ) {
+            let roster = samples::roster(&requests).0;
+            for round in 0.. {
+                prop_assert!(round < 60, "it never ends");
+                settle(&mut actual);
+                let plans = roster.next_steps(&actual);
+                if plans.is_empty() {
+                    break;
+                }
+                plans.iter().flat_map(|plan| &plan.steps).for_each(|step| take(&mut actual, step));
+            }
+            let waiting = roster.waiting(&actual);
+            for name in actual.services.keys().chain(roster.iter().map(|it| it.0)) {
+                let found = actual.get(name).generation();
+                match roster.get(name).filter(|it| it.is_wanted()) {
+                    None => prop_assert_eq!(found, None, "{} runs", name),
+                    Some(_) if waiting.contains_key(name) => {}
+                    Some(desired) => prop_assert_eq!(found, Some(desired.generation), "{} does not run", name),
+                }
+            }
+        }
+
+        #[test]
+        fn starts_follow_and_stops_precede_the_needs(requests in samples::requests(), actual in actual()) {
+            let roster = samples::roster(&requests).0;
+            let (graph, ready) = (roster.needs(), actual.ready());
+            let plans = roster.next_steps(&actual);
+            for ServicePlan { name, steps } in &plans {
+                prop_assert!(!steps.is_empty());
+                if steps.iter().any(|step| matches!(step, ServiceStep::Start { .. } | ServiceStep::StartBeside { .. })) {
+                    prop_assert!(graph.missing(name, &ready, &actual.met_outside).is_empty(), "invariant 1");
+                } else if matches!(steps[0], ServiceStep::Stop { .. }) {
+                    let is_stop = |plan: &ServicePlan| matches!(plan.steps[..], [ServiceStep::Stop { .. }]);
+                    let stops = |it: &&ServiceName| plans.iter().any(|plan| is_stop(plan) && plan.name == **it);
+                    prop_assert_eq!(graph.dependents(name).find(stops), None, "invariant 2");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_service_that_was_given_up_waits_for_a_request() {
+        let mut roster = samples::roster(&[samples::declare("a", &[], &[]), samples::start("a")]).0;
+        let gave_up = ActualService::GaveUp { generation: 1 };
+        let actual = ActualServices { services: BTreeMap::from([(name("a"), gave_up)]), ..ActualServices::default() };
+        assert!(roster.next_steps(&actual).is_empty());
+        samples::grant(&mut roster, &samples::restart("a"));
+        assert_eq!(roster.next_steps(&actual)[0].to_string(), "stop a#1, start a#2");
+    }
+}

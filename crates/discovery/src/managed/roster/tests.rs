@@ -1,0 +1,87 @@
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::super::samples::{self, configure, declare, name, restart, start};
+use super::*;
+
+fn refused(roster: &Roster, request: &RosterRequest) -> String {
+    roster.decide(request).unwrap_err().to_string()
+}
+
+#[test]
+fn a_request_that_does_not_fit_is_refused_with_what_exists() {
+    let roster = samples::roster(&[declare("orders", &["db"], &[]), declare("mail", &[], &[])]).0;
+    assert_eq!(refused(&roster, &start("order")), "no service order is declared; did you mean orders?");
+    let text = "service orders is declared already, as a sample; configure it, or remove it first";
+    assert_eq!(refused(&roster, &declare("orders", &[], &[])), text);
+    let text = "service db: services need each other in a circle: db needs orders needs db";
+    assert_eq!(refused(&roster, &declare("db", &["orders"], &[])), text);
+    let text = "service db cannot be declared: there are 2 services, as many as there may be";
+    assert_eq!(refused(&roster.with_limit(2), &declare("db", &[], &[])), text);
+}
+
+#[test]
+fn what_is_as_requested_already_needs_no_fact() {
+    let mut roster = samples::roster(&[declare("a", &[], &[]), start("a")]).0;
+    assert_eq!(roster.decide(&start("a")), Ok(Vec::new()));
+    let same = configure("a", 0, &[], &[], ReplacementStrategy::Reload);
+    assert_eq!(roster.decide(&same), Ok(Vec::new()));
+    samples::grant(&mut roster, &configure("a", 1, &[], &[], ReplacementStrategy::Nothing));
+    assert_eq!(roster.get(&name("a")).map(|it| it.generation), Some(1), "nothing is to be replaced");
+    samples::grant(&mut roster, &restart("a"));
+    assert_eq!(roster.get(&name("a")).map(|it| (it.generation, it.before)), Some((2, Some(1))));
+}
+
+#[test]
+fn a_batch_counts_when_it_is_done_and_its_generations_are_not_used_again() {
+    let before = samples::roster(&[declare("a", &[], &[]), start("a")]).0;
+    let changes = before.decide(&restart("a")).unwrap();
+    let mut roster = before.clone();
+    roster.apply(&RosterFact::BatchBegun(BatchPlan { changes, steps: Vec::new() }));
+    assert_eq!(roster.services, before.services);
+    assert!(roster.open_batch().is_some() && roster.next_steps(&Default::default()).is_empty());
+
+    let mut undone = roster.clone();
+    undone.apply(&RosterFact::BatchEnded(BatchOutcome::Undone { failed: None, why: "no disk".to_owned() }));
+    assert_eq!((&undone.services, undone.open_batch()), (&before.services, None));
+    roster.apply(&RosterFact::BatchEnded(BatchOutcome::Done));
+    let generation = |roster: &Roster| roster.get(&name("a")).map(|it| it.generation);
+    assert_eq!(generation(&roster), Some(2));
+    samples::grant(&mut undone, &restart("a"));
+    assert_eq!(generation(&undone), Some(3));
+}
+
+proptest! {
+    #[test]
+    fn the_replay_of_the_facts_is_the_roster_also_from_a_checkpoint_on(
+        requests in samples::requests(), at: Index,
+    ) {
+        let (live, facts) = samples::roster(&requests);
+        let recorded: Vec<_> = facts.into_iter().map(RosterFact::Service).collect();
+        let events: Vec<_> = recorded.iter().map(|it| (it.event_kind(), it.to_payload().unwrap())).collect();
+        let read = |(kind, payload): &(&str, _)| RosterFact::of(kind, payload).unwrap().unwrap();
+        let replay = |mut roster: Roster, events: &[(&str, _)]| {
+            events.iter().for_each(|event| roster.apply(&read(event)));
+            roster
+        };
+        prop_assert_eq!(&replay(Roster::new(), &events), &live);
+
+        let at = at.index(events.len() + 1);
+        let checkpoint = serde_json::to_string(&replay(Roster::new(), &events[..at])).unwrap();
+        prop_assert_eq!(replay(serde_json::from_str(&checkpoint).unwrap(), &events[at..]), live);
+    }
+
+    #[test]
+    fn no_request_makes_a_circle_or_uses_a_generation_twice(requests in samples::requests()) {
+        let mut roster = Roster::new();
+        for request in requests {
+            let before = roster.clone();
+            samples::grant(&mut roster, &request);
+            prop_assert!(roster.needs().start_order().is_ok(), "invariant 3");
+            for (name, it) in roster.iter() {
+                let is_kept = before.get(name).is_some_and(|old| old.generation == it.generation);
+                prop_assert!(is_kept || it.generation > before.generation, "invariant 2");
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Heartbeats, in paused time.
+
+use std::time::Duration;
+
+use foundation_discovery::InstanceCheck;
+use foundation_discovery::health::CheckRole::Advisory;
+use foundation_discovery::health::InstanceStatus;
+
+use crate::setup::{World, all, check, name, until_status, world};
+
+const TTL: Duration = Duration::from_secs(6);
+
+async fn beat_for(world: &World, times: u32) {
+    for _ in 0..times {
+        world.discovery.heartbeat(&name("a")).unwrap();
+        tokio::time::advance(TTL - Duration::from_secs(1)).await;
+        assert_eq!(world.discovery.instance(&name("a")).unwrap().status(), InstanceStatus::Healthy);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_is_silent_for_its_time_to_live_fails_until_the_next_heartbeat() {
+    let world = world().await;
+    world.spawn("a").await;
+    check(&world, InstanceCheck::heartbeat(TTL));
+    world.discovery.heartbeat(&name("a")).unwrap();
+    until_status(&world, "a", InstanceStatus::Healthy).await;
+    beat_for(&world, 20).await;
+    let silent = until_status(&world, "a", InstanceStatus::Unhealthy).await;
+    assert_eq!(silent, "unhealthy: failed: no heartbeat for 6.001s");
+    world.discovery.heartbeat(&name("a")).unwrap();
+    until_status(&world, "a", InstanceStatus::Healthy).await;
+    beat_for(&world, 3).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_never_sends_a_heartbeat_fails_after_its_time_to_live() {
+    let world = world().await;
+    world.spawn("a").await;
+    check(&world, InstanceCheck::heartbeat(TTL));
+    let health = until_status(&world, "a", InstanceStatus::Unhealthy).await;
+    assert_eq!(health, "unhealthy: failed: no heartbeat for 6.001s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_is_not_late_because_other_checks_hang() {
+    let world = world().await;
+    world.spawn("a").await;
+    check(&world, InstanceCheck::function("hangs", |_| futures::future::pending::<()>()).role(Advisory));
+    check(&world, InstanceCheck::heartbeat(TTL));
+    world.discovery.heartbeat(&name("a")).unwrap();
+    let degraded = until_status(&world, "a", InstanceStatus::Degraded).await;
+    assert_eq!(degraded, "degraded: timed out after 1s (3 in a row)");
+    for _ in 0..10 {
+        world.discovery.heartbeat(&name("a")).unwrap();
+        tokio::time::advance(TTL - Duration::from_secs(1)).await;
+        assert_eq!(world.discovery.instance(&name("a")).unwrap().status(), InstanceStatus::Degraded);
+    }
+}
+
+#[tokio::test]
+async fn a_heartbeat_of_no_instance_is_refused() {
+    let world = world().await;
+    let error = world.discovery.heartbeat(&name("a")).unwrap_err().to_string();
+    assert!(error.starts_with("there is no instance orders.a in namespace "), "{error}");
+    assert!(world.discovery.instances(&all()).is_err());
+}
