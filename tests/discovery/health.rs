@@ -134,7 +134,7 @@ async fn an_operator_takes_an_instance_out_for_a_time_or_until_it_is_put_back() 
     assert_eq!(health(), "unhealthy: set by an operator: a new disk");
     assert!(world.discovery.clear_health(&name("a")) && !world.discovery.clear_health(&name("a")));
     assert_eq!(health(), "healthy");
-    set(Some(Duration::from_secs(60)));
+    set(Some(Duration::from_secs(30)));
     let mut watch = world.discovery.watch(all());
     soon("the snapshot", watch.next()).await;
     let item = soon("the end of its time", watch.next()).await.unwrap();

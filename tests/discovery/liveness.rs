@@ -6,12 +6,12 @@ use std::time::Duration;
 use foundation::supervision::Health;
 use foundation_discovery::health::{CheckRole, CheckRules, InstanceStatus, RestartBudget};
 use foundation_discovery::{DiscoveryOptions, InstanceCheck, InstanceRecord};
-use foundation_testkit::{Command, Puppet, eventually};
+use foundation_testkit::{Command, Puppet};
 use futures::future::{pending, ready};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{Instant, timeout};
 
-use crate::setup::{World, check, name, orders, until_status, world, world_with};
+use crate::setup::{World, check, name, orders, until_other_than, until_status, world, world_with};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -37,11 +37,10 @@ async fn an_instance_that_hangs_is_killed_and_started_again_by_its_supervisor() 
     check(&world, liveness(InstanceCheck::call("answers", |reply| Command::Answer(true, reply))));
     until_status(&world, "a", InstanceStatus::Healthy).await;
     puppet.order(Command::Hang);
-    let second = eventually("the next incarnation", async || {
-        world.discovery.instance(&name("a")).filter(|it| it.actor != first.actor)
-    });
-    assert_eq!(second.await.status(), InstanceStatus::Unknown);
+    until_other_than(&world, "a", InstanceStatus::Healthy).await;
+    puppet.lived(2).await;
     until_status(&world, "a", InstanceStatus::Healthy).await;
+    assert_ne!(world.discovery.instance(&name("a")).unwrap().actor, first.actor);
 }
 
 #[tokio::test(start_paused = true)]

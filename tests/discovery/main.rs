@@ -9,6 +9,7 @@ mod instances;
 mod leases;
 mod liveness;
 mod many_checks;
+mod quality;
 mod real_checks;
 mod setup;
 mod simulation;

@@ -115,6 +115,12 @@ async fn two_definitions_never_check_one_instance_at_a_time() {
 async fn a_check_that_blocks_its_thread_is_a_failure_and_no_other_joins_it() {
     let world = world().await;
     world.spawn("a").await;
+    // A thread that blocks may be the one that waits for the timers of a runtime, until another one has work.
+    let busy = tokio::spawn(async {
+        loop {
+            tokio::task::yield_now().await;
+        }
+    });
     let (release, blocked) = std::sync::mpsc::channel::<()>();
     let blocked = Arc::new(Mutex::new(Some(blocked)));
     let counter = Arc::new(Counter::default());
@@ -136,6 +142,7 @@ async fn a_check_that_blocks_its_thread_is_a_failure_and_no_other_joins_it() {
     release.send(()).unwrap();
     until_status(&world, "a", InstanceStatus::Healthy).await;
     assert_eq!(counter.most(), 1);
+    busy.abort();
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,6 +12,7 @@ pub mod limits;
 pub mod managed;
 #[cfg(test)]
 mod samples;
+mod service;
 
 pub use catalog::{Catalog, FindError, InstanceChange, RemovalCause};
 #[cfg(feature = "http-checks")]
@@ -28,3 +29,4 @@ pub use instance::{
     Capability, Endpoint, FieldError, FieldErrorKind, Instance, InstanceBuilder, InstanceName, InstanceRecord,
     MetadataReadError, Zone,
 };
+pub use service::{DiscoveryEvent, DiscoveryObserver};

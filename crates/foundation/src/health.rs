@@ -39,6 +39,12 @@ impl ServiceHealth {
         Self { name: name.into(), health, lacks: Vec::new() }
     }
 
+    /// Of a service of instances, whose name follows that of discovery.
+    #[cfg(feature = "discovery")]
+    pub(super) fn of_instances(health: &foundation_discovery::health::ServiceHealth) -> Self {
+        Self::new(format!("{}/{}", foundation_discovery::Discovery::NAME, health.service), health.to_health())
+    }
+
     /// Degraded if it reports so itself, or if something that it needs is not healthy; down if it is unhealthy
     /// otherwise.
     pub fn condition(&self) -> Condition {
@@ -59,7 +65,7 @@ pub struct NamespaceHealth {
     #[serde(serialize_with = "foundation_kernel::written::text")]
     pub namespace: Namespace,
     /// The services that count in it: the foundation's own first, then the application and what is below it, then
-    /// checks.
+    /// services that have instances, then checks.
     pub services: Vec<ServiceHealth>,
     /// How many lines are written, and how many bytes of each.
     #[serde(skip)]

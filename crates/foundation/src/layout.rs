@@ -15,6 +15,8 @@ use super::limits::Limits;
 use super::recording::Recording;
 use super::reporter::EventReporter;
 use super::services::Services;
+#[cfg(feature = "discovery")]
+use crate::discovery::Discovery;
 use foundation_config_server::{ConfigOutcome, ConfigServer, ConfigTree};
 use foundation_events::{EventStorage, EventStore, RetentionReport};
 use foundation_telemetry::{EarlyTelemetry, Telemetry, TelemetryOptions, built_in};
@@ -44,6 +46,8 @@ struct Layout {
     measurement: Measurement,
     limits: Limits,
     recording: Recording,
+    #[cfg(feature = "discovery")]
+    discovery: crate::discovery::observer::DiscoveryLayout,
     /// Of each service without a rule of its own; the backoff also of production as a whole.
     service_intensity: RestartIntensity,
     service_backoff: Backoff,
@@ -70,6 +74,8 @@ impl Layout {
         if let (Namespace::Production, Some(early)) = (registry.namespace(), &self.early) {
             Telemetry::begin_with(registry, early);
         }
+        #[cfg(feature = "discovery")]
+        self.discovery.install(registry, self.storage(registry.namespace()).limits(), self.limits.kept_reports);
     }
 
     /// The services of each namespace. The config server replays its events before it serves, so it needs the store.
@@ -78,6 +84,9 @@ impl Layout {
         let events = Service::new(EventStore::NAME, move |registry| events.event_store(registry));
         let config = Service::new(ConfigServer::NAME, move |registry| config.config_server(registry));
         let own = [Telemetry::service(self.telemetry.clone()), events, config.needs(EventStore::NAME)];
+        // After those that it reports to, and without need of them: instances are found and chosen while they are away.
+        #[cfg(feature = "discovery")]
+        let own = own.into_iter().chain([Discovery::namespace_service(self.discovery.options.clone())]);
         let all = own.into_iter().chain(self.services.iter().cloned());
         let (intensity, backoff) = (self.service_intensity, self.service_backoff);
         all.map(|service| service.with_child_spec(move |spec| with_restarts(spec, intensity, backoff))).collect()

@@ -29,6 +29,7 @@
 //! | counting and measuring | [`Telemetry`], [`ServiceMeasures`](names::ServiceMeasures) | [`Measurement`](names::Measurement), [`Counter`](telemetry::Counter), [`Gauge`](telemetry::Gauge), [`Histogram`](telemetry::Histogram), [`Family`](telemetry::Family), [`Span`](telemetry::Span), [`Snapshot`](telemetry::Snapshot) |
 //! | exporting metrics | [`TelemetryOptions`](telemetry::TelemetryOptions), [`prometheus_text`](telemetry::prometheus_text) | [`Exporter`](telemetry::Exporter), [`Scrape`](telemetry::Scrape), [`EarlyTelemetry`](telemetry::EarlyTelemetry) |
 //! | health, limits, and recording of supervision | [`Services::health`], [`Limits`], [`Recording`] | [`Services::check`], [`ChildSpec::health_check`], [`Condition`](health::Condition) |
+//! | finding and choosing instances of services | `discovery::Discovery`, `discovery::Instance` (feature `discovery`) | `discovery::Criteria`, `discovery::Selector`, `discovery::InstanceCheck` |
 //! | tests | [`test`](macro@test), [`TestNamespace`] | [`testing`] |
 //! | messages | [`local_message!`] | [`ractor`] |
 //!
@@ -36,12 +37,15 @@
 //! [`events`], [`telemetry`], [`health`] and [`testing`]. `docs/guide` in the repository has a page for each.
 
 mod checks;
+#[cfg(feature = "discovery")]
+pub mod discovery;
 mod error;
 mod foundation;
 pub mod health;
 mod layout;
 mod limits;
 mod path_source;
+mod record_queue;
 mod recording;
 mod report;
 mod reporter;

@@ -81,17 +81,7 @@ impl Recording {
         payload.extend(details.as_object().cloned().unwrap_or_default());
         let source = shortened_to(&source_of(&report.supervisor), limits.source_bytes());
         // A JSON value can always be written as JSON.
-        NewEvent::of(kind).source(source).payload(fitting(payload.into(), limits)).ok()
-    }
-
-    /// The event that is recorded of a gap.
-    pub(super) fn gap(lost: u64) -> Option<NewEvent> {
-        NewEvent::of(Self::SUPERVISION_REPORTS_LOST).payload(json!({ "lost": lost })).ok()
-    }
-
-    /// How many reports are missing in a gap; `None` if the event is not a gap.
-    pub(super) fn lost(event: &NewEvent) -> Option<u64> {
-        event.payload_value()["lost"].as_u64().filter(|_| *event.kind() == Self::SUPERVISION_REPORTS_LOST)
+        NewEvent::of(kind).source(source).payload(fitting(payload.into(), "child", limits)).ok()
     }
 }
 
@@ -138,8 +128,8 @@ const TEXTS: [usize; 4] = [4_096, 512, 128, 32];
 /// The replacement for text that is left out.
 const LEFT_OUT: &str = "…";
 
-/// The payload, shortened until the log takes it.
-fn fitting(mut payload: Value, limits: &EventLimits) -> Value {
+/// The payload, shortened until the log takes it; at worst only the field that says what it is of is left.
+pub(super) fn fitting(mut payload: Value, subject: &str, limits: &EventLimits) -> Value {
     let fits = |payload: &Value| {
         !is_deeper_than(limits.payload_depth(), payload) && json_bytes(payload) <= limits.payload_bytes()
     };
@@ -153,7 +143,7 @@ fn fitting(mut payload: Value, limits: &EventLimits) -> Value {
             return payload;
         }
     }
-    let smallest = json!({ "child": shortened_to(payload["child"].as_str().unwrap_or_default(), 32) });
+    let smallest = json!({ subject: shortened_to(payload[subject].as_str().unwrap_or_default(), 32) });
     if fits(&smallest) { smallest } else { Value::Null }
 }
 
@@ -223,7 +213,7 @@ mod tests {
             max_source_bytes in 0usize..300,
         ) {
             let limits = EventLimits::new().max_payload_bytes(max_payload_bytes).max_payload_depth(max_payload_depth).max_source_bytes(max_source_bytes);
-            let payload = fitting(json!({ "child": "clerk", "cause": said }), &limits);
+            let payload = fitting(json!({ "child": "clerk", "cause": said }), "child", &limits);
             let event = NewEvent::of(Recording::CHILD_EXITED).source(shortened_to(&path, max_source_bytes));
             prop_assert!(limits.check(&[event.payload(payload).unwrap()]).is_ok());
         }
@@ -231,7 +221,7 @@ mod tests {
         #[test]
         fn what_fits_is_left_as_it_is(said in json()) {
             let payload = json!({ "child": "clerk", "cause": said });
-            prop_assert_eq!(fitting(payload.clone(), &EventLimits::default()), payload);
+            prop_assert_eq!(fitting(payload.clone(), "child", &EventLimits::default()), payload);
         }
     }
 

@@ -1,15 +1,12 @@
 //! Supervisors' reports, as events.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
-use foundation_kernel::containment::{catch_panic, report as log};
 use foundation_kernel::supervision::{Report, Reporter, TracingReporter};
-use parking_lot::Mutex;
-use tokio::runtime::Handle as Runtime;
 
+use super::record_queue::RecordQueue;
 use super::recording::Recording;
-use foundation_events::{EventLimits, EventStore, NewEvent, SubscriptionSpec};
+use foundation_events::{EventLimits, EventStore};
 
 /// Writes reports that are to be recorded into the event store of its own namespace, and all of them to `tracing`.
 ///
@@ -21,28 +18,10 @@ pub(super) struct EventReporter {
     records: Arc<RecordQueue>,
 }
 
-/// A handle on the store, and the events that wait for it.
-struct RecordQueue {
-    events: EventStore,
-    pending: Mutex<PendingEvents>,
-    capacity: usize,
-}
-
-/// The events to be recorded, in order, and the number of those lost before them.
-#[derive(Default)]
-struct PendingEvents {
-    events: VecDeque<NewEvent>,
-    lost: u64,
-    /// Whether a thread is handing them over; no other thread does then, so that the order stays.
-    is_handed_over: bool,
-    /// Whether a task waits until the store records again.
-    is_awaited: bool,
-}
-
 impl EventReporter {
     /// `capacity` is how many reports are kept for a store that is away.
     pub(super) fn new(events: EventStore, recording: Recording, limits: EventLimits, capacity: usize) -> Self {
-        Self { recording, limits, records: Arc::new(RecordQueue { events, pending: Mutex::default(), capacity }) }
+        Self { recording, limits, records: RecordQueue::new(events, Recording::SUPERVISION_REPORTS_LOST, capacity) }
     }
 }
 
@@ -61,130 +40,6 @@ impl Reporter for EventReporter {
 impl EventReporter {
     /// Also without an event: the report may be that the store has been started.
     fn record(&self, report: &Report) {
-        if !self.records.record(self.recording.event(report, &self.limits)) {
-            self.records.await_store();
-        }
-    }
-}
-
-impl RecordQueue {
-    /// Hands over what there is, in order; false if the store takes nothing now.
-    fn record(&self, event: Option<NewEvent>) -> bool {
-        if !self.pending.lock().add(event, self.capacity) {
-            return true;
-        }
-        loop {
-            // Without the lock: a log in memory is written synchronously, with the embedder's clock.
-            let Some(event) = self.pending.lock().next() else { return true };
-            let noted = catch_panic(|| self.events.note(vec![event.clone()]));
-            if let Ok(Err(_)) = noted {
-                self.pending.lock().put_back(event);
-                return false;
-            }
-        }
-    }
-
-    /// Has the rest recorded as soon as the store takes an event, even if nothing more is reported.
-    fn await_store(self: &Arc<Self>) {
-        let Ok(runtime) = Runtime::try_current() else { return };
-        if std::mem::replace(&mut self.pending.lock().is_awaited, true) {
-            return;
-        }
-        let (events, records) = (self.events.clone(), Arc::downgrade(self));
-        runtime.spawn(async move {
-            let caught_up = catch_up(&events, &records).await;
-            let Some(records) = records.upgrade() else { return };
-            records.pending.lock().is_awaited = false;
-            // Another thread may have failed to hand over in between, while this task was still noted as waiting.
-            if caught_up && !records.pending.lock().events.is_empty() {
-                records.await_store();
-            }
-        });
-    }
-}
-
-/// Returns when the rest is recorded; false if the namespace ends before.
-async fn catch_up(events: &EventStore, records: &Weak<RecordQueue>) -> bool {
-    // Subscribe before trying: every event recorded after that is received.
-    let Ok(mut recorded) = events.subscribe(SubscriptionSpec::from_now()).await else { return false };
-    while records.upgrade().is_some_and(|records| !records.record(None)) {
-        // A store that has failed records that as soon as it can record; one that was restarted is reported.
-        if !matches!(recorded.next().await, Ok(Some(_))) {
-            return false;
-        }
-    }
-    true
-}
-
-impl PendingEvents {
-    /// Adds one at the end; false if another thread is handing them over, and will come to this one.
-    fn add(&mut self, event: Option<NewEvent>, capacity: usize) -> bool {
-        self.events.extend(event);
-        let surplus = self.events.len().saturating_sub(capacity.max(1));
-        if surplus > 0 {
-            self.events.drain(..surplus);
-            self.lost += surplus as u64;
-            log(|| tracing::warn!(lost = self.lost, "the event store is away for so long that reports are lost"));
-        }
-        !std::mem::replace(&mut self.is_handed_over, true)
-    }
-
-    /// The next event to record: a gap, before the events that follow it.
-    fn next(&mut self) -> Option<NewEvent> {
-        let next = match self.lost {
-            0 => self.events.pop_front(),
-            lost => Recording::gap(lost),
-        };
-        self.lost = 0;
-        self.is_handed_over = next.is_some();
-        next
-    }
-
-    /// Puts an event back that the store does not take now.
-    fn put_back(&mut self, event: NewEvent) {
-        self.is_handed_over = false;
-        match Recording::lost(&event) {
-            Some(lost) => self.lost += lost,
-            None => self.events.push_front(event),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn note(number: u64) -> NewEvent {
-        NewEvent::of(Recording::CHILD_EXITED).idempotency_key(number.to_string())
-    }
-
-    fn handed_over(pending: &mut PendingEvents) -> Vec<String> {
-        let text = |event: NewEvent| match Recording::lost(&event) {
-            Some(lost) => format!("{lost} lost"),
-            None => event.key().unwrap_or_default().to_owned(),
-        };
-        std::iter::from_fn(|| pending.next()).map(text).collect()
-    }
-
-    #[test]
-    fn the_latest_reports_are_kept_and_a_gap_comes_before_them() {
-        let mut pending = PendingEvents::default();
-        (0..10).for_each(|number| assert_eq!(pending.add(Some(note(number)), 3), number == 0));
-        assert_eq!(handed_over(&mut pending), ["7 lost", "7", "8", "9"]);
-    }
-
-    #[test]
-    fn what_the_store_does_not_take_is_the_next_again_and_a_gap_only_grows() {
-        let mut pending = PendingEvents::default();
-        (0..3).for_each(|number| assert_eq!(pending.add(Some(note(number)), 2), number == 0));
-        let gap = pending.next().unwrap();
-        pending.put_back(gap);
-        assert!(pending.add(Some(note(3)), 2));
-        assert!(!pending.add(None, 2), "another thread is handing them over");
-        let gap = pending.next().unwrap();
-        assert_eq!(Recording::lost(&gap), Some(2));
-        let second = pending.next().unwrap();
-        pending.put_back(second);
-        assert_eq!(handed_over(&mut pending), ["2", "3"]);
+        self.records.record(self.recording.event(report, &self.limits));
     }
 }

@@ -28,6 +28,8 @@ pub struct Services {
     config: ConfigServer,
     events: EventStore,
     telemetry: Telemetry,
+    #[cfg(feature = "discovery")]
+    discovery: foundation_discovery::Discovery,
     limits: Arc<HealthLimits>,
     /// They belong to the namespace and end with it, whatever handles there still are.
     checks: Weak<Checks>,
@@ -40,6 +42,8 @@ impl Services {
             config: ConfigServer::new(registry, config),
             events: EventStore::of(registry),
             telemetry: Telemetry::of(registry),
+            #[cfg(feature = "discovery")]
+            discovery: foundation_discovery::Discovery::of(registry),
             limits: registry.extension(HealthLimits::default),
             checks: Arc::downgrade(&registry.extension(Checks::default)),
         }
@@ -199,8 +203,35 @@ impl Services {
         &self.telemetry
     }
 
+    /// Its instances of services: registering, finding, watching and choosing them.
+    ///
+    /// ```
+    /// use foundation::Foundation;
+    /// use foundation::discovery::{Criteria, Instance};
+    /// use foundation::names::ServiceName;
+    ///
+    /// const ORDERS: ServiceName = ServiceName::from_static("orders");
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// let foundation = Foundation::builder().start().await?;
+    /// let discovery = foundation.production().discovery();
+    /// let instance = Instance::builder("orders", "remote-1").endpoint("grpc://10.0.0.7:8080").build()?;
+    /// let lease = discovery.announce(&instance, std::time::Duration::from_secs(10)).await?;
+    /// assert_eq!(discovery.instances(&Criteria::service(&ORDERS))?.len(), 1);
+    /// lease.withdraw().await;
+    /// foundation.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "discovery")]
+    pub fn discovery(&self) -> &foundation_discovery::Discovery {
+        &self.discovery
+    }
+
     /// The health of everything that counts here: the foundation's own services, the application's supervisor, the
-    /// children that are [declared to count](ChildSpec::in_health), and [checks](Self::check). A child
+    /// children that are [declared to count](ChildSpec::in_health), each service that has instances, as
+    /// `discovery/orders`, and [checks](Self::check). A child
     /// that restarts has a [grace](HealthLimits::grace), counted from when it went down, however often the health is
     /// requested.
     ///
@@ -213,6 +244,8 @@ impl Services {
             services.push(ServiceHealth::new(child.path, child.health));
             needs.push(child.needs);
         }
+        #[cfg(feature = "discovery")]
+        services.extend(self.discovery.health().iter().map(ServiceHealth::of_instances));
         services.extend(checks);
         needs.resize(services.len(), Vec::new());
         NamespaceHealth::new(self.registry.namespace(), services, &needs, &self.limits)

@@ -59,6 +59,12 @@ impl TestNamespace {
         self.services.telemetry()
     }
 
+    /// Its instances of services.
+    #[cfg(feature = "discovery")]
+    pub fn discovery(&self) -> &foundation_discovery::Discovery {
+        self.services.discovery()
+    }
+
     /// Its health; see [`Services::health`].
     pub async fn health(&self) -> NamespaceHealth {
         self.services.health().await

@@ -70,11 +70,11 @@ pub mod names {
     pub use crate::registry::NamespaceRemains;
     #[doc(inline)]
     pub use crate::registry::{
-        CallError, CastError, CleanupReport, Collapse, Group, GroupCastError, GroupError, GroupKey, HealthCheck,
-        LayoutError, Measurement, Metadata, MetadataError, NameChange, NamespaceInfo, Origin, ProcessRegistry,
-        ProcessRegistryBuilder, RegisteredActor, Registration, RegistrationBuilder, RegistryError, RegistryStats,
-        Replies, Service, ServiceEntry, ServiceInfo, ServiceMeasures, ServiceRegistry, StoppedService, Via, Watch,
-        Watched,
+        CallError, CastError, CleanupReport, Collapse, DeferredDrops, Group, GroupCastError, GroupError, GroupKey,
+        HealthCheck, LayoutError, Measurement, Metadata, MetadataError, NameChange, NamespaceInfo, Origin,
+        ProcessRegistry, ProcessRegistryBuilder, RegisteredActor, Registration, RegistrationBuilder, RegistryError,
+        RegistryStats, Replies, Service, ServiceEntry, ServiceInfo, ServiceMeasures, ServiceRegistry, StoppedService,
+        TryNextError, Via, Watch, WatchRevision, Watched,
     };
 }
 

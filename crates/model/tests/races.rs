@@ -19,6 +19,7 @@ races![
     a_hand_over_against_the_end_of_a_name_guard,
     a_registration_against_a_death,
     a_watch_against_a_registration,
+    a_look_at_a_watch_against_a_registration,
     a_watched_registration_against_its_end,
     a_watch_against_a_death,
     a_watch_against_a_death_that_another_watches,

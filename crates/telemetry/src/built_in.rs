@@ -49,6 +49,8 @@ built_in! {
     CONFIG_UPDATES_REFUSED = KEPT("config.updates_refused", "config_updates_refused", "counter", "Changes of the configuration that were refused, or could not be recorded.");
     CONFIG_UPDATES_UNANSWERED = KEPT("config.updates_unanswered", "config_updates_unanswered", "counter", "Changes of the configuration of which the event store did not say whether they are recorded.");
     CONFIG_UPDATES_UNRECORDED = KEPT("config.updates_unrecorded", "config_updates_unrecorded", "counter", "Changes of the configuration that were applied without an event that records them.");
+    DISCOVERY_EJECTIONS = KEPT("discovery.ejections", "discovery_ejections", "counter", "Instances of a service that were taken out of rotation because calls of them failed.");
+    DISCOVERY_INSTANCES = KEPT("discovery.instances", "discovery_instances", "gauge", "Instances of a service by status.");
     EVENT_STORE_RETENTION = KEPT("event_store.retention", "event_store_retention", "counter", "Rounds of the retention of events.");
     EVENT_STORE_RETENTION_DURATION_MS = KEPT("event_store.retention.duration_ms", "event_store_retention_duration_seconds", "histogram", "Duration of a round of the retention of events.");
     EVENT_STORE_RETENTION_PRUNED = KEPT("event_store.retention.pruned", "event_store_retention_pruned", "histogram", "Events that one round of the retention removed.");

@@ -39,7 +39,7 @@ pub(super) struct ServiceCalls {
     pub(super) rules: LoadRules,
     /// Grows with each ejection, so that selectors look again at who is in rotation.
     generation: Arc<AtomicU64>,
-    notices: Notices,
+    notices: Arc<Notices>,
     recorded: Mutex<Recorded>,
 }
 
@@ -67,7 +67,7 @@ impl ServiceCalls {
     pub(super) fn new(
         name: (Namespace, ServiceName),
         (rules, outliers): (LoadRules, OutlierRules),
-        (generation, notices): (Arc<AtomicU64>, Notices),
+        (generation, notices): (Arc<AtomicU64>, Arc<Notices>),
         (random, now): (fastrand::Rng, Instant),
     ) -> Self {
         let recorded = Recorded { outliers: Outliers::new(outliers, now), random, members: HashMap::new() };
@@ -156,8 +156,12 @@ mod tests {
         let (now, random) = (Instant::now(), fastrand::Rng::with_seed(7));
         let calls: Vec<_> = (0..instances).map(|at| Arc::new(InstanceCalls::new(ActorId::Local(at), now))).collect();
         let name = (Namespace::test(), crate::samples::ORDERS);
-        let service =
-            ServiceCalls::new(name, (LoadRules::new(), outliers), (Arc::default(), Notices::new()), (random, now));
+        let service = ServiceCalls::new(
+            name,
+            (LoadRules::new(), outliers),
+            (Arc::default(), Arc::new(Notices::new())),
+            (random, now),
+        );
         service.set_members(calls.iter().cloned(), now);
         (service, calls)
     }

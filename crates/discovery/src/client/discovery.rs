@@ -13,6 +13,7 @@ use super::checker::CheckRun;
 use super::declared::{CheckHandle, run_declared_checks};
 use super::error::DiscoveryError;
 use super::lease::{InstanceLease, Keeper, Remote, Term};
+use super::notice::NoticeReader;
 use super::options::DiscoveryOptions;
 use super::selector::Selector;
 use super::state::Shared;
@@ -23,6 +24,7 @@ use crate::choice::Choice;
 use crate::criteria::Criteria;
 use crate::health::{CheckRules, InstanceHealth, InstanceStatus, ServiceHealth, StatusOverride};
 use crate::instance::{Capability, Instance, InstanceBuilder, InstanceName, InstanceRecord};
+use crate::service::Observer;
 
 /// How many ids an error names.
 const MAX_IDS: usize = 5;
@@ -261,8 +263,8 @@ impl Discovery {
     /// Checks each instance that meets the criteria, those to come included, whatever their status: for as long as the
     /// namespace lives, or until the handle [ends](CheckHandle::end) it. Dropping the handle does not end it.
     ///
-    /// No task of the caller is needed: [`run_declared_checks`](Self::run_declared_checks) runs it, once in each namespace. At
-    /// most [`MAX_DECLARED_CHECKS`](crate::limits::MAX_DECLARED_CHECKS) are declared.
+    /// The [service](Self::namespace_service) of the namespace runs it; without that service, a task that runs
+    /// [`run_declared_checks`](Self::run_declared_checks). At most [`MAX_DECLARED_CHECKS`](crate::limits::MAX_DECLARED_CHECKS) are declared.
     ///
     /// ```
     /// # use foundation_kernel::names::ServiceName;
@@ -331,6 +333,15 @@ impl Discovery {
         let record = self.instance(name).ok_or_else(|| self.not_found(name))?;
         self.shared.check_slot(name, record.actor).heartbeat.beat(Instant::now());
         Ok(())
+    }
+
+    /// The condition of each service that has an instance, by name. It is empty, and costs nothing, until discovery is
+    /// used in the namespace.
+    pub fn health(&self) -> Vec<ServiceHealth> {
+        if !self.shared.is_used() {
+            return Vec::new();
+        }
+        self.shared.read(|catalog| catalog.services().map(|service| catalog.service_health(service)).collect())
     }
 
     /// Takes in a result of a check of an instance, by these rules from now on, and returns the health that follows.
@@ -413,6 +424,26 @@ impl Discovery {
     /// picked, and says how that ended.
     pub fn endpoints(&self, criteria: Criteria) -> Selector<Remote> {
         self.selector(criteria)
+    }
+}
+
+/// What the service of the namespace needs.
+impl Discovery {
+    /// Returns when discovery is used in this namespace.
+    pub(crate) async fn first_use(&self) {
+        self.shared.first_use().await;
+    }
+
+    pub(crate) fn names(&self) -> &ServiceRegistry {
+        &self.shared.names
+    }
+
+    pub(crate) fn observers(&self) -> &[Observer] {
+        &self.shared.options.observers
+    }
+
+    pub(crate) fn notices(&self) -> NoticeReader {
+        self.shared.notices.reader()
     }
 }
 

@@ -23,6 +23,7 @@ pub use declared::CheckHandle;
 pub use discovery::Discovery;
 pub use error::{CallInstanceError, CastInstanceError, CastInstanceReason, DiscoveryError, PickError};
 pub use lease::{InstanceLease, LeaseLostError, Remote};
+pub(crate) use notice::{Notice, NoticeReader, Noticed};
 pub use options::DiscoveryOptions;
 pub use picked::Picked;
 pub use restart::RestartInstance;

@@ -6,9 +6,10 @@
 //! 2. A notice is sent after what it says has happened, and under no lock: a reader is woken by it.
 
 // Its parts are sent by leases, by the choice of instances and by checks, and read by the service that records them.
-#![allow(dead_code, reason = "readers and some senders are made with the features that they belong to")]
+#![allow(dead_code, reason = "some senders are made with the features that they belong to")]
 
 use std::fmt;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use foundation_kernel::containment::waking_contained;
@@ -80,24 +81,25 @@ impl fmt::Display for Notice {
     }
 }
 
-/// Where notices are sent. A clone sends to the same readers.
-#[derive(Debug, Clone)]
-pub(crate) struct Notices(broadcast::Sender<Notice>);
+/// Where notices are sent.
+#[derive(Debug)]
+pub(crate) struct Notices(OnceLock<broadcast::Sender<Notice>>);
 
 impl Notices {
     pub(crate) fn new() -> Self {
-        Self(broadcast::Sender::new(CAPACITY))
+        Self(OnceLock::new())
     }
 
     /// Sends a notice to all readers.
     pub(crate) fn send(&self, notice: Notice) {
         // Without a reader it is dropped.
-        let _ = self.0.send(notice);
+        let _ = self.0.get().map(|sender| sender.send(notice));
     }
 
     /// A reader of the notices that are sent from now on.
     pub(crate) fn reader(&self) -> NoticeReader {
-        NoticeReader(self.0.subscribe())
+        // Its room is made for the first reader: most namespaces have none.
+        NoticeReader(self.0.get_or_init(|| broadcast::Sender::new(CAPACITY)).subscribe())
     }
 }
 

@@ -1,8 +1,11 @@
 //! The options of discovery in a namespace.
 
+use std::sync::Arc;
+
 use super::restart::{RestartInstance, Restarter};
 use crate::choice::{LoadRules, OutlierRules};
 use crate::health::RestartBudget;
+use crate::service::{DiscoveryObserver, Observer};
 
 /// How discovery works in a namespace.
 ///
@@ -14,6 +17,7 @@ use crate::health::RestartBudget;
 /// | [`restart_budget`](Self::restart_budget) | [`RestartBudget::new`] |
 /// | [`restart_by`](Self::restart_by) | the actor is killed |
 /// | [`seed`](Self::seed) | another one in each process |
+/// | [`observer`](Self::observer) | none |
 #[derive(Debug, Clone)]
 pub struct DiscoveryOptions {
     pub(super) max_instances: usize,
@@ -22,6 +26,7 @@ pub struct DiscoveryOptions {
     pub(super) restart_budget: RestartBudget,
     pub(super) restart_by: Restarter,
     pub(super) seed: Option<u64>,
+    pub(super) observers: Vec<Observer>,
 }
 
 impl Default for DiscoveryOptions {
@@ -33,6 +38,7 @@ impl Default for DiscoveryOptions {
             restart_budget: RestartBudget::default(),
             restart_by: Restarter::default(),
             seed: None,
+            observers: Vec::new(),
         }
     }
 }
@@ -68,6 +74,12 @@ impl DiscoveryOptions {
     /// that its supervisor starts it again; an [announced](crate::Discovery::announce) one is left alone.
     pub fn restart_by(self, restart: impl RestartInstance) -> Self {
         Self { restart_by: Restarter::new(restart), ..self }
+    }
+
+    /// Adds one who is notified of what happens to instances, by the [service](crate::Discovery::namespace_service) of the namespace.
+    pub fn observer(mut self, observer: Arc<dyn DiscoveryObserver>) -> Self {
+        self.observers.push(Observer::new(observer));
+        self
     }
 
     /// Where chance begins, for tests that are to be repeated.

@@ -36,8 +36,8 @@ enum Ended {
 
 impl<M> Picked<M> {
     /// The call begins; at this time, if its time is measured.
-    pub(super) fn begin(fitting: &Arc<[Fitting<M>]>, decided: Decision, began: Option<Instant>) -> Self {
-        let picked = Self { fitting: Arc::clone(fitting), decided, began, ended: Ended::Cancelled };
+    pub(super) fn begin(fitting: Arc<[Fitting<M>]>, decided: Decision, began: Option<Instant>) -> Self {
+        let picked = Self { fitting, decided, began, ended: Ended::Cancelled };
         let load = &picked.chosen().calls.load;
         match began {
             Some(now) => load.begin(now),

@@ -51,9 +51,6 @@ pub struct Selector<M> {
     known: Known<M>,
 }
 
-/// The instances among which one was chosen, and the choice.
-type Choosing<M> = (Arc<[Fitting<M>]>, Decision);
-
 impl<M: Message> Selector<M> {
     pub(super) fn new(shared: Arc<Shared>, criteria: Criteria, choice: Choice) -> Self {
         Self {
@@ -150,18 +147,23 @@ impl<M: Message> Selector<M> {
     /// [`CastInstanceError`] gives the message back, and says why no instance took it.
     pub fn cast(&mut self, message: M) -> Result<(), CastInstanceError<M>> {
         self.budget.deposit();
-        match self.choose(None, &[], &Now::default()) {
-            Ok(chosen) => match chosen.0[chosen.1.at].via.cast(message) {
-                Ok(()) => Ok(()),
-                Err(error) => self.cast_again(&chosen.0[chosen.1.at], error),
-            },
-            Err(error) => Err(CastInstanceError { message, reason: CastInstanceReason::Pick(error).into() }),
+        let decided = match self.choose(None, &[], &Now::default()) {
+            Ok(decided) => decided,
+            Err(error) => return Err(CastInstanceError { message, reason: CastInstanceReason::Pick(error).into() }),
+        };
+        let chosen = &self.known.fitting()[decided.at];
+        match chosen.via.cast(message) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let first = chosen.record.clone();
+                self.cast_again(first, error)
+            }
         }
     }
 
     #[cold]
-    fn cast_again(&mut self, first: &Fitting<M>, error: CastError<M>) -> Result<(), CastInstanceError<M>> {
-        let (mut tried, mut error) = (vec![first.record.clone()], error);
+    fn cast_again(&mut self, first: InstanceRecord, error: CastError<M>) -> Result<(), CastInstanceError<M>> {
+        let (mut tried, mut error) = (vec![first], error);
         loop {
             let Some(picked) = self.pick_another(&tried) else { return Err(not_taken(&tried, error)) };
             match picked.chosen().via.cast(error.message) {
@@ -206,8 +208,8 @@ impl<M: Message> Selector<M> {
 
     fn pick_by(&mut self, key: Option<&[u8]>) -> Result<Picked<M>, PickError> {
         let now = Now::default();
-        let chosen = self.choose(key, &[], &now)?;
-        Ok(self.begin(chosen, &now))
+        let decided = self.choose(key, &[], &now)?;
+        Ok(self.begin(decided, &now))
     }
 
     /// Another instance, if there is one, and the budget has a retry for it: the budget pays only for what is tried.
@@ -216,18 +218,18 @@ impl<M: Message> Selector<M> {
             return None;
         }
         let now = Now::default();
-        let chosen = self.choose(None, tried, &now).ok()?;
-        self.budget.withdraw().then(|| self.begin(chosen, &now))
+        let decided = self.choose(None, tried, &now).ok()?;
+        self.budget.withdraw().then(|| self.begin(decided, &now))
     }
 
-    fn begin(&self, (fitting, decided): Choosing<M>, now: &Now) -> Picked<M> {
+    fn begin(&self, decided: Decision, now: &Now) -> Picked<M> {
         let began = self.choice.wanted_policy().needs_times().then(|| now.get());
-        Picked::begin(&fitting, decided, began)
+        Picked::begin(self.known.shared_fitting(), decided, began)
     }
 
     /// Chooses an instance, and looks whether it is alive: the registry may not have noted its end yet.
-    fn choose(&mut self, key: Option<&[u8]>, tried: &[InstanceRecord], now: &Now) -> Result<Choosing<M>, PickError> {
-        let (turn, namespace) = (self.turn, self.shared.names.namespace());
+    fn choose(&mut self, key: Option<&[u8]>, tried: &[InstanceRecord], now: &Now) -> Result<Decision, PickError> {
+        let turn = self.turn;
         self.turn = turn.wrapping_add(1);
         let policy = if key.is_some() { &self.by_key } else { self.choice.wanted_policy() };
         let Current { fitting, rotation } = self.known.update(&self.shared, (&self.criteria, &self.choice), now)?;
@@ -237,19 +239,19 @@ impl<M: Message> Selector<M> {
             policy.decide(rotation, &loads, &mut key.into_iter().fold(draw, Draw::key))
         };
         if tried.is_empty() {
-            let chosen = choose(rotation).filter(|decided| fitting[decided.at].is_live());
-            if let Some(decided) = chosen {
-                return Ok((Arc::clone(fitting), decided));
+            let decided = choose(rotation).filter(|decided| fitting[decided.at].is_live());
+            if let Some(decided) = decided {
+                return Ok(decided);
             }
         }
         let is_left = |at: usize| !is_in(tried, &fitting[at].record) && fitting[at].is_live();
         let decided = rotation.without(|at| !is_left(at)).and_then(|rest| choose(&rest));
-        decided.map(|decided| (Arc::clone(fitting), decided)).ok_or_else(|| PickError::none_left(namespace))
+        decided.ok_or_else(|| PickError::none_left(self.shared.names.namespace()))
     }
 }
 
 /// The instances that fit, and who of them is in rotation.
-pub(super) struct Known<M> {
+struct Known<M> {
     generation: Option<u64>,
     fitting: Result<Arc<[Fitting<M>]>, PickError>,
     rotation: Result<Rotation, NoneInRotationError>,
@@ -258,9 +260,9 @@ pub(super) struct Known<M> {
 }
 
 /// Both, up to date.
-pub(super) struct Current<'k, M> {
-    pub(super) fitting: &'k Arc<[Fitting<M>]>,
-    pub(super) rotation: &'k Rotation,
+struct Current<'k, M> {
+    fitting: &'k [Fitting<M>],
+    rotation: &'k Rotation,
 }
 
 impl<M> Default for Known<M> {
@@ -275,7 +277,7 @@ impl<M: Message> Known<M> {
     ///
     /// # Errors
     /// [`PickError`] if no instance fits, or none of those that do is in rotation.
-    pub(super) fn update(
+    fn update(
         &mut self,
         shared: &Shared,
         (criteria, choice): (&Criteria, &Choice),
@@ -289,17 +291,19 @@ impl<M: Message> Known<M> {
         } else if self.due.is_some_and(|due| due <= now.get()) {
             self.rotate(choice, now);
         }
-        let namespace = shared.names.namespace();
         match (&self.fitting, &self.rotation) {
             (Ok(fitting), Ok(rotation)) => Ok(Current { fitting, rotation }),
-            (Err(_), _) if shared.names.has_ended() => Err(PickError::NotRunning { namespace }),
-            (Err(error), _) => Err(error.clone()),
-            (_, Err(error)) => Err(PickError::NoneInRotation { namespace, source: error.clone() }),
+            (fitting, rotation) => Err(why_none(shared, fitting.as_ref().err(), rotation.as_ref().err())),
         }
     }
 
+    /// The same list, for a pick that keeps it.
+    fn shared_fitting(&self) -> Arc<[Fitting<M>]> {
+        self.fitting.as_ref().map_or_else(|_| Arc::new([]), Arc::clone)
+    }
+
     /// All that fit, whether they are in rotation or not.
-    pub(super) fn fitting(&self) -> &[Fitting<M>] {
+    fn fitting(&self) -> &[Fitting<M>] {
         self.fitting.as_deref().unwrap_or_default()
     }
 
@@ -311,6 +315,17 @@ impl<M: Message> Known<M> {
         let grows = grows.then(|| now + choice.slow_start_time() / STEPS);
         let due = ends.into_iter().flatten().chain(grows).min();
         (self.rotation, self.due) = (choice.rotation(&candidates), due);
+    }
+}
+
+#[cold]
+fn why_none(shared: &Shared, find: Option<&PickError>, rotation: Option<&NoneInRotationError>) -> PickError {
+    let namespace = shared.names.namespace();
+    match (find, rotation) {
+        (Some(_), _) if shared.names.has_ended() => PickError::NotRunning { namespace },
+        (Some(error), _) => error.clone(),
+        (None, Some(source)) => PickError::NoneInRotation { namespace, source: source.clone() },
+        (None, None) => PickError::none_left(namespace),
     }
 }
 

@@ -3,25 +3,25 @@
 //! # Invariants
 //!
 //! 1. Three locks, always taken in this order: that of the watch, that of the state, and that of the calls of a service. No
-//!    foreign code runs under the second and third.
-//! 2. What the watch shows is applied before its lock is released, so items are applied in their order. Reading a watch may
-//!    drop the last reference to an actor, whose unread messages may come back here: on the same thread, which finds the
-//!    watch in use and reads the catalog as it is.
-//! 3. What is kept of an incarnation goes with it.
+//!    foreign code runs under any: what reading the watch leaves to be dropped is dropped after its lock is released.
+//! 2. What the watch shows is applied before its lock is released, so items are applied in their order.
+//! 3. A revision of the watch is noted as applied after all that belongs to it has been. So a reader that finds the present
+//!    one noted takes no lock of the watch, and misses nothing that was finished before.
+//! 4. What is kept of an incarnation goes with it.
 
-use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use foundation_kernel::names::{ServiceName, ServiceRegistry, Watch, Watched};
+use foundation_kernel::containment::waking_contained;
+use foundation_kernel::names::{
+    DeferredDrops, ServiceName, ServiceRegistry, TryNextError, Watch, WatchRevision, Watched,
+};
 use foundation_kernel::ractor::ActorId;
 use foundation_kernel::supervision::Health;
-use futures::FutureExt;
-use parking_lot::{Mutex, ReentrantMutex};
+use parking_lot::Mutex;
 use tokio::sync::watch;
-use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
 use super::calls::{InstanceCalls, ServiceCalls};
@@ -34,13 +34,18 @@ use crate::criteria::Criteria;
 use crate::health::{CheckRules, Checks, InstanceHealth, Restarts, StatusOverride, TooManyChecksError};
 use crate::instance::{InstanceName, InstanceRecord};
 
+/// No revision of a watch: its first item has not been read.
+const UNREAD: u64 = u64::MAX;
+
 /// The state of discovery in one namespace.
 pub(super) struct Shared {
     pub(super) names: ServiceRegistry,
     pub(super) options: DiscoveryOptions,
     pub(super) capacity: CheckCapacity,
     pub(super) declared: DeclaredChecks,
-    watch: ReentrantMutex<RefCell<Watch>>,
+    /// Begins with the first use of discovery: until then the registry pays nothing for it.
+    followed: OnceLock<FollowedNames>,
+    is_used: watch::Sender<bool>,
     state: Mutex<State>,
     /// Grows with each change of the catalog, and with each ejection.
     generation: Arc<AtomicU64>,
@@ -48,7 +53,16 @@ pub(super) struct Shared {
     healths: watch::Sender<()>,
     expiry: Arc<NextExpiry>,
     /// What discovery itself decides.
-    pub(super) notices: Notices,
+    pub(super) notices: Arc<Notices>,
+}
+
+/// The watch of the names, and how far it has been read.
+struct FollowedNames {
+    watch: Mutex<Watch>,
+    /// Of the watch: read without its lock.
+    revision: WatchRevision,
+    /// The revision whose changes are all in the catalog.
+    applied: AtomicU64,
 }
 
 struct State {
@@ -95,9 +109,20 @@ impl NextExpiry {
     }
 }
 
+impl FollowedNames {
+    fn new(names: &ServiceRegistry) -> Self {
+        let watch = names.watch();
+        Self { revision: watch.revision(), watch: Mutex::new(watch), applied: AtomicU64::new(UNREAD) }
+    }
+
+    /// Whether the catalog has all that was finished before.
+    fn is_read(&self) -> bool {
+        self.revision.get() == self.applied.load(Ordering::Acquire)
+    }
+}
+
 impl Shared {
     pub(super) fn new(names: ServiceRegistry, options: DiscoveryOptions) -> Self {
-        let watch = ReentrantMutex::new(RefCell::new(names.watch()));
         let random = options.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         let expiry = Arc::new(NextExpiry::new(Instant::now()));
         let state = State {
@@ -116,37 +141,74 @@ impl Shared {
             options,
             capacity: CheckCapacity::new(),
             declared: DeclaredChecks::new(),
-            watch,
+            followed: OnceLock::new(),
+            is_used: watch::Sender::new(false),
             state: Mutex::new(state),
             generation: Arc::default(),
             healths,
             expiry,
-            notices: Notices::new(),
+            notices: Arc::new(Notices::new()),
         }
     }
 
-    /// The generation of the catalog, brought up to date.
+    /// The generation of the catalog, brought up to date. The time is asked for only if a result may be too old, or a
+    /// name has changed.
     pub(super) fn current(&self, now: &Now) -> u64 {
+        let is_over = || self.expiry.get().is_some_and(|expiry| now.get() > expiry);
+        if self.followed().is_read() && !is_over() {
+            return self.generation.load(Ordering::Acquire);
+        }
         self.refresh(now.get())
     }
 
     /// Brings the catalog up to date, and returns its generation.
     pub(super) fn refresh(&self, now: Instant) -> u64 {
-        let watch = self.watch.lock();
-        if let Ok(mut watch) = watch.try_borrow_mut() {
-            // Not as a part of the caller's budget: an exhausted one would hide what is there.
-            while let Some(item) = unconstrained(watch.next()).now_or_never() {
-                let Some(watched) = item else {
-                    self.apply(Watched::Snapshot(Vec::new()), now);
-                    break;
-                };
-                self.apply(watched, now);
-            }
+        let followed = self.followed();
+        if !followed.is_read() {
+            self.follow_names(followed, now);
         }
         if self.expiry.get().is_some_and(|expiry| now > expiry) {
             self.expire(now);
         }
         self.generation.load(Ordering::Acquire)
+    }
+
+    /// The names, which are followed from the first call on.
+    fn followed(&self) -> &FollowedNames {
+        if let Some(followed) = self.followed.get() {
+            return followed;
+        }
+        let followed = self.followed.get_or_init(|| FollowedNames::new(&self.names));
+        // Not while it is made: this wakes a task.
+        self.is_used.send_replace(true);
+        followed
+    }
+
+    pub(super) fn is_used(&self) -> bool {
+        self.followed.get().is_some()
+    }
+
+    /// Returns when discovery is used in this namespace.
+    pub(super) async fn first_use(&self) {
+        // The sender is this state's.
+        let _ = waking_contained(self.is_used.subscribe().wait_for(|is_used| *is_used)).await;
+    }
+
+    /// Applies what the watch shows.
+    fn follow_names(&self, followed: &FollowedNames, now: Instant) {
+        // Made before the lock is taken, so it is dropped after the lock is released.
+        let mut deferred = DeferredDrops::new();
+        let mut watch = followed.watch.lock();
+        // Read before the watch: what comes meanwhile belongs to a later revision, and is read again at worst.
+        let revision = followed.revision.get();
+        loop {
+            match watch.try_next(&mut deferred) {
+                Ok(watched) => self.apply(watched, now),
+                Err(TryNextError::Ended) => break self.apply(Watched::Snapshot(Vec::new()), now),
+                Err(_) => break,
+            }
+        }
+        followed.applied.store(revision, Ordering::Release);
     }
 
     fn apply(&self, watched: Watched, now: Instant) {
@@ -261,6 +323,7 @@ impl Shared {
 
     /// Is notified of changes of healths from now on.
     pub(super) fn healths(&self) -> watch::Receiver<()> {
+        self.followed();
         self.healths.subscribe()
     }
 
@@ -335,7 +398,7 @@ impl State {
         let random = &mut self.random;
         let new = || {
             let (name, rules) = ((shared.names.namespace(), service.clone()), &shared.options);
-            let to = (Arc::clone(&shared.generation), shared.notices.clone());
+            let to = (Arc::clone(&shared.generation), Arc::clone(&shared.notices));
             Arc::new(ServiceCalls::new(name, (rules.load, rules.outliers.clone()), to, (random.fork(), now)))
         };
         self.services.entry(service.clone()).or_insert_with(new).set_members(members, now);

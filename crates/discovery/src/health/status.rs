@@ -219,6 +219,17 @@ impl StatusCounts {
         *count += 1;
     }
 
+    /// How many have this status.
+    pub fn of(&self, status: InstanceStatus) -> usize {
+        match status {
+            InstanceStatus::Healthy => self.healthy,
+            InstanceStatus::Unknown => self.unknown,
+            InstanceStatus::Degraded => self.degraded,
+            InstanceStatus::Unhealthy => self.unhealthy,
+            InstanceStatus::Draining => self.draining,
+        }
+    }
+
     /// All of them.
     pub fn total(&self) -> usize {
         self.in_rotation() + self.unhealthy + self.draining

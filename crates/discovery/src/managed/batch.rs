@@ -126,11 +126,12 @@ impl Batch {
         &self.operations
     }
 
-    /// The changes of the roster that the batch leads to, or everything that is wrong with it.
+    /// The changes of the roster that the batch leads to, or everything that is wrong with it. `find` is what is found of
+    /// the services, with the needs of those in a roster that are met by others.
     pub(super) fn validate(
         &self,
         roster: &Roster,
-        actual: &ActualServices,
+        find: impl Fn(&Roster) -> ActualServices,
         kinds: &impl KindRules,
     ) -> Result<Vec<ServiceFact>, Vec<BatchFault>> {
         if self.operations.len() > MAX_BATCH_OPERATIONS {
@@ -149,7 +150,7 @@ impl Batch {
         }
         // What follows from operations that are refused would be refused once more.
         if faults.is_empty() {
-            faults = self.check_result(roster, &after, actual);
+            faults = self.check_result(roster, &after, &find(&after));
         }
         if faults.is_empty() { Ok(changes) } else { Err(faults) }
     }
@@ -187,28 +188,21 @@ impl Roster {
 
 /// What the kinds say of configurations.
 pub(super) trait KindRules {
-    /// Reads and validates a configuration.
+    /// Reads and validates a configuration of a service.
     fn describe(
         &self,
         name: &ServiceName,
         kind: &str,
         config: &ServiceConfig,
     ) -> Result<DescribedConfig, BatchFaultReason>;
-
-    /// How a running service gets another configuration. Both are valid.
-    fn strategy(
-        &self,
-        kind: &str,
-        old: &ServiceConfig,
-        new: &ServiceConfig,
-    ) -> Result<ReplacementStrategy, BatchFaultReason>;
 }
 
-/// A valid configuration, as it is recorded, and what a service needs and provides with it.
+/// A valid configuration, and what a service needs and provides with it.
 pub(super) struct DescribedConfig {
-    pub(super) config: ServiceConfig,
     pub(super) needs: Vec<Need>,
     pub(super) provides: Vec<Capability>,
+    /// How the service gets it, if it runs.
+    pub(super) strategy: ReplacementStrategy,
 }
 
 impl BatchOperation {
@@ -231,13 +225,12 @@ impl BatchOperation {
     fn request(&self, roster: &Roster, kinds: &impl KindRules) -> Result<RosterRequest, BatchFaultReason> {
         Ok(match self.clone() {
             Self::Declare { name, kind, config } => {
-                let DescribedConfig { config, needs, provides } = kinds.describe(&name, &kind, &config)?;
+                let DescribedConfig { needs, provides, .. } = kinds.describe(&name, &kind, &config)?;
                 RosterRequest::Declare { name, kind, config, needs, provides }
             }
             Self::Configure { name, config } => {
                 let old = roster.known(&name)?;
-                let DescribedConfig { config, needs, provides } = kinds.describe(&name, &old.kind, &config)?;
-                let strategy = kinds.strategy(&old.kind, &old.config, &config)?;
+                let DescribedConfig { needs, provides, strategy } = kinds.describe(&name, &old.kind, &config)?;
                 RosterRequest::Configure { name, config, needs, provides, strategy }
             }
             Self::Start(name) => RosterRequest::Start(name),
@@ -269,8 +262,12 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn nothing(_: &Roster) -> ActualServices {
+        ActualServices::default()
+    }
+
     fn faults(batch: &Batch, roster: &Roster) -> Vec<String> {
-        let refused = batch.validate(roster, &ActualServices::default(), &SampleKinds).unwrap_err();
+        let refused = batch.validate(roster, nothing, &SampleKinds).unwrap_err();
         refused.iter().map(ToString::to_string).collect()
     }
 
@@ -299,15 +296,15 @@ mod tests {
         let roster = samples::roster(&[samples::declare("a", &["b"], &[]), samples::declare("b", &[], &[])]).0;
         let (a, b) = (name("a"), name("b"));
         let turned = Batch::new().configure(&b, needs(&["a"])).configure(&a, needs(&[]));
-        assert!(turned.validate(&roster, &ActualServices::default(), &SampleKinds).is_ok());
+        assert!(turned.validate(&roster, nothing, &SampleKinds).is_ok());
         let circle = Batch::new().configure(&b, needs(&["a"])).start(&b);
         let text = "operation 1 (start b): service b: services need each other in a circle: a needs b needs a";
         assert_eq!(faults(&circle, &roster), [text]);
         let text = "operation 0 (start a): it needs service b, and no service that is to run provides that";
         assert_eq!(faults(&Batch::new().start(&a), &roster), [text]);
         let (removed, again) = (Batch::new().remove(&a), Batch::new().start(&b).start(&a));
-        assert!(removed.declare(&a, "sample", needs(&[])).validate(&roster, &Default::default(), &SampleKinds).is_ok());
-        assert!(again.validate(&roster, &ActualServices::default(), &SampleKinds).is_ok());
+        assert!(removed.declare(&a, "sample", needs(&[])).validate(&roster, nothing, &SampleKinds).is_ok());
+        assert!(again.validate(&roster, nothing, &SampleKinds).is_ok());
     }
 
     #[test]
@@ -320,7 +317,7 @@ mod tests {
         #[test]
         fn a_valid_batch_leaves_no_circle(requests in samples::requests(), batch in samples::batches()) {
             let roster = samples::roster(&requests).0;
-            match batch.validate(&roster, &ActualServices::default(), &SampleKinds) {
+            match batch.validate(&roster, nothing, &SampleKinds) {
                 Ok(changes) => prop_assert!(roster.after(&changes).needs().start_order().is_ok()),
                 Err(faults) => prop_assert!(!faults.is_empty()),
             }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use foundation_kernel::names::ServiceName;
+use foundation_kernel::names::{Namespace, ServiceName};
 use serde::Serialize;
 
 use super::batch::BatchOperation;
@@ -144,6 +144,28 @@ pub enum BatchError {
     Refused {
         /// All that is wrong.
         faults: Vec<BatchFault>,
+    },
+    /// The event store has not recorded it; nothing was done.
+    #[error("nothing was done, as it cannot be recorded: {reason}")]
+    NotRecorded {
+        /// Why not.
+        reason: String,
+    },
+    /// The managed services are being shut down: nothing of the batch counts.
+    #[error("the managed services of namespace {namespace} are shut down, and nothing of the batch counts")]
+    ShuttingDown {
+        /// The namespace.
+        namespace: Namespace,
+    },
+    /// The manager has not answered. The batch may be done, or is undone.
+    #[error(
+        "it is not known whether the batch is done: the manager of namespace {namespace} has not answered: {reason}"
+    )]
+    Unclear {
+        /// The namespace.
+        namespace: Namespace,
+        /// What happened instead.
+        reason: String,
     },
     /// A step failed, and all that were taken are taken back: the services are as before.
     #[error("{failed} failed, and everything before it is undone{}: {reason}", with_restarts(.restarted))]

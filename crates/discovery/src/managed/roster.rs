@@ -157,11 +157,18 @@ pub struct Roster {
     services: BTreeMap<ServiceName, DesiredService>,
     /// The last generation that was begun.
     generation: u64,
-    /// The batch that is begun and not ended.
-    batch: Option<BatchPlan>,
+    batch: Option<OpenBatch>,
     /// A setting of the server, and no fact.
     #[serde(skip, default = "default_limit")]
     limit: usize,
+}
+
+/// A batch that is begun and not ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct OpenBatch {
+    plan: BatchPlan,
+    /// The last generation before it.
+    generation: u64,
 }
 
 fn default_limit() -> usize {
@@ -207,7 +214,7 @@ impl Roster {
 
     /// The batch that is begun and not ended. A server that starts undoes it.
     pub fn open_batch(&self) -> Option<&BatchPlan> {
-        self.batch.as_ref()
+        self.batch.as_ref().map(|batch| &batch.plan)
     }
 
     /// What the services need and provide.
@@ -301,16 +308,25 @@ impl Roster {
     pub fn apply(&mut self, fact: &RosterFact) {
         match fact {
             RosterFact::Service(change) => self.change(change),
-            RosterFact::BatchBegun(plan) => self.batch = Some(plan.clone()),
-            RosterFact::BatchEnded(outcome) => {
-                let Some(plan) = self.batch.take() else { return };
-                let after = self.after(&plan.changes);
-                match outcome {
-                    BatchOutcome::Done => *self = after,
-                    // The generations of the batch have run, and their numbers are not used again.
-                    BatchOutcome::Undone { .. } => self.generation = after.generation,
-                }
-            }
+            RosterFact::BatchBegun(plan) => self.begin_batch(plan.clone()),
+            RosterFact::BatchEnded(outcome) => self.end_batch(outcome),
+        }
+    }
+
+    fn begin_batch(&mut self, plan: BatchPlan) {
+        let (before, after) = (self.generation, self.after(&plan.changes));
+        // The generations of the batch run from now on. Undone, their numbers are not used again.
+        self.generation = after.generation;
+        self.batch = Some(OpenBatch { plan, generation: before });
+    }
+
+    fn end_batch(&mut self, outcome: &BatchOutcome) {
+        let Some(OpenBatch { plan, generation }) = self.batch.take() else { return };
+        if *outcome == BatchOutcome::Done {
+            // The numbers are those that the plan was made with.
+            let last = std::mem::replace(&mut self.generation, generation);
+            plan.changes.iter().for_each(|change| self.change(change));
+            self.generation = self.generation.max(last);
         }
     }
 

@@ -139,14 +139,10 @@ impl KindRules for SampleKinds {
         }
         let texts = |key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
         Ok(DescribedConfig {
-            config: config.clone(),
             needs: texts("needs").iter().filter_map(Value::as_str).map(need).collect(),
             provides: texts("provides").iter().filter_map(Value::as_str).map(|it| it.parse().unwrap()).collect(),
+            strategy: BLUE_GREEN,
         })
-    }
-
-    fn strategy(&self, _: &str, _: &ServiceConfig, _: &ServiceConfig) -> Result<ReplacementStrategy, BatchFaultReason> {
-        Ok(BLUE_GREEN)
     }
 }
 

@@ -36,6 +36,8 @@ use crate::unfinished::Unfinished;
 /// | [`telemetry`](Self::telemetry) | [`TelemetryOptions::new`] |
 /// | [`early_telemetry`](Self::early_telemetry) | none |
 /// | [`record`](Self::record) | [`Recording::Failures`] |
+/// | `discovery` | `DiscoveryOptions::new`, with the feature `discovery` |
+/// | `record_discovery` | `DiscoveryRecording::Changes`, with the feature `discovery` |
 /// | [`service_intensity`](Self::service_intensity) | [`RestartIntensity::UNLIMITED`] |
 /// | [`service_backoff`](Self::service_backoff) | exponential, from 10 ms to 30 s, with a tenth of jitter |
 /// | [`limits`](Self::limits) | [`Limits::new`] |
@@ -71,6 +73,8 @@ impl Default for FoundationBuilder {
             measurement: Measurement::default(),
             limits: Limits::default(),
             recording: Recording::default(),
+            #[cfg(feature = "discovery")]
+            discovery: crate::discovery::observer::DiscoveryLayout::default(),
             service_intensity: RestartIntensity::UNLIMITED,
             service_backoff: service_backoff(),
         };
@@ -165,6 +169,20 @@ impl FoundationBuilder {
     /// What is recorded of supervision, in each namespace.
     pub fn record(mut self, recording: Recording) -> Self {
         self.layout.recording = recording;
+        self
+    }
+
+    /// The limits and rules of discovery in each namespace; see [`DiscoveryOptions`](crate::discovery::DiscoveryOptions).
+    #[cfg(feature = "discovery")]
+    pub fn discovery(mut self, options: crate::discovery::DiscoveryOptions) -> Self {
+        self.layout.discovery.options = options;
+        self
+    }
+
+    /// What is recorded of the instances of services, in each namespace.
+    #[cfg(feature = "discovery")]
+    pub fn record_discovery(mut self, recording: crate::discovery::DiscoveryRecording) -> Self {
+        self.layout.discovery.recording = recording;
         self
     }
 

@@ -14,5 +14,8 @@ pub use client::{
 };
 pub use groups::{Group, GroupCastError, GroupError, GroupKey, Replies};
 pub use measures::{Measurement, ServiceMeasures};
-pub use names::{Metadata, MetadataError, NameChange, Origin, Registration, ServiceEntry, Watch, Watched};
+pub use names::{
+    DeferredDrops, Metadata, MetadataError, NameChange, Origin, Registration, ServiceEntry, TryNextError, Watch,
+    WatchRevision, Watched,
+};
 pub use root::{Collapse, LayoutError, ProcessRegistry, ProcessRegistryBuilder, RegistryStats, Service};

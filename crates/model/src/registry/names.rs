@@ -20,11 +20,11 @@ mod table;
 mod watches;
 
 pub(crate) use change::NameChange;
-pub(crate) use holder::{Holder, LookupError, NameIncarnation, Registration};
+pub(crate) use holder::{Holder, LookupError, Registration};
 pub(crate) use locks::Locks;
 pub(crate) use metadata::Metadata;
 pub(crate) use monitor::Monitor;
 pub(crate) use notifier::Latch;
 pub(crate) use origin::Origin;
 pub(crate) use table::{NameGuard, Table};
-pub(crate) use watches::watch::{Watch, Watched};
+pub(crate) use watches::watch::{DeferredDrops, Watch, Watched};

@@ -11,7 +11,7 @@ use super::fixture::{NAME, claimed, explore, explore_within, monitor, table};
 use crate::ActorCell;
 use crate::exit::ExitReason;
 use crate::namespace::Namespace;
-use crate::registry::names::{Monitor, NameChange, NameGuard, Origin, Table, Watch, Watched};
+use crate::registry::names::{DeferredDrops, Monitor, NameChange, NameGuard, Origin, Table, Watch, Watched};
 
 /// A table with a monitor that reports why its actors ended.
 fn monitored_table() -> (Arc<Monitor>, Arc<Table>) {
@@ -95,6 +95,35 @@ pub fn a_watch_against_a_registration() {
         let _name_guard = registering.join().unwrap();
         assert_eq!(read(watch).0, Some(1));
     });
+}
+
+/// A reader that has read all that was there looks at the revision only: it misses no registration that is finished.
+pub fn a_look_at_a_watch_against_a_registration() {
+    explore(|| {
+        let table = table();
+        let name_guard = claimed(&table, Origin::Managed);
+        let mut watch = watch(&table);
+        let registering = spawn(move || {
+            name_guard.publish(ActorCell::running(1));
+            name_guard
+        });
+        let before = read_now(&mut watch);
+        let _name_guard = registering.join().unwrap();
+        let after = if watch.has_unread() { read_now(&mut watch) } else { None };
+        assert_eq!(before.or(after), Some(1));
+        assert!(!watch.has_unread());
+    });
+}
+
+/// Reads all that is there; returns the actor that has the name then, if that has changed.
+fn read_now(watch: &mut Watch) -> Option<u8> {
+    let mut shown = None;
+    while let Ok(watched) = watch.try_next(&mut DeferredDrops::new()) {
+        if let Watched::Change(change) = watched {
+            shown = change.service().map(|it| it.actor.0);
+        }
+    }
+    shown
 }
 
 /// A name that goes while its beginning is still being reported: both are reported, in this order, or neither.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::namespace::{Namespace, ServiceName};
 use crate::registry::measures::{Measures, ServiceMeasures};
-use crate::registry::names::{Holder, Metadata, NameIncarnation, Origin};
+use crate::registry::names::{Holder, Metadata, Origin};
 
 /// One service, as the table has it.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -28,8 +28,7 @@ use crate::namespace::{Namespace, ServiceKey, ServiceName};
 use crate::registry::groups::{Group, GroupKey, GroupScope, Member, MemberMonitor};
 use crate::registry::measures::{Measurement, Measures, ServiceMeasures};
 use crate::registry::names::{
-    Counted, Holder, Latch, Locks, LookupError, Metadata, Monitor, NameIncarnation, Registration, ServiceEntry, Table,
-    Watch,
+    Counted, Holder, Latch, Locks, LookupError, Metadata, Monitor, Registration, ServiceEntry, Table, Watch,
 };
 use crate::supervisor::{
     ChildEvent, ChildHealth, ChildKind, ChildSpec, DirectSpawner, InspectingReporter, Report, Reporter,

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::error::RegistryError;
 use crate::containment::waking_contained;
 use crate::namespace::{NameError, ServiceName, key_traits};
-use crate::registry::names::{LookupError, NameIncarnation, Table};
+use crate::registry::names::{LookupError, Table};
 use crate::supervisor::{ChildError, Find, NameHolder, SupervisorKind};
 
 /// The name of a supervisor together with its kind `S`.

@@ -2,7 +2,7 @@
 
 use std::any::{Any, TypeId};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use ractor::{ActorCell, ActorId, ActorStatus};
 use scc::{AtomicShared, Guard, Shared, Tag};
@@ -191,6 +191,16 @@ impl Holder {
         self.life.get().map(|(_, since)| *since)
     }
 
+    /// Which incarnation of the same child it replaces.
+    pub(crate) fn previous(&self) -> Option<ActorId> {
+        self.rare.as_ref()?.previous
+    }
+
+    /// Why its actor ended, if that has been reported.
+    pub(crate) fn reason(&self) -> Option<ExitReason> {
+        self.reason.get().cloned()
+    }
+
     /// The actor if messages can be sent to it: a draining one refuses them.
     #[inline]
     pub(crate) fn live(&self) -> Option<&ActorCell> {
@@ -223,6 +233,11 @@ impl Holder {
     pub(crate) fn registration_of(&self, actor: ActorId, metadata: Option<Metadata>) -> Registration {
         let (name, message, restarts, origin) = (self.name.clone(), self.message, self.restarts, self.origin);
         Registration { name, actor, message, restarts, origin, metadata }
+    }
+
+    /// The registration of its actor under the name; `None` while the name is only claimed.
+    pub(crate) fn registration(&self, metadata: Option<Metadata>) -> Option<Registration> {
+        Some(self.registration_of(self.actor_id()?, metadata))
     }
 
     /// Whether messages can be sent to it, for a caller that has this holder's actor.
@@ -278,43 +293,60 @@ pub struct Registration {
     pub metadata: Option<Metadata>,
 }
 
-/// One incarnation of a name: a holder, and in tests a number.
+/// One incarnation of a name, as its watches know it; in tests a number.
 pub(crate) trait NameIncarnation: Clone {
     fn is(&self, other: &Self) -> bool;
     fn name(&self) -> &ServiceName;
     /// Which incarnation of the same child it replaces.
     fn previous(&self) -> Option<ActorId>;
-    /// Its current metadata, with their version, which grows with each update.
-    fn versioned_metadata(&self) -> Option<(u64, Metadata)>;
-    /// Why it ended, if that has been reported.
+    /// Why it ended, if that had been reported when this value was made.
     fn reason(&self) -> Option<ExitReason>;
-    /// Its registration with this metadata; `None` if it has not begun.
-    fn registration(&self, metadata: Option<Metadata>) -> Option<Registration>;
+    /// Its registration with this metadata.
+    fn registration(&self, metadata: Option<Metadata>) -> Registration;
 }
 
-impl NameIncarnation for Arc<Holder> {
+/// A holder without its actor: it owns nothing foreign, since dropping the last reference to an actor drops the messages
+/// that the actor has not read. It is this incarnation and no other: the memory of a holder is not used again while there
+/// is a weak reference.
+#[derive(Clone)]
+pub(crate) struct Incarnation(Arc<Parts>);
+
+struct Parts {
+    holder: Weak<Holder>,
+    /// Without metadata.
+    registration: Registration,
+    previous: Option<ActorId>,
+    reason: Option<ExitReason>,
+}
+
+impl Incarnation {
+    /// `None` if the name is only claimed.
+    pub(crate) fn of(holder: &Arc<Holder>) -> Option<Self> {
+        let registration = holder.registration(None)?;
+        let (previous, reason) = (holder.previous(), holder.reason());
+        Some(Self(Arc::new(Parts { holder: Arc::downgrade(holder), registration, previous, reason })))
+    }
+}
+
+impl NameIncarnation for Incarnation {
     fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(self, other)
+        Weak::ptr_eq(&self.0.holder, &other.0.holder)
     }
 
     fn name(&self) -> &ServiceName {
-        &self.name
+        &self.0.registration.name
     }
 
     fn previous(&self) -> Option<ActorId> {
-        self.rare.as_ref()?.previous
-    }
-
-    fn versioned_metadata(&self) -> Option<(u64, Metadata)> {
-        self.metadata()
+        self.0.previous
     }
 
     fn reason(&self) -> Option<ExitReason> {
-        self.reason.get().cloned()
+        self.0.reason.clone()
     }
 
-    fn registration(&self, metadata: Option<Metadata>) -> Option<Registration> {
-        Some(self.registration_of(self.actor_id()?, metadata))
+    fn registration(&self, metadata: Option<Metadata>) -> Registration {
+        Registration { metadata, ..self.0.registration.clone() }
     }
 }
 

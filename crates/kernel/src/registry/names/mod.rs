@@ -15,11 +15,11 @@ pub use change::NameChange;
 pub use holder::{Registration, ServiceEntry};
 pub use metadata::{Metadata, MetadataError};
 pub use origin::Origin;
-pub use watches::watch::{Watch, Watched};
+pub use watches::watch::{DeferredDrops, TryNextError, Watch, WatchRevision, Watched};
 
 pub(super) use self::{
     counters::Counted,
-    holder::{Holder, LookupError, NameIncarnation},
+    holder::{Holder, LookupError},
     locks::Locks,
     monitor::{KeepError, Monitor},
     notifier::Latch,

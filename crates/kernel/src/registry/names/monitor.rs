@@ -94,8 +94,7 @@ impl Monitor {
     fn add(&self, root: &ActorCell, actor: &ActorCell, action: OnExit) {
         let mut kept = self.actions.lock();
         let swept = kept.sweep();
-        kept.by_actor.entry(actor.get_id()).or_default().push(action);
-        root.monitor(actor.clone());
+        kept.add(root, actor, action);
         drop(kept);
         swept.into_iter().for_each(OnExit::end);
     }
@@ -141,7 +140,9 @@ impl MemberMonitor for Monitor {
 impl ExitReasonSource for Monitor {
     fn request(&self, watches: &Arc<Watches>, holder: &Arc<Holder>) -> bool {
         let (Some(root), Some(actor)) = (self.root.get(), holder.actor()) else { return false };
-        self.add(root, actor, OnExit::ReportReason(Arc::clone(watches), Arc::clone(holder)));
+        // Without a sweep, whose actions are foreign: a watch may be read under a lock.
+        let report = OnExit::ReportReason(Arc::clone(watches), Arc::clone(holder));
+        self.actions.lock().add(root, actor, report);
         // Monitored before the check: the end of an actor that is not stopping yet will be reported. The root stops
         // only after all other actors.
         let will_report = actor.get_status() < ActorStatus::Stopping && root.get_status() < ActorStatus::Stopping;
@@ -184,6 +185,11 @@ impl OnExit {
 }
 
 impl ExitActions {
+    fn add(&mut self, root: &ActorCell, actor: &ActorCell, action: OnExit) {
+        self.by_actor.entry(actor.get_id()).or_default().push(action);
+        root.monitor(actor.clone());
+    }
+
     /// Removes the exit actions of actors that are gone. ractor does not report an actor that ends before it has
     /// started, so a sweep is made whenever their number may have doubled.
     fn sweep(&mut self) -> Vec<OnExit> {

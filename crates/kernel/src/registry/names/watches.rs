@@ -12,7 +12,8 @@
 //!    and later ones find it stored.
 //! 6. Readers are woken, and facts that they will not read are dropped, after that lock is released: a waker may drop
 //!    or poll a watch.
-//! 7. No writer waits here for a reader, and lookups are not affected.
+//! 7. Facts own no holder: a reader drops nothing foreign. See [`Incarnation`].
+//! 8. No writer waits here for a reader, and lookups are not affected.
 //!
 //! Their readers are a module below this one: facts and inboxes are private to the two.
 
@@ -22,12 +23,12 @@ use std::task::{Context, Waker};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::holder::{Holder, NameIncarnation};
+use super::holder::{Holder, Incarnation, NameIncarnation};
 use super::metadata::Metadata;
 use crate::containment::{drop_contained, wake};
 use crate::exit::ExitReason;
 use crate::namespace::ServiceName;
-use crate::sync::atomic::{AtomicUsize, Ordering, fence};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 
 // By its path for `crates/model`, which includes this file.
 #[path = "watches/watch.rs"]
@@ -68,9 +69,9 @@ impl<L: NameIncarnation> Fact<L> {
     }
 }
 
-type HolderFact = Fact<Arc<Holder>>;
-type After = AfterLock<HolderFact>;
-type FactInbox = Inbox<HolderFact>;
+type NameFact = Fact<Incarnation>;
+type After = AfterLock<NameFact>;
+type FactInbox = Inbox<NameFact>;
 
 /// A source of the reasons why actors ended.
 pub(crate) trait ExitReasonSource: Send + Sync + 'static {
@@ -172,7 +173,7 @@ impl Watches {
             self.report_with(|entered, after| {
                 // Its end may come before the writer that made it visible has reported that.
                 entered.announce(holder, after);
-                entered.report(&Fact::Ended(Arc::clone(holder), end), after);
+                entered.report_of(holder, |life| Fact::Ended(life, end), after);
             });
         }
     }
@@ -181,7 +182,7 @@ impl Watches {
     pub(crate) fn report_reason(&self, holder: &Arc<Holder>, reason: &ExitReason) {
         self.report_with(|entered, after| {
             holder.set_reason(reason.clone());
-            entered.report(&Fact::Reason(Arc::clone(holder), reason.clone()), after);
+            entered.report_of(holder, |life| Fact::Reason(life, reason.clone()), after);
         });
     }
 
@@ -217,14 +218,14 @@ impl ReportGuard<'_> {
             entered.announce(from, after);
             // The hand-over is its beginning.
             to.announce();
-            let fact = Fact::HandedOver { from: Arc::clone(from), to: Arc::clone(to), metadata: to.metadata() };
-            entered.report(&fact, after);
+            let (Some(from), Some(next)) = (Incarnation::of(from), Incarnation::of(to)) else { return };
+            entered.report(&Fact::HandedOver { from, to: next, metadata: to.metadata() }, after);
         });
     }
 
     pub(crate) fn report_described(self, holder: &Arc<Holder>) {
-        let fact = Fact::Described(Arc::clone(holder), holder.metadata());
-        self.report_with(|entered, after| entered.report(&fact, after));
+        let described = |life| Fact::Described(life, holder.metadata());
+        self.report_with(|entered, after| entered.report_of(holder, described, after));
     }
 
     fn report_with(self, write: impl FnOnce(&Entered, &mut After)) {
@@ -243,11 +244,18 @@ impl Entered {
     /// Reports the beginning of a holder, unless that has been done.
     fn announce(&self, holder: &Arc<Holder>, after: &mut After) {
         if holder.announce() {
-            self.report(&Fact::Visible(Arc::clone(holder), holder.metadata()), after);
+            self.report_of(holder, |life| Fact::Visible(life, holder.metadata()), after);
         }
     }
 
-    fn report(&self, fact: &HolderFact, after: &mut After) {
+    /// Reports a fact of a holder, unless its name is only claimed.
+    fn report_of(&self, holder: &Arc<Holder>, fact: impl FnOnce(Incarnation) -> NameFact, after: &mut After) {
+        if let Some(life) = Incarnation::of(holder) {
+            self.report(&fact(life), after);
+        }
+    }
+
+    fn report(&self, fact: &NameFact, after: &mut After) {
         let of_one = self.of_one.get(fact.name()).into_iter().flatten();
         self.of_all.iter().chain(of_one).for_each(|inbox| inbox.put(fact.clone(), after));
     }
@@ -259,7 +267,12 @@ fn remove(inboxes: &mut Vec<Arc<FactInbox>>, inbox: &Arc<FactInbox>) -> bool {
 }
 
 /// A bounded queue that never blocks its writers: excess facts are dropped, counted and reported.
-struct Inbox<F>(Mutex<Unread<F>>);
+struct Inbox<F> {
+    unread: Mutex<Unread<F>>,
+    /// Grows under the lock with each fact that is put in, and with the end, so that a reader which has seen it has to
+    /// take the lock only if it has grown since.
+    revision: AtomicU64,
+}
 
 struct Unread<F> {
     facts: VecDeque<F>,
@@ -284,16 +297,18 @@ enum Found<F> {
 impl<F> Inbox<F> {
     fn new(capacity: usize) -> Self {
         let (facts, reader) = (VecDeque::new(), None);
-        Self(Mutex::new(Unread { facts, capacity, missed: 0, closed: false, reader }))
+        let unread = Unread { facts, capacity, missed: 0, closed: false, reader };
+        Self { unread: Mutex::new(unread), revision: AtomicU64::new(0) }
     }
 
     fn set_capacity(&self, capacity: usize) {
-        self.0.lock().capacity = capacity.max(1);
+        self.unread.lock().capacity = capacity.max(1);
     }
 
     /// Never blocks, and defers to `after` what must not run under the caller's lock.
     fn put(&self, fact: F, after: &mut AfterLock<F>) {
-        let mut unread = self.0.lock();
+        let mut unread = self.unread.lock();
+        self.revision.fetch_add(1, Ordering::Relaxed);
         if unread.missed == 0 && unread.facts.len() < unread.capacity {
             unread.facts.push_back(fact);
         } else {
@@ -306,18 +321,29 @@ impl<F> Inbox<F> {
 
     /// Marks the end: no more facts will come.
     fn close(&self, after: &mut AfterLock<F>) {
-        let mut unread = self.0.lock();
+        let mut unread = self.unread.lock();
+        self.revision.fetch_add(1, Ordering::Relaxed);
         unread.closed = true;
         after.wake(unread.reader.take());
     }
 
+    /// Relaxed: a caller that has been notified of a fact in any way sees at least its revision.
+    fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Relaxed)
+    }
+
+    /// The same as [`take`](Self::take), and no task is woken later.
+    fn try_take(&self) -> Found<F> {
+        self.unread.lock().take().unwrap_or(Found::Nothing)
+    }
+
     fn take(&self, context: &Context<'_>) -> Found<F> {
-        if let Some(found) = self.0.lock().take() {
+        if let Some(found) = self.unread.lock().take() {
             return found;
         }
         // Not under the lock: cloning and dropping a waker runs foreign code.
         let reader = context.waker().clone();
-        let mut unread = self.0.lock();
+        let mut unread = self.unread.lock();
         if let Some(found) = unread.take() {
             drop(unread);
             return found;
@@ -375,8 +401,12 @@ impl<T> AfterLock<T> {
 
 #[cfg(test)]
 mod tests {
+    use ractor::Actor;
+
     use super::super::monitor::Monitor;
+    use super::super::origin::Origin;
     use super::*;
+    use crate::idle::{Idle, IdleMsg};
 
     const A: ServiceName = ServiceName::from_static("a");
 
@@ -410,6 +440,20 @@ mod tests {
         assert!(!watches.any(), "no watch enters after the end");
     }
 
+    #[tokio::test]
+    async fn unread_facts_and_a_view_keep_no_actor() {
+        let watches = Arc::new(Watches::new(Weak::<Monitor>::new()));
+        let inbox = watches.enter(None, 10);
+        let (actor, _) = Actor::spawn(None, Idle, ()).await.unwrap();
+        let holder = Arc::new(Holder::new::<IdleMsg>(A, Origin::Managed, None));
+        holder.begin(actor.get_cell());
+        watches.report_visible(&holder);
+        watches.report_ended(&holder, End::Died);
+        let Found::Fact(fact) = inbox.try_take() else { panic!("its beginning is reported") };
+        assert_eq!((fact.name(), Arc::strong_count(&holder)), (&A, 1));
+        actor.stop(None);
+    }
+
     fn put(inbox: &Inbox<u32>, fact: u32) {
         let mut after = AfterLock::default();
         inbox.put(fact, &mut after);
@@ -430,6 +474,16 @@ mod tests {
         inbox.close(&mut AfterLock::default());
         assert!(matches!(take(&inbox), Found::Fact(5)));
         assert!(matches!(take(&inbox), Found::Closed));
+    }
+
+    #[test]
+    fn the_revision_grows_with_each_fact_and_with_the_end_and_not_by_reading() {
+        let inbox = Inbox::new(1);
+        (0..3).for_each(|n| put(&inbox, n));
+        inbox.close(&mut AfterLock::default());
+        assert_eq!(inbox.revision(), 4);
+        assert!(matches!((inbox.try_take(), inbox.try_take()), (Found::Missed(_), Found::Closed)));
+        assert_eq!(inbox.revision(), 4);
     }
 
     #[test]

@@ -17,8 +17,7 @@ use crate::registry::client::error::RegistryError;
 use crate::registry::client::supervisor_key::{ByName, SupervisorKey, SupervisorMessage, kind_name};
 use crate::registry::measures::{Measurement, Meter};
 use crate::registry::names::{
-    ClaimError, HandOverError, Holder, KeepError, LookupError, Metadata, NameGuard, NameIncarnation, Origin,
-    ServiceEntry,
+    ClaimError, HandOverError, Holder, KeepError, LookupError, Metadata, NameGuard, Origin, ServiceEntry,
 };
 use crate::supervisor::{
     BoxError, ChildKind, ChildSpec, DynamicSupervisor, Partition, PartitionSupervisor, Start, StartContext, StartError,

@@ -10,8 +10,9 @@ use ractor::ActorId;
 use super::View;
 use crate::exit::ExitReason;
 use crate::namespace::ServiceName;
+use crate::registry::names::holder::NameIncarnation;
 use crate::registry::names::watches::{End, Fact};
-use crate::registry::names::{Metadata, NameChange, NameIncarnation, Registration};
+use crate::registry::names::{Metadata, NameChange, Registration};
 
 const TWO: usize = 2;
 static NAMES: [ServiceName; TWO] = [ServiceName::from_static("a"), ServiceName::from_static("b")];
@@ -39,28 +40,33 @@ impl NameIncarnation for Numbered {
         self.previous.map(ActorId::Local)
     }
 
-    fn versioned_metadata(&self) -> Option<(u64, Metadata)> {
-        Some((self.version.get(), Metadata::new(&self.version.get()).ok()?))
-    }
-
     fn reason(&self) -> Option<ExitReason> {
         self.reason.get().cloned()
     }
 
-    fn registration(&self, metadata: Option<Metadata>) -> Option<Registration> {
-        Some(Registration {
+    fn registration(&self, metadata: Option<Metadata>) -> Registration {
+        Registration {
             name: NAMES[self.name].clone(),
             actor: ActorId::Local(self.number),
             message: "",
             restarts: 0,
             origin: crate::registry::names::Origin::Managed,
             metadata,
-        })
+        }
     }
 }
 
 impl Numbered {
-    fn truth(&self) -> Option<Registration> {
+    fn versioned_metadata(&self) -> Option<(u64, Metadata)> {
+        Some((self.version.get(), Metadata::new(&self.version.get()).ok()?))
+    }
+
+    /// As it is now: later it does not know a reason that is reported later.
+    fn at_present(&self) -> Self {
+        Self { reason: Rc::new((*self.reason).clone()), ..self.clone() }
+    }
+
+    fn truth(&self) -> Registration {
         self.registration(self.versioned_metadata().map(|(_, metadata)| metadata))
     }
 }
@@ -189,7 +195,7 @@ impl World {
                     self.report_reason(&life);
                 }
                 let metadata = self.describe(&life);
-                self.reported.push_back(Fact::Visible(life, metadata));
+                self.reported.push_back(Fact::Visible(life.at_present(), metadata));
             }
             Deed::Explain { name } => {
                 let Some(life) = self.has[name].clone() else { return };
@@ -219,7 +225,7 @@ impl World {
                 let to = self.new_life(name);
                 self.has[name] = Some(to.clone());
                 let metadata = self.describe(&to);
-                self.reported.push_back(Fact::HandedOver { from, to, metadata });
+                self.reported.push_back(Fact::HandedOver { from, to: to.at_present(), metadata });
             }
             Deed::Describe { name } => {
                 let Some(life) = self.has[name].clone() else { return };
@@ -311,7 +317,7 @@ proptest! {
             if at < entered {
                 world.reported.clear();
             } else if at >= entered + hesitation && view.is_none() {
-                let looked = View::new(world.has.iter().flatten().cloned());
+                let looked = View::new(world.has.iter().flatten().map(|life| (life.at_present(), life.versioned_metadata())));
                 looked.snapshot().into_iter().for_each(|service| reader.begin(service));
                 world.described.clear();
                 view = Some(looked);
@@ -328,7 +334,7 @@ proptest! {
         view.close(&mut |change| reader.apply(change));
 
         // Its final state is the true one, and the view has the same without being closed.
-        let mut truth: Vec<_> = world.has.iter().flatten().filter_map(Numbered::truth).collect();
+        let mut truth: Vec<_> = world.has.iter().flatten().map(Numbered::truth).collect();
         truth.sort_by(|a, b| a.name.cmp(&b.name));
         let mut believed: Vec<_> = reader.has.into_values().collect();
         believed.sort_by(|a, b| a.name.cmp(&b.name));

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures::Stream;
+use scc::Guard;
 use tokio::task::coop::poll_proceed;
 
-use super::{End, Fact, FactInbox, Found};
+use super::{End, Fact, FactInbox, Found, NameFact};
 use crate::exit::ExitReason;
 use crate::namespace::ServiceName;
 use crate::registry::names::change::NameChange;
-use crate::registry::names::holder::{Holder, NameIncarnation, Registration};
+use crate::registry::names::holder::{Holder, Incarnation, NameIncarnation, Registration};
 use crate::registry::names::metadata::Metadata;
 use crate::registry::names::table::Table;
 
@@ -97,18 +98,83 @@ pub struct Watch {
     /// The name that it watches; all of them if there is none.
     name: Option<ServiceName>,
     inbox: Arc<FactInbox>,
-    view: View<Arc<Holder>>,
+    view: View<Incarnation>,
     unshown: VecDeque<Watched>,
+    /// The revision of the inbox that has been read to its end.
+    read: u64,
     over: bool,
+}
+
+/// Why [`Watch::try_next`] gives no item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TryNextError {
+    /// Nothing has changed since the last item.
+    #[error("nothing has changed since the last item of the watch")]
+    Empty,
+    /// The namespace has ended.
+    #[error("the watch is over, since the namespace has ended")]
+    Ended,
+}
+
+/// A number that grows with each change that a [`Watch`] is notified of, for readers that share one.
+///
+/// Readers that share a watch under a lock note the revision, then read the watch until it is empty. Another one takes
+/// the lock only if the revision has grown since. Costs one relaxed load; who has been notified of a change in another
+/// way, for example by the return of its own registration, sees at least the revision of this change.
+#[derive(Clone)]
+pub struct WatchRevision(Arc<FactInbox>);
+
+impl WatchRevision {
+    /// The present revision.
+    pub fn get(&self) -> u64 {
+        self.0.revision()
+    }
+}
+
+impl std::fmt::Debug for WatchRevision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "WatchRevision({})", self.get())
+    }
+}
+
+/// What may run foreign code when it is dropped, left over by [`Watch::try_next`].
+///
+/// Reading a watch that has lagged reads the table of names, which may release an actor that has ended, and with it the
+/// messages that the actor has not read. Their destructors run when this value is dropped. So make one before a lock is
+/// taken, and drop it after the lock is released: the reverse order of declaration does that.
+pub struct DeferredDrops {
+    holders: Vec<Arc<Holder>>,
+    // While there is one, the map of names releases nothing on this thread.
+    _guard: Guard,
+}
+
+impl DeferredDrops {
+    /// Begins with nothing.
+    pub fn new() -> Self {
+        Self { holders: Vec::new(), _guard: Guard::new() }
+    }
+}
+
+impl Default for DeferredDrops {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for DeferredDrops {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DeferredDrops").field("actors", &self.holders.len()).finish()
+    }
 }
 
 impl Watch {
     pub(crate) fn new(table: Arc<Table>, name: Option<ServiceName>) -> Self {
         // Subscribe before reading: a change between the two is noticed.
         let inbox = table.watches().enter(name.as_ref(), CAPACITY);
-        let view = View::new(table.snapshot(name.as_ref()));
+        let view = View::of(&table.snapshot(name.as_ref()));
         let unshown = VecDeque::from([Watched::Snapshot(view.snapshot())]);
-        Self { table, name, inbox, view, unshown, over: false }
+        Self { table, name, inbox, view, unshown, read: 0, over: false }
     }
 
     /// Keeps this many unread changes, at least 1, before the reader counts as slow. Default: 1,024.
@@ -134,26 +200,98 @@ impl Watch {
 
     fn show(&mut self, context: &Context<'_>) -> Poll<Option<Watched>> {
         loop {
-            if let Some(watched) = self.unshown.pop_front() {
-                return Poll::Ready(Some(watched));
+            if let Some(shown) = self.unshown() {
+                return Poll::Ready(shown);
             }
-            if self.over {
-                return Poll::Ready(None);
-            }
-            let unshown = &mut self.unshown;
-            let mut show = |change| unshown.push_back(Watched::Change(change));
+            let revision = self.inbox.revision();
             match self.inbox.take(context) {
-                Found::Fact(fact) => self.view.apply(fact, &mut show),
-                Found::Missed(missed) => {
-                    self.view = View::new(self.table.snapshot(self.name.as_ref()));
-                    self.unshown.push_back(Watched::Lagged { missed, snapshot: self.view.snapshot() });
+                Found::Nothing => {
+                    self.read = revision;
+                    return Poll::Pending;
                 }
-                Found::Closed => {
-                    self.view.close(&mut show);
-                    self.over = true;
-                }
-                Found::Nothing => return Poll::Pending,
+                found => self.take_in(found, &mut Vec::new()),
             }
+        }
+    }
+
+    /// The next item if it can be given at once. No task is woken later, and no budget of the caller's task is used.
+    ///
+    /// Nothing foreign runs here: call it under a lock, and drop `deferred` after the lock is released.
+    ///
+    /// ```
+    /// # use foundation_kernel::names::{DeferredDrops, Namespace, ProcessRegistry, TryNextError, Watched};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// # let registry = ProcessRegistry::start().await?;
+    /// # let names = registry.namespace(Namespace::test()).await?;
+    /// let watch = std::sync::Mutex::new(names.watch());
+    /// let mut deferred = DeferredDrops::new();
+    /// let mut watch = watch.lock().unwrap();
+    /// assert!(watch.has_unread());
+    /// assert_eq!(watch.try_next(&mut deferred), Ok(Watched::Snapshot(Vec::new())));
+    /// assert_eq!(watch.try_next(&mut deferred), Err(TryNextError::Empty));
+    /// assert!(!watch.has_unread());
+    /// # drop(watch);
+    /// # drop(deferred);
+    /// # registry.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`TryNextError`] says why there is none.
+    pub fn try_next(&mut self, deferred: &mut DeferredDrops) -> Result<Watched, TryNextError> {
+        loop {
+            if let Some(shown) = self.unshown() {
+                return shown.ok_or(TryNextError::Ended);
+            }
+            let revision = self.inbox.revision();
+            match self.inbox.try_take() {
+                Found::Nothing => {
+                    self.read = revision;
+                    return Err(TryNextError::Empty);
+                }
+                found => self.take_in(found, &mut deferred.holders),
+            }
+        }
+    }
+
+    /// Whether there may be an item that has not been read, or the end. False is certain, as far as the caller has been
+    /// notified of changes in another way. Costs one relaxed load.
+    pub fn has_unread(&self) -> bool {
+        !self.unshown.is_empty() || (!self.over && self.inbox.revision() != self.read)
+    }
+
+    /// A number that grows with each change, for readers that share this watch.
+    pub fn revision(&self) -> WatchRevision {
+        WatchRevision(Arc::clone(&self.inbox))
+    }
+
+    /// What can be shown without reading the inbox: an item, or the end.
+    fn unshown(&mut self) -> Option<Option<Watched>> {
+        match self.unshown.pop_front() {
+            None if !self.over => None,
+            item => Some(item),
+        }
+    }
+
+    /// The holders that have been looked at are left to the caller, which may have to release a lock before.
+    fn take_in(&mut self, found: Found<NameFact>, looked_at: &mut Vec<Arc<Holder>>) {
+        let unshown = &mut self.unshown;
+        let mut show = |change| unshown.push_back(Watched::Change(change));
+        match found {
+            Found::Fact(fact) => self.view.apply(fact, &mut show),
+            Found::Missed(missed) => {
+                let holders = self.table.snapshot(self.name.as_ref());
+                self.view = View::of(&holders);
+                looked_at.extend(holders);
+                self.unshown.push_back(Watched::Lagged { missed, snapshot: self.view.snapshot() });
+            }
+            Found::Closed => {
+                self.view.close(&mut show);
+                self.over = true;
+            }
+            Found::Nothing => {}
         }
     }
 }
@@ -207,11 +345,10 @@ struct Held<L> {
 }
 
 impl<L: NameIncarnation> Held<L> {
-    fn new(life: L, metadata: Option<(u64, Metadata)>) -> Option<Self> {
+    fn new(life: L, metadata: Option<(u64, Metadata)>) -> Self {
         let (version, metadata) = metadata.unzip();
-        let shown = life.registration(metadata)?;
-        let reason = life.reason();
-        Some(Self { life, shown, version, reason })
+        let (shown, reason) = (life.registration(metadata), life.reason());
+        Self { life, shown, version, reason }
     }
 
     fn is_news(&self, life: &L, version: u64) -> bool {
@@ -223,10 +360,17 @@ impl<L: NameIncarnation> Held<L> {
     }
 }
 
+impl View<Incarnation> {
+    /// Begins with the holders of a snapshot of the table.
+    fn of(holders: &[Arc<Holder>]) -> Self {
+        Self::new(holders.iter().filter_map(|holder| Some((Incarnation::of(holder)?, holder.metadata()))))
+    }
+}
+
 impl<L: NameIncarnation> View<L> {
-    /// Begins with the incarnations of a snapshot of the table.
-    fn new(holders: impl IntoIterator<Item = L>) -> Self {
-        let held = holders.into_iter().filter_map(|holder| Held::new(holder.clone(), holder.versioned_metadata()));
+    /// Begins with the incarnations of a snapshot, with their metadata.
+    fn new(lives: impl IntoIterator<Item = (L, Option<(u64, Metadata)>)>) -> Self {
+        let held = lives.into_iter().map(|(life, metadata)| Held::new(life, metadata));
         Self { names: held.map(|held| (held.shown.name.clone(), NameState::Held(held))).collect() }
     }
 
@@ -262,7 +406,7 @@ impl<L: NameIncarnation> View<L> {
     /// A fact of a free name: only a new holder is a change.
     fn apply_to_free(&mut self, fact: Fact<L>, emit: &mut impl FnMut(NameChange)) {
         let (Fact::Visible(life, metadata) | Fact::HandedOver { to: life, metadata, .. }) = fact else { return };
-        let Some(held) = Held::new(life, metadata) else { return };
+        let held = Held::new(life, metadata);
         let by = held.shown.clone();
         emit(match held.life.previous() {
             Some(previous) => NameChange::Replaced { previous, by },
@@ -283,7 +427,7 @@ impl<L: NameIncarnation> View<L> {
             }
             Fact::Reason(life, reason) if life.is(&held.life) => held.reason = Some(reason),
             Fact::HandedOver { from, to, metadata } if from.is(&held.life) => {
-                let Some(next) = Held::new(to, metadata) else { return };
+                let next = Held::new(to, metadata);
                 emit(NameChange::HandedOver { from: held.shown.actor, to: next.shown.clone() });
                 *held = next;
             }

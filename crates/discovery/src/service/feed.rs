@@ -1,0 +1,61 @@
+//! Where the reporting of a namespace's instances has got to.
+//!
+//! # Invariants
+//!
+//! 1. It belongs to the namespace and not to the actor that reads it: an actor that is started again reads on, without a gap
+//!    and without a repetition.
+//! 2. One task reads it at a time. An event is given out once; between that and the observers nothing waits, so a task that
+//!    is aborted loses none.
+//! 3. It begins with the first use of discovery in the namespace: without it a registration pays nothing for it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use super::event::DiscoveryEvent;
+use super::reported::Reported;
+use crate::client::{Discovery, InstanceWatch, NoticeReader};
+use crate::criteria::Criteria;
+
+/// The feed of a namespace, once it has begun.
+#[derive(Default)]
+pub(super) struct FeedSlot(Mutex<Option<Feed>>);
+
+struct Feed {
+    watch: InstanceWatch,
+    notices: NoticeReader,
+    reported: Reported,
+    next: VecDeque<DiscoveryEvent>,
+}
+
+impl FeedSlot {
+    /// Notifies the observers of each event, until the namespace ends.
+    pub(super) async fn report(self: Arc<Self>, discovery: Discovery) {
+        discovery.first_use().await;
+        let mut feed = self.0.lock().await;
+        let feed = feed.get_or_insert_with(|| Feed::new(&discovery));
+        while let Some(event) = feed.next().await {
+            discovery.observers().iter().for_each(|observer| observer.notify(discovery.names(), &event));
+        }
+    }
+}
+
+impl Feed {
+    fn new(discovery: &Discovery) -> Self {
+        let (notices, watch) = (discovery.notices(), discovery.watch(Criteria::any()));
+        Self { watch, notices, reported: Reported::default(), next: VecDeque::new() }
+    }
+
+    /// The next event; `None` when the namespace has ended. It is cancel safe.
+    async fn next(&mut self) -> Option<DiscoveryEvent> {
+        while self.next.is_empty() {
+            tokio::select! {
+                biased;
+                watched = self.watch.next() => self.next.extend(self.reported.read(watched?)),
+                noticed = self.notices.next() => self.next.push_back(self.reported.notice(noticed?)),
+            }
+        }
+        self.next.pop_front()
+    }
+}

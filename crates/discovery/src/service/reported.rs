@@ -1,0 +1,183 @@
+//! The instances as they have been reported, and what is reported next.
+
+use std::collections::BTreeMap;
+
+use foundation_kernel::names::ServiceName;
+use foundation_kernel::ractor::ActorId;
+
+use super::event::DiscoveryEvent;
+use crate::catalog::{InstanceChange, RemovalCause};
+use crate::client::{InstanceWatched, Notice, Noticed};
+use crate::instance::{InstanceName, InstanceRecord};
+
+/// The instances whose addition has been reported, and whose removal has not been.
+///
+/// It is the reader's own position in a watch and no copy that is read: a snapshot becomes the difference to it, so nothing
+/// is reported twice, and nothing that has happened meanwhile is left out.
+#[derive(Debug, Default)]
+pub(super) struct Reported(BTreeMap<InstanceName, InstanceRecord>);
+
+impl Reported {
+    /// What an item of a watch of all instances says that has not been reported.
+    pub(super) fn read(&mut self, watched: InstanceWatched) -> Vec<DiscoveryEvent> {
+        match watched {
+            InstanceWatched::Snapshot(instances) => self.read_all(instances),
+            InstanceWatched::Change(InstanceChange::Removed { instance, cause }) => {
+                self.remove(instance.name(), cause).into_iter().collect()
+            }
+            InstanceWatched::Change(change) => {
+                change.instance().cloned().map(|it| self.read_one(it)).unwrap_or_default()
+            }
+        }
+    }
+
+    /// What a notice says.
+    pub(super) fn notice(&self, noticed: Noticed) -> DiscoveryEvent {
+        let notice = match noticed {
+            Noticed::Notice(notice) => notice,
+            Noticed::Lagged(events) => return DiscoveryEvent::Missed { events },
+        };
+        match notice {
+            Notice::PreservationBegan { expected, renewed } => DiscoveryEvent::PreservationBegan { expected, renewed },
+            Notice::PreservationEnded { lasted, expired } => DiscoveryEvent::PreservationEnded { lasted, expired },
+            Notice::Ejected { service, actor, cause, lasts } => {
+                let instance = self.name_of(&service, actor).cloned();
+                DiscoveryEvent::InstanceEjected { service, instance, actor, cause, lasts }
+            }
+            Notice::RestartWithheld { instance, check } => DiscoveryEvent::RestartWithheld { instance, check },
+        }
+    }
+
+    /// The name that this actor has.
+    fn name_of(&self, service: &ServiceName, actor: ActorId) -> Option<&InstanceName> {
+        self.0.values().find(|it| it.actor == actor && it.service() == service).map(InstanceRecord::name)
+    }
+
+    fn read_all(&mut self, instances: Vec<InstanceRecord>) -> Vec<DiscoveryEvent> {
+        let is_there = |name: &InstanceName| instances.iter().any(|it| it.name() == name);
+        let gone: Vec<_> = self.0.keys().filter(|name| !is_there(name)).cloned().collect();
+        let mut events: Vec<_> = gone.iter().filter_map(|name| self.remove(name, RemovalCause::Missed)).collect();
+        events.extend(instances.into_iter().flat_map(|instance| self.read_one(instance)));
+        events
+    }
+
+    /// An instance that is there.
+    fn read_one(&mut self, instance: InstanceRecord) -> Vec<DiscoveryEvent> {
+        let mut events = Vec::new();
+        if self.0.get(instance.name()).is_some_and(|known| known.actor != instance.actor) {
+            events.extend(self.remove(instance.name(), RemovalCause::Missed));
+        }
+        let before = self.0.insert(instance.name().clone(), instance.clone());
+        events.extend(difference(before, instance));
+        events
+    }
+
+    fn remove(&mut self, name: &InstanceName, cause: RemovalCause) -> Option<DiscoveryEvent> {
+        let instance = self.0.remove(name)?;
+        Some(DiscoveryEvent::InstanceRemoved { instance, cause })
+    }
+}
+
+/// How one incarnation differs from itself before. A change of the reason of a status alone is no event.
+fn difference(before: Option<InstanceRecord>, instance: InstanceRecord) -> Option<DiscoveryEvent> {
+    match before {
+        None => Some(DiscoveryEvent::InstanceAdded { instance }),
+        Some(before) if before.status() != instance.status() => {
+            Some(DiscoveryEvent::StatusChanged { from: before.health, instance })
+        }
+        Some(before) if before.instance != instance.instance => Some(DiscoveryEvent::InstanceUpdated { instance }),
+        Some(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::samples::records;
+
+    type Known = BTreeMap<InstanceName, InstanceRecord>;
+
+    /// What a reader of the events knows; it panics if they are out of order.
+    fn apply(known: &mut Known, event: DiscoveryEvent) {
+        match event {
+            DiscoveryEvent::InstanceAdded { instance } => {
+                assert_eq!(known.insert(instance.name().clone(), instance), None, "added once");
+            }
+            DiscoveryEvent::InstanceUpdated { instance } => {
+                let before = known.insert(instance.name().clone(), instance.clone()).expect("it is there");
+                assert!(before.actor == instance.actor && before.status() == instance.status());
+            }
+            DiscoveryEvent::StatusChanged { from, instance } => {
+                let before = known.insert(instance.name().clone(), instance.clone()).expect("it is there");
+                assert!(before.health == from && before.status() != instance.status());
+            }
+            DiscoveryEvent::InstanceRemoved { instance, .. } => {
+                assert_eq!(known.remove(instance.name()), Some(instance), "it was there");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn seen(
+        known: &Known,
+    ) -> Vec<(InstanceName, ActorId, crate::health::InstanceStatus, std::sync::Arc<crate::Instance>)> {
+        known.iter().map(|(name, it)| (name.clone(), it.actor, it.status(), it.instance.clone())).collect()
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Snapshot(Vec<InstanceRecord>),
+        There(InstanceRecord),
+        Gone(InstanceRecord),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            1 => vec(records(), 0..5).prop_map(Step::Snapshot),
+            4 => records().prop_map(Step::There),
+            2 => records().prop_map(Step::Gone),
+        ];
+        vec(step, 0..30)
+    }
+
+    fn by_name(records: &[InstanceRecord]) -> Known {
+        records.iter().map(|it| (it.name().clone(), it.clone())).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn the_events_of_any_history_lead_to_what_is_there(steps in steps()) {
+            let (mut reported, mut known, mut truth) = (Reported::default(), Known::new(), Known::new());
+            for step in steps {
+                let watched = match step {
+                    Step::Snapshot(all) => {
+                        truth = by_name(&all);
+                        InstanceWatched::Snapshot(truth.values().cloned().collect())
+                    }
+                    Step::There(it) => {
+                        truth.insert(it.name().clone(), it.clone());
+                        InstanceWatched::Change(InstanceChange::Added(it))
+                    }
+                    Step::Gone(it) => {
+                        truth.remove(it.name());
+                        let cause = RemovalCause::Withdrawn;
+                        InstanceWatched::Change(InstanceChange::Removed { instance: it, cause })
+                    }
+                };
+                reported.read(watched).into_iter().for_each(|event| apply(&mut known, event));
+                prop_assert_eq!(seen(&known), seen(&truth));
+            }
+        }
+
+        #[test]
+        fn a_snapshot_that_is_read_again_says_nothing_new(records in vec(records(), 0..6)) {
+            let all: Vec<_> = by_name(&records).into_values().collect();
+            let mut reported = Reported::default();
+            prop_assert_eq!(reported.read(InstanceWatched::Snapshot(all.clone())).len(), all.len());
+            prop_assert_eq!(reported.read(InstanceWatched::Snapshot(all)), []);
+        }
+    }
+}
