@@ -12,6 +12,7 @@ mod leases;
 mod limits;
 mod liveness;
 mod many_checks;
+mod quality;
 mod real_checks;
 mod service;
 mod setup;

@@ -20,9 +20,9 @@ pub use catalog::{Catalog, FindError, InstanceChange, RemovalCause, ServiceSumma
 pub use check::HttpGet;
 pub use check::{CheckHandle, DeclareCheckError, InstanceCheck};
 pub use client::{
-    CallInstanceError, Discovery, DiscoveryError, DiscoveryOptions, Drained, HeartbeatTask, InstanceLease,
-    InstanceRegistration, InstanceWatch, InstanceWatched, LeaseLostError, OtherInstances, PickError, Picked,
-    RestartInstance, Selector,
+    CallInstanceError, CandidateReport, CastInstanceError, CastInstanceReason, Discovery, DiscoveryError,
+    DiscoveryOptions, Drained, HeartbeatTask, InstanceLease, InstanceRegistration, InstanceWatch, InstanceWatched,
+    LeaseLostError, OtherInstances, PickError, Picked, RestartInstance, Selector,
 };
 pub use criteria::{Criteria, InstanceMisfits, Misfit, NoneFitsError};
 pub use hash::stable_hash;

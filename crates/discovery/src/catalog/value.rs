@@ -53,8 +53,8 @@ use crate::instance::{Capability, Instance, InstanceName, InstanceRecord};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Catalog {
     services: BTreeMap<ServiceName, BTreeMap<ServiceName, Entry>>,
-    /// By the name of a capability.
-    able: BTreeMap<String, BTreeSet<ServiceName>>,
+    /// By the name of a capability: sorted as the instances are, by service and then by name.
+    able: BTreeMap<String, BTreeSet<InstanceName>>,
     /// Names whose metadata says that they are instances, and is not valid.
     invalid: BTreeMap<ServiceName, String>,
 }
@@ -181,7 +181,7 @@ impl Catalog {
         let record = entry.record.clone();
         let name = record.name().registered();
         for capability in record.instance.capabilities() {
-            self.able.entry(capability.name().to_owned()).or_default().insert(name.clone());
+            self.able.entry(capability.name().to_owned()).or_default().insert(record.name().clone());
         }
         self.services.entry(record.service().clone()).or_default().insert(name.clone(), entry);
         record
@@ -196,7 +196,7 @@ impl Catalog {
         }
         for capability in entry.record.instance.capabilities() {
             let Some(able) = self.able.get_mut(capability.name()) else { continue };
-            able.remove(name);
+            able.remove(&service);
             if able.is_empty() {
                 self.able.remove(capability.name());
             }
@@ -257,9 +257,14 @@ impl Catalog {
 
     /// The instances that can do this, of all services. Cost: linear in those that have the capability at all.
     pub fn providers(&self, needed: &Capability) -> impl Iterator<Item = &InstanceRecord> {
-        let able = self.able.get(needed.name()).into_iter().flatten();
-        let records = able.filter_map(|name| self.get(&InstanceName::of(name)?));
-        records.filter(|record| record.instance.capability(needed.name()).is_some_and(|can| can.meets(needed)))
+        let can =
+            |record: &&InstanceRecord| record.instance.capability(needed.name()).is_some_and(|it| it.meets(needed));
+        self.able(needed).filter(can)
+    }
+
+    /// The instances that have a capability of this name, sorted by service and id.
+    fn able(&self, needed: &Capability) -> impl Iterator<Item = &InstanceRecord> + Clone {
+        self.able.get(needed.name()).into_iter().flatten().filter_map(|name| self.get(name))
     }
 
     /// The capabilities that an instance has, sorted, each with how many have it.
@@ -268,12 +273,12 @@ impl Catalog {
     }
 
     /// The instances that meet all criteria, sorted by service and id. Cost: linear in the instances of the service that is
-    /// asked for, or in all of them.
+    /// asked for; without a service, in those that have the rarest of the capabilities that are asked for; or in all of them.
     ///
     /// # Errors
     /// [`FindError::NoService`] names services of similar names; [`FindError::NoneFits`] says why none does.
     pub fn select(&self, criteria: &Criteria) -> Result<Vec<&InstanceRecord>, FindError> {
-        let Some(service) = criteria.wanted_service() else { return Ok(criteria.select(self.iter())?) };
+        let Some(service) = criteria.wanted_service() else { return Ok(self.select_of_any(criteria)?) };
         self.check_has(service)?;
         Ok(criteria.select(self.instances(service))?)
     }
@@ -308,6 +313,19 @@ impl Catalog {
         ServiceSummary::of(service, self.service_health(service), self.instances(service))
     }
 
+    fn select_of_any(&self, criteria: &Criteria) -> Result<Vec<&InstanceRecord>, NoneFitsError> {
+        let number = |needed: &&Capability| self.able.get(needed.name()).map_or(0, BTreeSet::len);
+        if let Some(rarest) = criteria.wanted_capabilities().min_by_key(number) {
+            let fits = |record: &&InstanceRecord| criteria.accepts(&record.instance, record.status());
+            let fitting: Vec<_> = self.able(rarest).filter(fits).collect();
+            if !fitting.is_empty() {
+                return Ok(fitting);
+            }
+        }
+        // Without one that fits, the error says why of all.
+        criteria.select(self.iter())
+    }
+
     /// The condition of a service. Without an instance it is down.
     pub fn service_health(&self, service: &ServiceName) -> ServiceHealth {
         ServiceHealth::of(service, self.instances(service).map(|record| (record.name(), &record.health)))
@@ -332,7 +350,8 @@ mod tests {
     use crate::health::{InstanceStatus, StatusReason};
     use crate::samples::{ORDERS, registration};
 
-    const NAMES: [&str; 5] = ["orders.a", "orders.b", "shop.mail.a", "plain", "no.instance"];
+    // `shop.z` comes after the service `shop.mail` by its name, and before it by its service.
+    const NAMES: [&str; 6] = ["orders.a", "orders.b", "shop.mail.a", "shop.z", "plain", "no.instance"];
 
     /// What the owner of a name publishes.
     fn metadata(name: &str, kind: u8) -> Option<Metadata> {
@@ -471,11 +490,11 @@ mod tests {
         }
     }
 
-    fn index_of(catalog: &Catalog) -> BTreeMap<String, BTreeSet<ServiceName>> {
-        let mut able: BTreeMap<String, BTreeSet<ServiceName>> = BTreeMap::new();
+    fn index_of(catalog: &Catalog) -> BTreeMap<String, BTreeSet<InstanceName>> {
+        let mut able: BTreeMap<String, BTreeSet<InstanceName>> = BTreeMap::new();
         for record in catalog.iter() {
             for capability in record.instance.capabilities() {
-                able.entry(capability.name().to_owned()).or_default().insert(record.name().registered().clone());
+                able.entry(capability.name().to_owned()).or_default().insert(record.name().clone());
             }
         }
         able
@@ -515,6 +534,17 @@ mod tests {
             prop_assert_eq!(&catalog, &anew);
             prop_assert_eq!(&catalog.able, &index_of(&catalog));
             prop_assert_eq!(reader.instances(), catalog.iter().collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn a_selection_by_the_index_is_that_of_all_instances(
+            kinds in vec((select(&NAMES[..]), 0..7_u8), 0..6), wanted in vec(select(vec!["refund", "mail", "mail=4"]), 0..3),
+        ) {
+            let kinds: BTreeMap<_, _> = kinds.into_iter().collect();
+            let catalog = catalog(&kinds.into_iter().collect::<Vec<_>>());
+            let criteria = wanted.into_iter().fold(Criteria::any(), |it, wanted| it.capability(wanted).unwrap());
+            let of_all = criteria.select(catalog.iter()).map_err(FindError::NoneFits);
+            prop_assert_eq!(catalog.select(&criteria), of_all);
         }
     }
 

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::checker::{CheckRun, check_until_gone, check_until_success, run_declared_checks};
 use super::drain::{Drained, drain, resume};
 use super::error::{DiscoveryError, OtherInstances};
-use super::keeper::Keeper;
+use super::lease::keeper::Keeper;
 use super::lease::{InstanceLease, LeaseCell};
 use super::notice::NoticeReader;
 use super::options::DiscoveryOptions;
@@ -102,9 +102,8 @@ impl Discovery {
 
     /// The load of an instance. `None` if it is gone.
     pub(crate) fn load(&self, name: &InstanceName) -> Option<LoadReading> {
-        let (tracked, _) = self.shared.tracked(&self.instance(name)?)?;
-        let load = tracked.load.lock().reading(&self.shared.options.load, Instant::now());
-        Some(load)
+        let (calls, service) = self.shared.calls(&self.instance(name)?)?;
+        Some(calls.load.reading(&service.rules, Instant::now()))
     }
 
     // ---- registering ----

@@ -7,7 +7,8 @@ use foundation_kernel::containment::waking_contained;
 use serde::Serialize;
 use tokio::time::{Instant, timeout};
 
-use super::state::{Shared, Tracked};
+use super::calls::InstanceCalls;
+use super::state::Shared;
 use crate::instance::InstanceRecord;
 
 /// How the draining of an instance went.
@@ -45,23 +46,23 @@ impl fmt::Display for Drained {
 /// Takes an incarnation out of rotation, and returns when no call to it is in flight, or after this time. `None` if it is
 /// gone.
 pub(super) async fn drain(shared: &Shared, record: &InstanceRecord, within: Duration) -> Option<Drained> {
-    let (tracked, _) = shared.tracked(record)?;
+    let (calls, _) = shared.calls(record)?;
     let began = Instant::now();
-    set_draining(shared, record, &tracked, true)?;
-    let began_with = tracked.in_flight();
+    set_draining(shared, record, &calls, true)?;
+    let began_with = calls.load.in_flight();
     // A time that is over is no error: the report says what is left.
-    let _ = waking_contained(timeout(within, tracked.idle())).await;
-    let (name, in_flight) = (record.name().to_string(), tracked.in_flight());
+    let _ = waking_contained(timeout(within, calls.idle())).await;
+    let (name, in_flight) = (record.name().to_string(), calls.load.in_flight());
     Some(Drained { name, began_with: began_with.max(in_flight), in_flight, took: began.elapsed() })
 }
 
 /// Returns an incarnation to rotation. `None` if it is gone.
 pub(super) fn resume(shared: &Shared, record: &InstanceRecord) -> Option<()> {
-    let (tracked, _) = shared.tracked(record)?;
-    set_draining(shared, record, &tracked, false)
+    let (calls, _) = shared.calls(record)?;
+    set_draining(shared, record, &calls, false)
 }
 
-fn set_draining(shared: &Shared, record: &InstanceRecord, tracked: &Tracked, draining: bool) -> Option<()> {
-    tracked.set_draining(draining);
+fn set_draining(shared: &Shared, record: &InstanceRecord, calls: &InstanceCalls, draining: bool) -> Option<()> {
+    calls.set_draining(draining);
     shared.mark(record.name(), record.actor, |mark| mark.draining = draining).map(drop)
 }

@@ -1,5 +1,6 @@
 //! The errors of discovery in a namespace.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use foundation_kernel::names::{CallError, MetadataError, Namespace, NearMisses, RegistryError};
@@ -116,6 +117,20 @@ pub enum PickError {
         #[source]
         source: FindError,
     },
+    /// Those that meet the criteria answer to another message type than the selector's.
+    #[error(
+        "namespace {namespace}: none of {instances} instances that fit answers to {wanted}: ask for a selector of {found}"
+    )]
+    OtherMessage {
+        /// Where.
+        namespace: Namespace,
+        /// How many instances meet the criteria.
+        instances: usize,
+        /// The message type of the selector.
+        wanted: &'static str,
+        /// The message type that one of the instances answers to.
+        found: &'static str,
+    },
     /// Those that meet the criteria are out of rotation.
     #[error("namespace {namespace}: {source}")]
     NoneInRotation {
@@ -131,6 +146,13 @@ pub enum PickError {
         /// Which one.
         namespace: Namespace,
     },
+}
+
+impl PickError {
+    /// All that were in rotation have ended, or have been tried.
+    pub(super) fn none_left(namespace: Namespace) -> Self {
+        Self::NoneInRotation { namespace, source: NoneInRotationError { out: BTreeMap::new() } }
+    }
 }
 
 /// Why a call through a [`Selector`](crate::Selector) has no answer.
@@ -153,6 +175,37 @@ pub enum CallInstanceError<M> {
     },
 }
 
+/// Why a message that was sent through a [`Selector`](crate::Selector) was not taken, with the message.
+#[derive(thiserror::Error)]
+#[error("{reason}")]
+#[non_exhaustive]
+pub struct CastInstanceError<M> {
+    /// The message, as it was given.
+    pub message: M,
+    /// Why no instance took it.
+    pub reason: Box<CastInstanceReason>,
+}
+
+/// Why no instance took a message.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CastInstanceReason {
+    /// No instance was picked.
+    #[error(transparent)]
+    Pick(PickError),
+    /// The last instance that was picked did not take it.
+    #[error("instance {instance}{}: {source}", after(.before))]
+    NotTaken {
+        /// The instance.
+        instance: InstanceName,
+        /// Those that were tried before it.
+        before: Vec<InstanceName>,
+        /// What happened.
+        #[source]
+        source: RegistryError,
+    },
+}
+
 fn after(before: &[InstanceName]) -> String {
     match before {
         [] => String::new(),
@@ -167,6 +220,12 @@ impl<M> From<PickError> for CallInstanceError<M> {
 }
 
 // By hand: a message need not be `Debug` for its error to be.
+impl<M> fmt::Debug for CastInstanceError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CastInstanceError({:?})", self.reason)
+    }
+}
+
 impl<M> fmt::Debug for CallInstanceError<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

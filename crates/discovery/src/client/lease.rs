@@ -5,6 +5,9 @@
 //! 1. A lease that is lost is never renewed: a renewal that succeeds came before the loss, and counts.
 //! 2. A renewal is seen by the keeper at the latest when the lease would have run out.
 
+pub(super) mod heartbeat;
+pub(super) mod keeper;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -2,16 +2,17 @@
 //!
 //! # Invariants
 //!
-//! 1. Two locks, always taken in this order: that of the watch, and that of the state. No foreign code runs under either:
-//!    what reading the watch leaves to be dropped is dropped after its lock is released.
+//! 1. Three locks, always taken in this order: that of the watch, that of the state, and that of the calls of a service. No
+//!    foreign code runs under any: what reading the watch leaves to be dropped is dropped after its lock is released.
 //! 2. What the watch shows is applied before its lock is released, so items are applied in their order.
 //! 3. A revision of the watch is noted as applied after all that belongs to it has been. So a reader that finds the present
 //!    one noted takes no lock of the watch, and misses nothing that was finished before.
 //! 4. What is kept of an incarnation goes with it.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use foundation_kernel::containment::waking_contained;
 use foundation_kernel::names::{
@@ -20,17 +21,18 @@ use foundation_kernel::names::{
 use foundation_kernel::ractor::ActorId;
 use foundation_kernel::supervision::Health;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::calls::{InstanceCalls, ServiceCalls};
 use super::leases::{LeaseKey, Leases};
 use super::marks::{Mark, Marks};
 use super::notice::{Notice, Notices};
+use super::now::Now;
 use super::options::DiscoveryOptions;
 use super::places::{Full, Places};
 use crate::catalog::{Catalog, FindError, InstanceChange};
 use crate::check::{CheckCapacity, CheckSlot};
-use crate::choice::{Ejection, Load, Outcome, Outliers};
 use crate::criteria::Criteria;
 use crate::health::{CheckRules, Checks, InstanceHealth, Restarts, StatusOverride, TooManyChecksError};
 use crate::instance::{InstanceName, InstanceRecord};
@@ -47,14 +49,15 @@ pub(super) struct Shared {
     followed: OnceLock<FollowedNames>,
     is_used: watch::Sender<bool>,
     state: Mutex<State>,
-    /// Grows with each change of the catalog.
-    generation: AtomicU64,
+    /// Grows with each change of the catalog, and with each ejection.
+    generation: Arc<AtomicU64>,
     /// Notified of each change of a health, and of an expiry that is earlier than the next one so far.
     healths: watch::Sender<()>,
     /// A lock of its own, under which no other is taken.
     pub(super) leases: Leases,
+    expiry: Arc<NextExpiry>,
     /// What discovery itself decides.
-    pub(super) notices: Notices,
+    pub(super) notices: Arc<Notices>,
 }
 
 /// The watch of the names, and how far it has been read.
@@ -73,11 +76,10 @@ struct State {
     places: Places,
     /// The healths that changed without a result before this time are shown.
     shown_until: Instant,
-    /// Until then no health changes without a result.
-    expiry: Option<Instant>,
+    expiry: Arc<NextExpiry>,
     restarts: HashMap<ServiceName, Restarts>,
-    tracked: HashMap<(InstanceName, ActorId), Arc<Tracked>>,
-    services: HashMap<ServiceName, Arc<Mutex<ServiceCalls>>>,
+    tracked: HashMap<(InstanceName, ActorId), Tracked>,
+    services: HashMap<ServiceName, Arc<ServiceCalls>>,
     random: fastrand::Rng,
 }
 
@@ -89,72 +91,35 @@ enum Restart {
     Withheld,
 }
 
-/// One incarnation: since when it is known, and its load.
-pub(super) struct Tracked {
-    pub(super) since: Instant,
-    pub(super) load: Mutex<Load>,
-    /// Whether it is being drained: set with its mark, for those who begin or end a call.
-    draining: AtomicBool,
-    /// Notified of the end of a call while it is being drained.
-    ended: Notify,
+/// What is kept of one incarnation.
+struct Tracked {
+    calls: Arc<InstanceCalls>,
     slot: Arc<CheckSlot>,
 }
 
-impl Tracked {
-    fn new(now: Instant) -> Self {
-        let (load, draining) = (Mutex::new(Load::new(now)), AtomicBool::new(false));
-        Self { since: now, load, draining, ended: Notify::new(), slot: Arc::new(CheckSlot::new(now)) }
-    }
-
-    /// Whether no call may begin. Look after the load says that one has begun: in one order with a drain, which sets this and
-    /// then looks at the load, so one of the two sees the other.
-    pub(super) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::SeqCst)
-    }
-
-    pub(super) fn set_draining(&self, draining: bool) {
-        self.draining.store(draining, Ordering::SeqCst);
-    }
-
-    /// A call has ended, as the load says already.
-    pub(super) fn note_end(&self) {
-        if self.is_draining() {
-            self.ended.notify_waiters();
-        }
-    }
-
-    pub(super) fn in_flight(&self) -> u32 {
-        self.load.lock().in_flight()
-    }
-
-    /// Returns when no call is in flight; only while it is being drained.
-    pub(super) async fn idle(&self) {
-        loop {
-            let mut ended = std::pin::pin!(self.ended.notified());
-            // Subscribe before looking: an end between the two is noticed.
-            ended.as_mut().enable();
-            if self.in_flight() == 0 {
-                return;
-            }
-            ended.await;
-        }
-    }
+/// Until then no health changes without a result: written under the lock of the state, and read without one.
+struct NextExpiry {
+    began: Instant,
+    /// In nanoseconds since it began.
+    at: AtomicU64,
 }
 
-/// How the calls of one service ended.
-pub(super) struct ServiceCalls {
-    outliers: Outliers,
-    random: fastrand::Rng,
-}
+impl NextExpiry {
+    const NONE: u64 = u64::MAX;
 
-impl ServiceCalls {
-    pub(super) fn record(&mut self, actor: ActorId, outcome: Outcome, now: Instant) -> Vec<Ejection> {
-        let Some(success) = outcome.is_success() else { return Vec::new() };
-        self.outliers.record(actor, success, now, &mut self.random)
+    fn new(began: Instant) -> Self {
+        Self { began, at: AtomicU64::new(Self::NONE) }
     }
 
-    pub(super) fn is_ejected(&self, actor: ActorId, now: Instant) -> bool {
-        self.outliers.ejection(actor, now).is_some()
+    fn set(&self, expiry: Option<Instant>) {
+        let nanos = expiry.map(|at| at.saturating_duration_since(self.began).as_nanos());
+        // Who has been notified of a result in any way sees at least its expiry.
+        self.at.store(nanos.map_or(Self::NONE, |nanos| nanos as u64), Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Option<Instant> {
+        let nanos = Some(self.at.load(Ordering::Relaxed)).filter(|nanos| *nanos != Self::NONE);
+        nanos.map(|nanos| self.began + Duration::from_nanos(nanos))
     }
 }
 
@@ -162,18 +127,24 @@ impl FollowedNames {
     fn new(watch: Watch) -> Self {
         Self { revision: watch.revision(), watch: Mutex::new(watch), applied: AtomicU64::new(UNREAD) }
     }
+
+    /// Whether the catalog has all that was finished before.
+    fn is_read(&self) -> bool {
+        self.revision.get() == self.applied.load(Ordering::Acquire)
+    }
 }
 
 impl Shared {
     pub(super) fn new(names: ServiceRegistry, options: DiscoveryOptions) -> Self {
         let random = options.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
+        let expiry = Arc::new(NextExpiry::new(Instant::now()));
         let state = State {
             catalog: Catalog::new(),
             checks: Checks::new(),
             marks: Marks::default(),
             places: Places::default(),
             shown_until: Instant::now(),
-            expiry: None,
+            expiry: Arc::clone(&expiry),
             restarts: HashMap::new(),
             tracked: HashMap::new(),
             services: HashMap::new(),
@@ -188,10 +159,11 @@ impl Shared {
             followed: OnceLock::new(),
             is_used: watch::Sender::new(false),
             state: Mutex::new(state),
-            generation: AtomicU64::new(0),
+            generation: Arc::default(),
             healths,
             leases,
-            notices: Notices::new(),
+            expiry,
+            notices: Arc::new(Notices::new()),
         }
     }
 
@@ -200,14 +172,26 @@ impl Shared {
         self.names.watch().capacity(self.options.unread_changes)
     }
 
+    /// The generation of the catalog, brought up to date. The time is asked for only if a result may be too old, or a
+    /// name has changed.
+    pub(super) fn current(&self, now: &Now) -> u64 {
+        let is_over = || self.expiry.get().is_some_and(|expiry| now.get() > expiry);
+        if self.followed().is_read() && !is_over() {
+            return self.generation.load(Ordering::Acquire);
+        }
+        self.refresh(now.get())
+    }
+
     /// Brings the catalog up to date, and returns its generation.
     pub(super) fn refresh(&self, now: Instant) -> u64 {
         let followed = self.followed();
-        if followed.revision.get() != followed.applied.load(Ordering::Acquire) {
+        if !followed.is_read() {
             // Who waits for the loss of a lease is woken, so not under the lock of the watch.
             self.follow_names(followed, now).iter().for_each(|key| self.end_lease(key));
         }
-        self.expire(now);
+        if self.expiry.get().is_some_and(|expiry| now > expiry) {
+            self.expire(now);
+        }
         self.generation.load(Ordering::Acquire)
     }
 
@@ -256,7 +240,7 @@ impl Shared {
     }
 
     fn apply(&self, watched: Watched, now: Instant) -> impl Iterator<Item = LeaseKey> + use<> {
-        let changes = self.state.lock().apply(watched, &self.options, now);
+        let changes = self.state.lock().apply(watched, self, now);
         self.note_change(!changes.is_empty());
         changes.into_iter().filter_map(|change| match change {
             InstanceChange::Removed { instance, .. } => Some((instance.name().clone(), instance.actor)),
@@ -367,10 +351,10 @@ impl Shared {
         self.refresh(now);
         let (changed, shown, sooner) = {
             let mut state = self.state.lock();
-            let expiry = state.expiry;
+            let expiry = state.expiry.get();
             let changed = change(&mut state, now);
             let shown = state.show_health(name, actor, now);
-            (changed, shown, state.expiry.is_some_and(|now| expiry.is_none_or(|before| now < before)))
+            (changed, shown, state.expiry.get().is_some_and(|now| expiry.is_none_or(|before| now < before)))
         };
         if sooner {
             // Watches wait until the next expiry: of an earlier one they are notified.
@@ -420,14 +404,14 @@ impl Shared {
 
     /// When the next result is too old.
     pub(super) fn next_expiry(&self) -> Option<Instant> {
-        self.state.lock().expiry
+        self.expiry.get()
     }
 
-    /// The load of an incarnation, and the calls of its service. `None` if it is gone.
-    pub(super) fn tracked(&self, record: &InstanceRecord) -> Option<(Arc<Tracked>, Arc<Mutex<ServiceCalls>>)> {
+    /// The calls to an incarnation, and those of its service. `None` if it is gone.
+    pub(super) fn calls(&self, record: &InstanceRecord) -> Option<(Arc<InstanceCalls>, Arc<ServiceCalls>)> {
         let state = self.state.lock();
         let tracked = state.tracked.get(&(record.name().clone(), record.actor))?;
-        Some((Arc::clone(tracked), Arc::clone(state.services.get(record.service())?)))
+        Some((Arc::clone(&tracked.calls), Arc::clone(state.services.get(record.service())?)))
     }
 
     /// A source of randomness of its own.
@@ -437,17 +421,19 @@ impl Shared {
 }
 
 impl State {
-    fn apply(&mut self, watched: Watched, options: &DiscoveryOptions, now: Instant) -> Vec<InstanceChange> {
+    fn apply(&mut self, watched: Watched, shared: &Shared, now: Instant) -> Vec<InstanceChange> {
         let changes = self.catalog.apply(watched);
         let services: BTreeSet<_> = changes.iter().map(|change| change.name().service().clone()).collect();
         for change in &changes {
             match change {
-                InstanceChange::Added(instance) => drop(self.track(instance.name(), instance.actor, now)),
+                InstanceChange::Added(instance) => {
+                    self.track(instance.name(), instance.actor, now);
+                }
                 InstanceChange::Removed { instance, .. } => self.forget(instance.name(), instance.actor),
                 _ => {}
             }
         }
-        services.iter().for_each(|service| self.set_members(service, options, now));
+        services.iter().for_each(|service| self.set_members(service, shared, now));
         changes
     }
 
@@ -466,9 +452,12 @@ impl State {
         checked.chain(marked).collect()
     }
 
-    fn track(&mut self, name: &InstanceName, actor: ActorId, now: Instant) -> Arc<Tracked> {
-        let new = || Arc::new(Tracked::new(now));
-        Arc::clone(self.tracked.entry((name.clone(), actor)).or_insert_with(new))
+    fn track(&mut self, name: &InstanceName, actor: ActorId, now: Instant) -> &Tracked {
+        let new = || {
+            let (calls, slot) = (InstanceCalls::new(actor, now), CheckSlot::new(now));
+            Tracked { calls: Arc::new(calls), slot: Arc::new(slot) }
+        };
+        self.tracked.entry((name.clone(), actor)).or_insert_with(new)
     }
 
     fn forget(&mut self, name: &InstanceName, actor: ActorId) {
@@ -477,18 +466,21 @@ impl State {
         self.tracked.remove(&(name.clone(), actor));
     }
 
-    fn set_members(&mut self, service: &ServiceName, options: &DiscoveryOptions, now: Instant) {
-        let members: Vec<_> = self.catalog.instances(service).map(|record| record.actor).collect();
+    fn set_members(&mut self, service: &ServiceName, shared: &Shared, now: Instant) {
+        let calls = |tracked: &Tracked| Arc::clone(&tracked.calls);
+        let of = |record: &InstanceRecord| self.tracked.get(&(record.name().clone(), record.actor)).map(calls);
+        let members: Vec<_> = self.catalog.instances(service).filter_map(of).collect();
         if members.is_empty() {
             self.services.remove(service);
             return;
         }
         let random = &mut self.random;
         let new = || {
-            let outliers = Outliers::new(options.outliers.clone(), now);
-            Arc::new(Mutex::new(ServiceCalls { outliers, random: random.fork() }))
+            let (name, rules) = ((shared.names.namespace(), service.clone()), &shared.options);
+            let to = (Arc::clone(&shared.generation), Arc::clone(&shared.notices));
+            Arc::new(ServiceCalls::new(name, (rules.load, rules.outliers.clone()), to, (random.fork(), now)))
         };
-        self.services.entry(service.clone()).or_insert_with(new).lock().outliers.set_members(members, now);
+        self.services.entry(service.clone()).or_insert_with(new).set_members(members, now);
     }
 
     /// Shows the health that follows from the checks; true if the status has changed, `None` if the incarnation is gone.
@@ -498,17 +490,18 @@ impl State {
             return None;
         }
         // From what is shown on, not from now on: another thread may have added what is between.
-        self.expiry = self.checks.next_expiry(self.shown_until);
+        self.expiry.set(self.checks.next_expiry(self.shown_until));
         Some(self.catalog.set_health(name, actor, self.health(name, actor, now)).is_some())
     }
 
     /// True if a status has changed.
     fn expire(&mut self, now: Instant) -> bool {
-        if self.expiry.is_none_or(|expiry| now <= expiry) {
+        if self.expiry.get().is_none_or(|expiry| now <= expiry) {
             return false;
         }
         let expired = self.checks.expired(self.shown_until, now);
-        (self.shown_until, self.expiry) = (now, self.checks.next_expiry(now));
+        self.shown_until = now;
+        self.expiry.set(self.checks.next_expiry(now));
         let show = |(name, actor): &(InstanceName, ActorId)| {
             let health = self.health(name, *actor, now);
             self.catalog.set_health(name, *actor, health).is_some()

@@ -7,18 +7,18 @@ use foundation_kernel::ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::alarm::wait_until;
-use super::lease::LeaseCell;
-use super::leases::{KeeperLook, LeaseKey};
-use super::state::Shared;
+use super::LeaseCell;
+use crate::client::alarm::wait_until;
+use crate::client::leases::{KeeperLook, LeaseKey};
+use crate::client::state::Shared;
 use crate::instance::{InstanceName, Remote};
 use crate::lease::{LeaseEnd, LeaseState};
 
 /// Has the name of an instance until its lease ends.
-pub(super) struct Keeper {
-    pub(super) shared: Arc<Shared>,
-    pub(super) name: InstanceName,
-    pub(super) cell: Arc<LeaseCell>,
+pub(in crate::client) struct Keeper {
+    pub(in crate::client) shared: Arc<Shared>,
+    pub(in crate::client) name: InstanceName,
+    pub(in crate::client) cell: Arc<LeaseCell>,
 }
 
 #[cfg_attr(feature = "async-trait", foundation_kernel::ractor::async_trait)]
@@ -41,7 +41,7 @@ impl Actor for Keeper {
 }
 
 /// The state of a keeper: with it the lease ends.
-pub(super) struct Keeping {
+pub(in crate::client) struct Keeping {
     shared: Arc<Shared>,
     key: LeaseKey,
     task: JoinHandle<()>,

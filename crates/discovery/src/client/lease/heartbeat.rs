@@ -7,8 +7,8 @@ use foundation_kernel::containment::waking_contained;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::alarm::wait_until;
-use super::lease::{InstanceLease, LeaseCell, LeaseLostError};
+use super::{InstanceLease, LeaseCell, LeaseLostError};
+use crate::client::alarm::wait_until;
 
 /// A lease with the task that renews it, each third of its time to live; see
 /// [`InstanceLease::heartbeats`].
