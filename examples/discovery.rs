@@ -1,5 +1,5 @@
-//! A client and six instances of a service, of two versions and in three zones: one fails at once, one is slow, and then a
-//! zone is lost. It prints which instances were chosen, and why.
+//! A client and five instances of a service, of two versions and in two zones: one fails at once, one is slow, and then a
+//! zone is lost. It prints which instances were chosen and why, in virtual time and by a seed: the same in each run.
 //!
 //! ```text
 //! cargo run --example discovery
@@ -14,11 +14,14 @@ use foundation::names::{Namespace, ProcessRegistry, ServiceName};
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use foundation::{answer, ask, local_message};
 use foundation_discovery::choice::Choice;
-use foundation_discovery::{Criteria, Discovery, Instance, InstanceName, InstanceWatched, Selector};
+use foundation_discovery::{
+    CandidateReport, Criteria, Discovery, DiscoveryOptions, Instance, InstanceName, Picked, Selector,
+};
 use foundation_examples::{BoxError, exit, heading};
+use tokio::task::JoinSet;
 
 const ORDERS: ServiceName = ServiceName::from_static("orders");
-const CALLS: usize = 400;
+const CALLS: u32 = 400;
 
 /// A request for a price: the answer is one, or why there is none.
 struct Price(RpcReplyPort<Result<u64, &'static str>>);
@@ -42,26 +45,29 @@ impl Actor for Clerk {
         Ok(())
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the work of an instance takes its time")]
     async fn handle(&self, _: ActorRef<Price>, Price(reply): Price, (): &mut ()) -> Result<(), ActorProcessingErr> {
-        match self {
-            Self::Answers => tokio::time::sleep(Duration::from_millis(1)).await,
-            Self::TakesItsTime => tokio::time::sleep(Duration::from_millis(20)).await,
-            Self::FailsAtOnce => {}
-        }
-        let is_broken = matches!(self, Self::FailsAtOnce);
-        answer(reply, if is_broken { Err("the price list is missing") } else { Ok(42) });
+        let price = match self {
+            Self::Answers => after_millis(2, Ok(42)).await,
+            Self::TakesItsTime => after_millis(20, Ok(42)).await,
+            Self::FailsAtOnce => Err("the price list is missing"),
+        };
+        answer(reply, price);
         Ok(())
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the work of an instance takes its time")]
+async fn after_millis<T>(millis: u64, value: T) -> T {
+    tokio::time::sleep(Duration::from_millis(millis)).await;
+    value
 }
 
 async fn start_instances(discovery: &Discovery) -> Result<(), BoxError> {
     for (id, version, zone, clerk) in [
         ("good", "1.4.0", "eu/a", Clerk::Answers),
         ("slow", "1.4.0", "eu/a", Clerk::TakesItsTime),
-        ("bad", "1.4.1", "eu/a", Clerk::FailsAtOnce),
-        ("near", "1.4.1", "eu/b", Clerk::Answers),
-        ("far", "1.4.1", "us/a", Clerk::Answers),
+        ("bad", "1.4.0", "eu/a", Clerk::FailsAtOnce),
+        ("near", "1.4.0", "eu/b", Clerk::Answers),
         ("old", "1.3.2", "eu/a", Clerk::Answers),
     ] {
         let instance = Instance::builder(ORDERS.as_str(), id).version(version).zone(zone).build()?;
@@ -70,9 +76,18 @@ async fn start_instances(discovery: &Discovery) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// One call: picks an instance, asks it, and says how that ended.
-async fn call(selector: &mut Selector<Price>) -> Result<(String, bool), BoxError> {
-    let picked = selector.pick()?;
+fn list_instances(discovery: &Discovery) -> Result<(), BoxError> {
+    for record in discovery.instances(&Criteria::any())? {
+        let text = |part: Option<&dyn Display>| part.map_or_else(|| "–".to_owned(), ToString::to_string);
+        let version = text(record.instance.version().map(|it| it as _));
+        let zone = text(record.instance.zone().map(|it| it as _));
+        println!("  {:<12} {version} in {zone}", record.name());
+    }
+    Ok(())
+}
+
+/// Asks the instance that was picked, and says how that ended.
+async fn call(picked: Picked<Price>) -> (String, bool) {
     let id = picked.record().name().id().to_owned();
     let answered = matches!(ask(picked.actor(), Price).await, Ok(Ok(_)));
     if answered {
@@ -80,61 +95,64 @@ async fn call(selector: &mut Selector<Price>) -> Result<(String, bool), BoxError
     } else {
         picked.failed()
     }
-    Ok((id, answered))
+    (id, answered)
 }
 
-/// Makes calls, eight at a time, and prints how many each instance got.
-async fn make_calls(selector: &Selector<Price>) -> Result<(), BoxError> {
-    let caller = |mut selector: Selector<Price>| async move {
-        let mut calls = Vec::new();
-        for _ in 0..CALLS / 8 {
-            calls.push(call(&mut selector).await?);
+/// Makes calls, one a millisecond, says of the first ones why their instances were chosen, and which share each one got.
+async fn make_calls(selector: &mut Selector<Price>) -> Result<(), BoxError> {
+    let mut calls = JoinSet::new();
+    for number in 0..CALLS {
+        let picked = selector.pick()?;
+        if number < 6 {
+            println!("  {:<12} {}", picked.record().name(), picked.reason());
         }
-        Ok::<_, BoxError>(calls)
-    };
-    let callers: Vec<_> = (0..8).map(|_| tokio::spawn(caller(selector.clone()))).collect();
-    let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
-    for task in callers {
-        for (id, answered) in task.await?? {
-            let (all, failed) = counts.entry(id).or_default();
-            (*all, *failed) = (*all + 1, *failed + usize::from(!answered));
-        }
+        calls.spawn(call(picked));
+        after_millis(1, ()).await;
     }
+    let mut counts: BTreeMap<String, (u32, u32)> = BTreeMap::new();
+    for (id, answered) in calls.join_all().await {
+        let (all, failed) = counts.entry(id).or_default();
+        (*all, *failed) = (*all + 1, *failed + u32::from(!answered));
+    }
+    println!("\n  instance  calls  share  failed");
     for (id, (all, failed)) in counts {
-        println!("  {id:<5} {all:>4} calls, {failed:>2} failed");
+        println!("  {id:<8} {all:>6} {:>4} % {failed:>7}", all * 100 / CALLS);
+    }
+    Ok(())
+}
+
+fn show_candidates(selector: &mut Selector<Price>) -> Result<(), BoxError> {
+    println!("\n  {}", CandidateReport::HEADING);
+    for candidate in selector.candidates()? {
+        println!("  {candidate}");
     }
     Ok(())
 }
 
 async fn run() -> Result<(), BoxError> {
     let registry = ProcessRegistry::start().await?;
-    let discovery = Discovery::of(&registry.namespace(Namespace::test()).await?);
+    let names = registry.namespace(Namespace::test()).await?;
+    let discovery = Discovery::with_options(&names, DiscoveryOptions::new().seed(7));
     start_instances(&discovery).await?;
 
     heading("Which instances are there?");
-    for record in discovery.instances(&Criteria::any())? {
-        let text = |part: Option<&dyn Display>| part.map_or_else(|| "–".to_owned(), ToString::to_string);
-        let version = text(record.instance.version().map(|it| it as _));
-        let zone = text(record.instance.zone().map(|it| it as _));
-        println!("  {:<12} {version} in {zone}", record.name());
-    }
+    list_instances(&discovery)?;
 
+    heading("Version ^1.4: the one that fails at once is ejected, and the slow one gets less");
     let criteria = Criteria::service(&ORDERS).version("^1.4")?;
-    heading("Version ^1.4: the one that fails at once is ejected, the slow one gets less");
-    let selector = discovery.selector::<Price>(criteria.clone());
-    make_calls(&selector).await?;
+    let mut selector = discovery.selector::<Price>(criteria.clone());
+    make_calls(&mut selector).await?;
+    show_candidates(&mut selector)?;
 
-    heading("The same near zone eu/a, whose instances leave one after the other");
-    let near = selector.choice(Choice::new().near("eu/a".parse()?));
-    let mut watch = discovery.watch(criteria.clone());
-    watch.next().await;
-    for id in ["bad", "slow", "good"] {
+    heading("Near zone eu/a: what is in the zone comes first");
+    let mut near = selector.choice(Choice::new().near("eu/a".parse()?));
+    make_calls(&mut near).await?;
+
+    heading("Zone eu/a is lost: the other zone of the region takes over");
+    for id in ["good", "slow", "bad"] {
         discovery.unregister(&InstanceName::new(&ORDERS, id)?);
-        if let Some(InstanceWatched::Change(change)) = watch.next().await {
-            println!("  {change}");
-        }
     }
-    make_calls(&near).await?;
+    make_calls(&mut near).await?;
 
     heading("And if none fits?");
     for asked in [criteria.capability("refund")?, Criteria::service(&"order".parse()?)] {
@@ -146,7 +164,7 @@ async fn run() -> Result<(), BoxError> {
     Ok(())
 }
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread", start_paused = true)]
 async fn main() -> ExitCode {
     exit(run().await)
 }

@@ -6,12 +6,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef};
 use foundation::supervision::Health;
-use foundation_discovery::choice::{Choice, Policy, RetryBudget, ScoreBy};
+use foundation_discovery::choice::{
+    Candidate, Choice, ChoiceReason, OutReason, OutlierRules, Policy, RetryBudget, Score, ScoreBy,
+};
 use foundation_discovery::health::CheckRules;
-use foundation_discovery::{CallInstanceError, Discovery, Picked, Selector};
+use foundation_discovery::{
+    CallInstanceError, CastInstanceReason, Discovery, DiscoveryOptions, InstanceName, PickError, Picked, Selector,
+};
 use foundation_testkit::{Command, Gate, SOON, eventually, soon};
 
-use crate::setup::{World, all, name, orders, world};
+use crate::setup::{World, all, name, orders, world, world_with};
 
 fn id(picked: &Picked<Command>) -> String {
     picked.record().name().id().to_owned()
@@ -127,8 +131,8 @@ async fn the_same_key_goes_to_the_same_instance_while_others_come_and_go() {
     for id in ["a", "b", "c", "d"] {
         world.spawn(id).await;
     }
-    let choice = Choice::new().policy(Policy::Rendezvous { bound_percent: None });
-    let mut selector = world.discovery.selector::<Command>(all()).choice(choice);
+    // Whatever the policy is.
+    let mut selector = world.discovery.selector::<Command>(all());
     let mut of = |key: u8| id(&selector.pick_for(&[key]).unwrap());
     let before: Vec<_> = (0..100).map(&mut of).collect();
     assert_eq!((0..100).map(&mut of).collect::<Vec<_>>(), before);
@@ -263,6 +267,239 @@ async fn actors_of_another_message_type_are_not_picked() {
     let mut selector = world.discovery.selector::<Command>(all());
     assert_eq!(picks(&mut selector, 50).keys().collect::<Vec<_>>(), ["a"]);
     let mut others = world.discovery.selector::<u64>(all());
-    let error = others.pick().unwrap_err().to_string();
-    assert!(error.ends_with("there is no instance to choose from"), "{error}");
+    let error = others.pick().unwrap_err();
+    assert!(matches!(error, PickError::OtherMessage { instances: 2, .. }), "{error}");
+    assert!(
+        error.to_string().contains("none of 2 instances that fit answers to u64: ask for a selector of"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_key_keeps_to_its_instance_until_that_one_has_more_than_its_share() {
+    let world = world().await;
+    for id in ["a", "b", "c", "d"] {
+        world.spawn(id).await;
+    }
+    let mut selector = world.discovery.selector::<Command>(all());
+    let first = selector.pick_for(b"customer-7").unwrap();
+    assert_eq!(first.reason(), ChoiceReason::Key { skipped: 0 });
+    let second = selector.pick_for(b"customer-7").unwrap();
+    assert_eq!((id(&second) == id(&first), second.reason()), (false, ChoiceReason::Key { skipped: 1 }));
+    let expected = id(&first);
+    drop((first, second));
+    assert_eq!(id(&selector.pick_for(b"customer-7").unwrap()), expected);
+}
+
+#[tokio::test]
+async fn a_retry_does_not_fail_open_since_those_that_were_tried_are_left_out() {
+    let rules = OutlierRules::new().failures_in_a_row(u32::MAX);
+    let world = world_with(DiscoveryOptions::new().outliers(rules)).await;
+    for id in ["a", "b", "c"] {
+        world.spawn(id).await;
+    }
+    make_unhealthy(&world, "c");
+    let mut selector = world.discovery.selector::<Command>(all()).idempotent(true);
+    for _ in 0..20 {
+        let error = selector.call(Command::Drop, SOON).await.unwrap_err();
+        let CallInstanceError::Call { instance, before, .. } = &error else { panic!("{error}") };
+        assert!(before.len() == 1 && before.iter().chain([instance]).all(|it| it.id() != "c"), "{error}");
+        selector = selector.retry_budget(RetryBudget::default());
+    }
+}
+
+#[tokio::test]
+async fn the_retry_budget_is_not_spent_if_there_is_no_other_instance() {
+    let world = world().await;
+    world.spawn("a").await;
+    let selector = world.discovery.selector::<Command>(all()).idempotent(true);
+    let mut selector = selector.retry_budget(RetryBudget::new(0, 1));
+    for _ in 0..3 {
+        selector.call(Command::Drop, SOON).await.unwrap_err();
+    }
+    world.spawn("b").await;
+    let error = selector.call(Command::Drop, SOON).await.unwrap_err();
+    let CallInstanceError::Call { before, .. } = &error else { panic!("{error}") };
+    assert_eq!(before.len(), 1, "the retry is still there: {error}");
+}
+
+/// Panics for one of two instances.
+struct PanicsFor(&'static str);
+
+impl Score for PanicsFor {
+    fn score(&self, candidate: &Candidate<'_>, _: f64) -> f64 {
+        assert_ne!(candidate.name().id(), self.0, "no score for it");
+        1.0
+    }
+}
+
+#[tokio::test]
+async fn a_score_that_panics_is_the_worst_and_ends_no_caller() {
+    let world = world().await;
+    for id in ["a", "b"] {
+        world.spawn(id).await;
+    }
+    let by = ScoreBy::Custom(Arc::new(PanicsFor("a")));
+    let choice = Choice::new().policy(Policy::LeastLoaded(by));
+    let mut selector = world.discovery.selector::<Command>(all()).choice(choice);
+    assert_eq!(picks(&mut selector, 20).keys().collect::<Vec<_>>(), ["b"]);
+    world.discovery.unregister(&name("b"));
+    assert_eq!(picks(&mut selector, 5)["a"], 5, "there is no other");
+    assert!(selector.candidates().unwrap()[0].score.unwrap().is_infinite());
+}
+
+#[tokio::test]
+async fn a_pick_says_why_its_instance_was_chosen() {
+    let world = world().await;
+    world.spawn("a").await;
+    let mut selector = world.discovery.selector::<Command>(all());
+    assert_eq!(selector.pick().unwrap().reason(), ChoiceReason::OnlyOne);
+    world.spawn("b").await;
+    let choice = Choice::new().policy(Policy::PowerOfTwo(ScoreBy::InFlight)).slow_start(SOON * 0);
+    let mut selector = selector.choice(choice);
+    let first = selector.pick().unwrap();
+    let second = selector.pick().unwrap();
+    let other = first.record().name().clone();
+    assert_eq!(second.reason(), ChoiceReason::LowerScore { score: 0.01, other: other.clone(), other_score: 0.02 });
+    assert_eq!(second.reason().to_string(), format!("its score 0.010 is lower than 0.020 of {other}"));
+}
+
+#[tokio::test]
+async fn the_candidates_are_shown_with_their_loads_and_why_one_is_out() {
+    let world = world().await;
+    for id in ["a", "b", "c", "d"] {
+        world.spawn(id).await;
+    }
+    make_unhealthy(&world, "b");
+    let mut selector = world.discovery.selector::<Command>(all());
+    let picked: Vec<_> = (0..3).map(|_| selector.pick().unwrap()).collect();
+    let candidates = selector.candidates().unwrap();
+    assert_eq!(candidates.iter().map(|it| it.load.in_flight).sum::<u32>(), 3);
+    let unhealthy = &candidates[1];
+    assert_eq!((unhealthy.name.id(), unhealthy.out, unhealthy.takes_part), ("b", Some(OutReason::Unhealthy), false));
+    assert!(unhealthy.score.is_none() && candidates[0].score.is_some());
+    let line = unhealthy.to_string();
+    assert!(line.starts_with("orders.b                 unhealthy  unhealthy    100"), "{line}");
+    let json = serde_json::to_value(unhealthy).unwrap();
+    assert_eq!(
+        (&json["name"], &json["out"], &json["status"]),
+        (&"orders.b".into(), &"unhealthy".into(), &"unhealthy".into())
+    );
+    drop(picked);
+    ["a", "c", "d"].iter().for_each(|id| make_unhealthy(&world, id));
+    let mut strict = selector.choice(Choice::new().fail_open_below(0));
+    assert!(strict.candidates().unwrap().iter().all(|it| it.out == Some(OutReason::Unhealthy) && !it.takes_part));
+}
+
+#[tokio::test]
+async fn a_cast_goes_to_an_instance_and_comes_back_if_there_is_none() {
+    let world = world().await;
+    let mut selector = world.discovery.selector::<Command>(all());
+    let error = selector.cast(Command::Stop(None)).unwrap_err();
+    assert!(matches!((&error.message, &*error.reason), (Command::Stop(None), CastInstanceReason::Pick(_))), "{error}");
+    let actors = [world.spawn("a").await, world.spawn("b").await];
+    for _ in 0..2 {
+        selector.cast(Command::Stop(None)).unwrap();
+        let left = eventually("the end of one", async || Some(world.ids().len()).filter(|left| *left < 2)).await;
+        if left == 0 {
+            break;
+        }
+    }
+    eventually("the end of both", async || world.ids().is_empty().then_some(())).await;
+    drop(actors);
+    assert!(selector.cast(Command::Stop(None)).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ejection_ends_by_time_for_a_selector_that_has_seen_it() {
+    let rules = OutlierRules::new().ejection(SOON, SOON).small_services(true);
+    let world = world_with(DiscoveryOptions::new().outliers(rules)).await;
+    for id in ["a", "b"] {
+        world.spawn(id).await;
+    }
+    // Neither measures times.
+    for policy in [Policy::RoundRobin, Policy::PowerOfTwo(ScoreBy::InFlight)] {
+        let mut selector = world.discovery.selector::<Command>(all()).choice(Choice::new().policy(policy));
+        let ejected = loop {
+            let picked = selector.pick().unwrap();
+            if id(&picked) == "a" {
+                picked.failed()
+            } else {
+                picked.succeeded()
+            }
+            let out = |it: &foundation_discovery::CandidateReport| it.out == Some(OutReason::Ejected);
+            if selector.candidates().unwrap().iter().any(out) {
+                break picks(&mut selector, 20);
+            }
+        };
+        assert_eq!(ejected.keys().collect::<Vec<_>>(), ["b"]);
+        tokio::time::advance(SOON).await;
+        assert_eq!(picks(&mut selector, 40).keys().collect::<Vec<_>>(), ["a", "b"]);
+    }
+}
+
+#[tokio::test]
+async fn a_pick_that_outlives_its_instance_and_its_namespace_is_harmless() {
+    let world = world().await;
+    for id in ["a", "b", "c"] {
+        world.spawn(id).await;
+    }
+    let mut selector = world.discovery.selector::<Command>(all());
+    let outlives_instance: Vec<_> = (0..20).map(|_| selector.pick().unwrap()).collect();
+    let gone: Vec<InstanceName> = ["a", "b"].map(name).into();
+    gone.iter().for_each(|gone| assert!(world.discovery.unregister(gone)));
+    for id in ["a", "b"] {
+        world.spawn(id).await;
+    }
+    outlives_instance.into_iter().for_each(Picked::failed);
+    let candidates = selector.candidates().unwrap();
+    // The next incarnations begin without a record; `c` has failed, and is the only one.
+    let failed: Vec<_> = candidates.iter().filter(|it| it.load.success < 1.0).map(|it| it.name.id()).collect();
+    assert_eq!(failed, ["c"]);
+    let outlives_namespace: Vec<_> = (0..6).map(|_| selector.pick().unwrap()).collect();
+    world.names.cleanup().await.unwrap();
+    assert!(matches!(selector.pick(), Err(PickError::NotRunning { .. })));
+    for (at, picked) in outlives_namespace.into_iter().enumerate() {
+        assert_eq!(picked.record().service().as_str(), "orders");
+        if at % 2 == 0 { picked.failed() } else { picked.succeeded() }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn picks_of_many_tasks_are_counted_exactly_while_instances_come_and_go() {
+    let world = world().await;
+    for id in ["a", "b", "c", "d"] {
+        world.spawn(id).await;
+    }
+    let selector = world.discovery.selector::<Command>(all());
+    let caller = |mut selector: Selector<Command>, number: u32| async move {
+        let mut kept = Vec::new();
+        for turn in 0..2_000_u32 {
+            let picked = selector.pick().unwrap();
+            match (turn + number) % 5 {
+                0 => kept.push(picked),
+                1 => picked.failed(),
+                _ => picked.succeeded(),
+            }
+            if turn.is_multiple_of(64) {
+                kept.clear();
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    let callers: Vec<_> = (0..8).map(|number| tokio::spawn(caller(selector.clone(), number))).collect();
+    for round in 0..50 {
+        let id = format!("comes-{round}");
+        world.spawn(&id).await;
+        tokio::task::yield_now().await;
+        world.discovery.unregister(&name(&id));
+    }
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    let candidates = selector.clone().candidates().unwrap();
+    assert_eq!(
+        candidates.iter().map(|it| (it.name.id(), it.load.in_flight)).collect::<Vec<_>>(),
+        [("a", 0), ("b", 0), ("c", 0), ("d", 0),]
+    );
 }

@@ -2,10 +2,10 @@
 
 use foundation::names::{Metadata, RegistryError, ServiceKey};
 use foundation::ractor::Actor;
-use foundation_discovery::{Criteria, Discovery, DiscoveryError, DiscoveryOptions, Instance};
+use foundation_discovery::{Criteria, Discovery, DiscoveryError, Instance};
 use foundation_testkit::{Behavior, Command, Gate, Log, Moment, Probe, Puppet, SOON, eventually, soon, test_registry};
 
-use crate::setup::{ORDERS, all, ids, name, orders, world, world_with};
+use crate::setup::{ORDERS, all, ids, name, orders, world};
 
 #[tokio::test]
 async fn an_instance_is_found_by_all_handles_as_soon_as_its_registration_has_returned() {
@@ -106,18 +106,6 @@ async fn a_name_that_is_no_instance_is_not_shown_and_cannot_be_updated_as_one() 
 }
 
 #[tokio::test]
-async fn a_service_has_a_limited_number_of_instances() {
-    let world = world_with(DiscoveryOptions::new().max_instances(2)).await;
-    world.spawn("a").await;
-    world.spawn("b").await;
-    let third = orders("c").build().unwrap();
-    let refused = world.discovery.spawn(&third, Probe::default(), ()).await.unwrap_err();
-    assert_eq!(refused.to_string(), "orders.c cannot be registered: orders has 2 instances, as many as it may have");
-    assert_eq!(world.ids(), ["a", "b"]);
-    world.spawn_as(Instance::builder("mail", "a")).await;
-}
-
-#[tokio::test]
 async fn a_second_actor_of_the_same_id_is_refused() {
     let world = world().await;
     world.spawn("a").await;
@@ -169,4 +157,27 @@ async fn after_the_end_of_its_namespace_nothing_is_found() {
     let mut selector = discovery.selector::<Command>(all());
     let error = selector.call(Command::Ping, SOON).await.unwrap_err();
     assert_eq!(error.to_string(), format!("namespace {} is not running", names.namespace()));
+}
+
+#[tokio::test]
+async fn a_service_is_described_in_short() {
+    let world = world().await;
+    world.spawn_as(orders("a").version("1.3.2").zone("eu/a")).await;
+    world.spawn_as(orders("b").version("1.4.0").zone("eu/a").capability("refund")).await;
+    world.spawn_as(Instance::builder("mail", "a")).await;
+    let summary = world.discovery.service(&ORDERS).unwrap();
+    let text =
+        "orders is healthy: 2 unknown; versions: 1.3.2 (1), 1.4.0 (1); capabilities: refund (1); zones: eu/a (2)";
+    assert_eq!(summary.to_string(), text);
+    let written = serde_json::to_value(&summary).unwrap();
+    assert_eq!(
+        (&written["service"], &written["instances"], &written["zones"]["eu/a"]),
+        (&"orders".into(), &2.into(), &2.into())
+    );
+
+    let all: Vec<_> =
+        world.discovery.summaries().into_iter().map(|it| (it.service.to_string(), it.instances)).collect();
+    assert_eq!(all, [("mail".to_owned(), 1), ("orders".to_owned(), 2)]);
+    let error = world.discovery.service(&"oders".parse().unwrap()).unwrap_err();
+    assert_eq!(error.to_string(), "there is no instance of oders; did you mean orders?");
 }

@@ -3,12 +3,16 @@
 mod checking;
 mod choosing;
 mod declared_checks;
+mod draining;
 mod health;
 mod heartbeats;
 mod instances;
+mod lease_simulation;
 mod leases;
+mod limits;
 mod liveness;
 mod many_checks;
+mod quality;
 mod real_checks;
 mod service;
 mod setup;

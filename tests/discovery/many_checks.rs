@@ -15,7 +15,7 @@ use futures::future::{pending, ready};
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
-use crate::setup::{all, check, name, until_status, world};
+use crate::setup::{all, check, check_each, name, until_status, world};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -109,6 +109,36 @@ async fn two_definitions_never_check_one_instance_at_a_time() {
     for id in ["a", "b", "c"] {
         assert_eq!(world.discovery.instance(&name(id)).unwrap().status(), InstanceStatus::Healthy);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn on_several_threads_never_two_checks_of_one_instance_run_at_a_time() {
+    let world = world().await;
+    for id in 0..30 {
+        world.spawn(&format!("i{id}")).await;
+    }
+    let counters: Arc<Vec<Arc<Counter>>> = Arc::new((0..30).map(|_| Arc::default()).collect());
+    let runs = Arc::new(AtomicUsize::new(0));
+    let checkers = ["one", "two", "three"].map(|name| {
+        let (counters, runs) = (Arc::clone(&counters), Arc::clone(&runs));
+        let check = InstanceCheck::function(name, move |record: InstanceRecord| {
+            let number: usize = record.name().id()[1..].parse().unwrap();
+            let running = counters[number].begin();
+            runs.fetch_add(1, Ordering::SeqCst);
+            async move {
+                let _running = running;
+                for _ in 0..20 {
+                    tokio::task::yield_now().await;
+                }
+                number % 3 > 0
+            }
+        });
+        check_each(&world, check.every(SECOND / 10).jitter(0.5))
+    });
+    until("many runs", async || runs.load(Ordering::SeqCst) >= 1_000).await;
+    checkers.iter().for_each(tokio::task::JoinHandle::abort);
+    let most: Vec<_> = counters.iter().map(|counter| counter.most()).collect();
+    assert_eq!(most, [1; 30]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -1,5 +1,7 @@
 //! The services and actors that the tests of discovery share.
 
+use std::panic::AssertUnwindSafe;
+
 use foundation::names::{ProcessRegistry, ServiceName, ServiceRegistry};
 use foundation::ractor::ActorRef;
 use foundation_discovery::health::InstanceStatus;
@@ -7,6 +9,7 @@ use foundation_discovery::{
     Criteria, Discovery, DiscoveryOptions, Instance, InstanceBuilder, InstanceCheck, InstanceName, InstanceRecord,
 };
 use foundation_testkit::{Command, Probe, soon, test_registry};
+use futures::FutureExt;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
@@ -98,4 +101,13 @@ async fn until_health(world: &World, id: &str, what: &str, holds: impl Fn(Instan
         }
     })
     .await
+}
+
+/// Runs a simulation; if it panics, with its seed.
+pub(crate) async fn with_seed(seed: u64, simulation: impl Future<Output = ()>) {
+    if let Err(panic) = AssertUnwindSafe(simulation).catch_unwind().await {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        panic!("seed {seed}: {}", text.unwrap_or_default());
+    }
 }

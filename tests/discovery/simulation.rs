@@ -1,20 +1,23 @@
-//! A thousand outages by seed, in paused time: crashes, lost zones, checks that fail, flap or hang, and instances that drain.
+//! A thousand outages by seed, in paused time: crashes, children that are restarted, lost zones, checks that fail, flap or time
+//! out together, and instances that drain.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use foundation::ractor::{ActorRef, ActorStatus};
-use foundation::supervision::Health;
+use foundation::supervision::{Health, RestartIntensity};
 use foundation_discovery::choice::{Choice, Policy};
 use foundation_discovery::health::{CheckRules, InstanceStatus};
-use foundation_discovery::{InstanceChange, InstanceRecord, InstanceWatch, InstanceWatched, Selector};
-use foundation_testkit::{Command, eventually};
+use foundation_discovery::{Discovery, InstanceChange, InstanceRecord, InstanceWatch, InstanceWatched, Selector};
+use foundation_testkit::{Command, Probe, eventually};
 use futures::FutureExt;
 use tokio::time::Instant;
 
-use crate::setup::{World, all, name, orders, world};
+use crate::setup::{World, all, name, orders, with_seed, world};
 
 const INSTANCES: usize = 12;
+/// The id of the instance that has a supervisor.
+const CHILD: &str = "child";
 const ZONES: [&str; 3] = ["eu/a", "eu/b", "us/a"];
 const EXPIRES: Duration = Duration::from_secs(6);
 
@@ -67,6 +70,11 @@ impl Simulation {
         for number in 0..INSTANCES {
             simulation.start(number).await;
         }
+        let child = orders(CHILD).zone(ZONES[0]).build().unwrap();
+        let spec = simulation.world.discovery.child_spec(&child, || (Probe::default(), ())).unwrap();
+        simulation.world.names.supervise(spec.intensity(RestartIntensity::UNLIMITED)).await.unwrap();
+        let actor = simulation.world.names.lookup(&Discovery::key::<Command>(&name(CHILD))).unwrap();
+        simulation.instances.insert(CHILD.to_owned(), Known { actor, checked: None, draining: false });
         simulation
     }
 
@@ -84,6 +92,22 @@ impl Simulation {
         gone.actor.kill();
         // From then on it takes no message.
         eventually("its end", async || (gone.actor.get_status() >= ActorStatus::Stopping).then_some(())).await;
+        self.outages += 1;
+    }
+
+    /// An instance of a supervisor crashes, and is there again.
+    async fn restart_child(&mut self) {
+        let before = self.instances[CHILD].actor.clone();
+        before.cast(Command::Panic("it breaks")).unwrap();
+        let discovery = &self.world.discovery;
+        let next = eventually("the next incarnation", async || {
+            discovery.instance(&name(CHILD)).filter(|it| it.actor != before.get_id())
+        });
+        let actor = next.await.actor;
+        let key = Discovery::key::<Command>(&name(CHILD));
+        let known = Known { actor: self.world.names.lookup(&key).unwrap(), checked: None, draining: false };
+        assert_eq!(known.actor.get_id(), actor);
+        self.instances.insert(CHILD.to_owned(), known);
         self.outages += 1;
     }
 
@@ -107,7 +131,7 @@ impl Simulation {
 
     async fn step(&mut self) {
         let number = self.random.usize(..INSTANCES);
-        match self.random.u32(..20) {
+        match self.random.u32(..23) {
             0..4 => self.start(number).await,
             4..6 => self.crash(number).await,
             6 => {
@@ -120,6 +144,10 @@ impl Simulation {
             15 => (0..8).for_each(|turn| self.check(number, turn % 2 == 0)),
             16 => (0..INSTANCES).for_each(|each| self.check(each, true)),
             17 => self.drain(number),
+            18 => {
+                (0..INSTANCES).for_each(|each| self.check(each, false));
+            }
+            19 => self.restart_child().await,
             _ => tokio::time::advance(Duration::from_millis(self.random.u64(1..4_000))).await,
         }
     }
@@ -188,16 +216,19 @@ impl Simulation {
 #[tokio::test(start_paused = true)]
 async fn through_a_thousand_outages_each_pick_is_of_an_instance_that_is_there_and_in_rotation() {
     for seed in 0..4 {
-        let mut simulation = Simulation::new(seed).await;
-        let mut steps = 0;
-        while simulation.outages < 250 {
-            simulation.step().await;
-            simulation.verify();
-            steps += 1;
-            if steps % 50 == 0 {
-                simulation.settle().await;
+        with_seed(seed, async {
+            let mut simulation = Simulation::new(seed).await;
+            let mut steps = 0;
+            while simulation.outages < 250 {
+                simulation.step().await;
+                simulation.verify();
+                steps += 1;
+                if steps % 50 == 0 {
+                    simulation.settle().await;
+                }
             }
-        }
-        simulation.settle().await;
+            simulation.settle().await;
+        })
+        .await;
     }
 }

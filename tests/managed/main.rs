@@ -1,5 +1,6 @@
 //! Managed services: kinds, what is wanted and recorded, replacements, restores, and the end.
 
+mod batching;
 mod ending;
 mod refusals;
 mod replacing;

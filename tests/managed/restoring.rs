@@ -1,5 +1,7 @@
 //! A next process, and a next manager, bring about what is wanted.
 
+use std::time::{Duration, SystemTime};
+
 use foundation_discovery::managed::{Managed, ServiceStatus};
 
 use crate::setup::{Clerks, DESK, DOOR, desk, kept, needing, world, world_in};
@@ -34,4 +36,26 @@ async fn a_manager_that_is_started_again_takes_over_what_runs() {
     assert_eq!(world.managed.status(&DESK).unwrap().actor, before.actor);
     world.managed.stop(&DESK, None).await.unwrap();
     assert!(!world.names.is_registered(&Managed::key::<()>(&DESK).unwrap()));
+}
+
+#[tokio::test]
+async fn what_is_wanted_outlives_the_events_that_recorded_it() {
+    let storage = kept();
+    let first = world_in(storage.clone()).await;
+    first.started(&DESK, desk(4)).await;
+    first.declared(&DOOR, desk(1)).await;
+    first.managed.remove(&DOOR).await.unwrap();
+    let later = SystemTime::now() + Duration::from_secs(60);
+    first.events.prune_before(later).await.unwrap();
+    assert_eq!(first.recorded().await, ["roster_checkpoint"]);
+    first.managed.configure::<Clerks>(&DESK, &desk(5)).await.unwrap();
+    first.registry.shutdown().await;
+
+    let second = world_in(storage.clone()).await;
+    second.becomes(&DESK, ServiceStatus::Healthy).await;
+    assert_eq!((second.answer(&DESK).await, second.managed.all().len()), (Ok(5), 1));
+    // Without a service nothing is held.
+    second.managed.remove(&DESK).await.unwrap();
+    second.events.prune_before(later).await.unwrap();
+    assert!(second.recorded().await.is_empty());
 }

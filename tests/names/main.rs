@@ -1,5 +1,6 @@
 //! Names: their holders, their next holders, lookups, watches, groups and locks.
 
+mod draining;
 mod ending;
 mod groups;
 mod holders;

@@ -8,24 +8,26 @@ mod criteria;
 mod hash;
 pub mod health;
 mod instance;
+pub mod lease;
 pub mod limits;
 pub mod managed;
 #[cfg(test)]
 mod samples;
 mod service;
 
-pub use catalog::{Catalog, FindError, InstanceChange, RemovalCause};
+pub use catalog::{Catalog, FindError, InstanceChange, RemovalCause, ServiceSummary};
 #[cfg(feature = "http-checks")]
 pub use check::HttpGet;
-pub use check::{DeclareCheckError, InstanceCheck};
+pub use check::{CheckHandle, DeclareCheckError, InstanceCheck};
 pub use client::{
-    CallInstanceError, CheckHandle, Discovery, DiscoveryError, DiscoveryOptions, InstanceLease, InstanceWatch,
-    InstanceWatched, LeaseLostError, PickError, Picked, Remote, RestartInstance, Selector,
+    CallInstanceError, CandidateReport, CastInstanceError, CastInstanceReason, Discovery, DiscoveryError,
+    DiscoveryOptions, Drained, HeartbeatTask, InstanceLease, InstanceRegistration, InstanceWatch, InstanceWatched,
+    LeaseLostError, OtherInstances, PickError, Picked, RestartInstance, Selector,
 };
 pub use criteria::{Criteria, InstanceMisfits, Misfit, NoneFitsError};
 pub use hash::stable_hash;
 pub use instance::{
     Capability, Endpoint, FieldError, FieldErrorKind, Instance, InstanceBuilder, InstanceName, InstanceRecord,
-    MetadataReadError, Zone,
+    MetadataReadError, Remote, Zone,
 };
 pub use service::{DiscoveryEvent, DiscoveryObserver};

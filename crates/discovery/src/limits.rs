@@ -1,4 +1,4 @@
-//! The limits of what an instance says of itself, and of its checks, in one table.
+//! The limits of what an instance says of itself, of its checks, and of how many there are, in one table.
 //!
 //! | what | limit |
 //! |---|---|
@@ -10,6 +10,9 @@
 //! | capabilities | [`MAX_CAPABILITIES`] of [`MAX_CAPABILITY`] |
 //! | labels | [`MAX_LABELS`] of [`MAX_LABEL_KEY`] and [`MAX_LABEL_VALUE`] |
 //! | all of it, as JSON | [`MAX_INSTANCE`] |
+//! | instances of a service | [`MAX_INSTANCES_PER_SERVICE`], as [set](crate::DiscoveryOptions::max_instances_per_service) |
+//! | instances of a namespace | [`MAX_INSTANCES`], as [set](crate::DiscoveryOptions::max_instances) |
+//! | unread changes of a watch | [`MAX_UNREAD_CHANGES`], as [set](crate::DiscoveryOptions::unread_changes) |
 //! | checks of one instance | [`MAX_CHECKS`] |
 //! | text of a result, and reason of a status that is set | [`MAX_CHECK_TEXT`] |
 //! | checks that are declared in a namespace | [`MAX_DECLARED_CHECKS`] |
@@ -17,6 +20,9 @@
 //! | body of a response to a check by HTTP | [`MAX_HTTP_BODY`] |
 //! | managed services of a namespace | [`MAX_MANAGED_SERVICES`] |
 //! | operations of a batch | [`MAX_BATCH_OPERATIONS`] |
+//!
+//! The number of capabilities and labels and the length as a whole can be [set](crate::DiscoveryOptions) lower for a namespace:
+//! metadata beyond those of this table is none of an instance.
 
 /// The longest id, in bytes.
 pub const MAX_ID: usize = 63;
@@ -44,6 +50,12 @@ pub const MAX_LABEL_KEY: usize = 64;
 pub const MAX_LABEL_VALUE: usize = 200;
 /// The longest instance, in bytes of JSON.
 pub const MAX_INSTANCE: usize = 16 * 1_024;
+/// The largest number of instances of one service, unless it is set.
+pub const MAX_INSTANCES_PER_SERVICE: usize = 256;
+/// The largest number of instances of a namespace, unless it is set.
+pub const MAX_INSTANCES: usize = 4_096;
+/// How many unread changes of names are kept for a watch, unless it is set.
+pub const MAX_UNREAD_CHANGES: usize = 1_024;
 /// The largest number of checks of one instance.
 pub const MAX_CHECKS: usize = 16;
 /// The longest text of a result that is kept, in bytes; also of the reason of a status that is set.
@@ -62,3 +74,10 @@ pub const MAX_KINDS: usize = 256;
 pub const MAX_MANAGED_SERVICES: usize = 1_024;
 /// The largest number of operations of a batch.
 pub const MAX_BATCH_OPERATIONS: usize = 256;
+
+/// How many instances there may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PlaceLimits {
+    pub(crate) namespace: usize,
+    pub(crate) service: usize,
+}

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// A section of the configuration with a rule: its maximum is not lower than its minimum, which is at least one.
-#[derive(Debug, Deserialize, Validate)]
+#[derive(Debug, serde::Serialize, Deserialize, Validate)]
 #[garde(allow_unvalidated)]
 pub struct Pool {
     /// 1 by default; updatable.

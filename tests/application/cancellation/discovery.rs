@@ -18,6 +18,11 @@ fn instance() -> Instance {
     Instance::builder("clerks", "a").build().unwrap()
 }
 
+/// The same outside of this process.
+fn remote() -> Instance {
+    instance().to_builder().endpoint("http://10.0.0.7:80").build().unwrap()
+}
+
 fn clerks() -> Criteria {
     Criteria::service(instance().service())
 }
@@ -38,7 +43,7 @@ async fn is_to_be_had(fixture: &Fixture) {
     assert_eq!(discovery.instance(instance.name()).map(|found| found.actor), Some(actor.get_id()));
 }
 
-// covers: Discovery::spawn, Discovery::register, Discovery::announce
+// covers: Discovery::spawn, Discovery::register, Discovery::announce, InstanceRegistration::spawn, InstanceRegistration::register
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_registration_of_an_instance_is_made_or_not_made() {
     dropped_at_each_poll(
@@ -59,7 +64,7 @@ async fn a_cancelled_registration_of_an_instance_is_made_or_not_made() {
     )
     .await;
     dropped_at_each_poll(
-        async |fixture| discovery(fixture).announce(&instance(), LONG).await.map(drop).unwrap(),
+        async |fixture| discovery(fixture).announce(&remote(), LONG).await.map(drop).unwrap(),
         async |fixture, _| is_to_be_had(fixture).await,
     )
     .await;
@@ -69,8 +74,51 @@ async fn a_cancelled_registration_of_an_instance_is_made_or_not_made() {
 #[tokio::test(start_paused = true)]
 async fn an_instance_whose_withdrawal_is_cancelled_is_withdrawn() {
     dropped_at_each_poll(
-        async |fixture| discovery(fixture).announce(&instance(), LONG).await.unwrap().withdraw().await,
+        async |fixture| discovery(fixture).announce(&remote(), LONG).await.unwrap().withdraw().await,
         async |fixture, _| is_to_be_had(fixture).await,
+    )
+    .await;
+}
+
+// covers: HeartbeatTask::lost, HeartbeatTask::withdraw
+#[tokio::test(start_paused = true)]
+async fn heartbeats_whose_end_is_awaited_in_vain_go_on_and_a_withdrawal_that_is_cancelled_is_made() {
+    dropped_at_each_poll(
+        async |fixture| {
+            let heartbeats = discovery(fixture).announce(&remote(), LONG).await.unwrap().heartbeats();
+            let ended = async { heartbeats.lease().unwrap().owner().stop(None) };
+            tokio::join!(heartbeats.lost(), ended).0
+        },
+        async |fixture, _| is_to_be_had(fixture).await,
+    )
+    .await;
+    dropped_at_each_poll(
+        async |fixture| discovery(fixture).announce(&remote(), LONG).await.unwrap().heartbeats().withdraw().await,
+        async |fixture, _| is_to_be_had(fixture).await,
+    )
+    .await;
+}
+
+// covers: Discovery::drain
+#[tokio::test(start_paused = true)]
+async fn an_instance_whose_draining_is_cancelled_can_be_resumed() {
+    dropped_at_each_poll(
+        async |fixture| {
+            spawn(fixture).await;
+            let discovery = discovery(fixture);
+            let picked = discovery.selector::<Command>(clerks()).pick().unwrap();
+            let instance = instance();
+            let ended = async { picked.succeeded() };
+            tokio::join!(discovery.drain(instance.name(), LONG), ended).0.unwrap();
+        },
+        async |fixture, _| {
+            let discovery = discovery(fixture);
+            if discovery.instance(instance().name()).is_some() {
+                discovery.resume(instance().name()).unwrap();
+                drop(discovery.selector::<Command>(clerks()).pick().unwrap());
+            }
+            is_to_be_had(fixture).await;
+        },
     )
     .await;
 }

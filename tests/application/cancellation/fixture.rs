@@ -20,6 +20,7 @@ use foundation::{
     ChildSpec, ConfigServer, EventStore, Foundation, Namespace, NewEvent, ServiceKey, Services, Strategy, Supervisor,
     Telemetry,
 };
+use foundation_discovery::managed::Managed;
 use foundation_testkit::{Command, Log, PanickingWaker, Pool, Puppet};
 use tokio::runtime::Handle;
 
@@ -57,7 +58,7 @@ impl Fixture {
         let partitions = PartitionSupervisorSpec::workers(3, move |at| (played[at].actor(), ())).unwrap();
         let shards = partitions.handle();
         let (tree, crowd) = (worker.spec(), other.spec());
-        let foundation = Foundation::builder().config(settings()).start().await.unwrap();
+        let foundation = Foundation::builder().config(settings()).service(Managed::service()).start().await.unwrap();
         let services = foundation.production();
         let application = services.application().unwrap();
         let team = SupervisorSpec::new(Strategy::OneForOne).child(tree);

@@ -6,6 +6,7 @@
 
 mod discovery;
 mod fixture;
+mod managed;
 mod names;
 mod root;
 mod services;

@@ -102,6 +102,7 @@ impl Shape {
                 (2, limits[0]),
                 (3, limits[1]),
                 (2, limits[2]),
+                (2, Shutdown::Drain(Duration::from_secs(2))),
                 (2, Shutdown::Infinity),
                 (2, Shutdown::BrutalKill),
             ]),
@@ -210,6 +211,7 @@ impl fmt::Display for Member {
         write!(f, "{name}: {}{restart}, ", if *significant { "significant, " } else { "" })?;
         match shutdown {
             Shutdown::Timeout(limit) => write!(f, "{limit:?} to stop")?,
+            Shutdown::Drain(limit) => write!(f, "{limit:?} to drain")?,
             Shutdown::Infinity => write!(f, "any time to stop")?,
             Shutdown::BrutalKill => write!(f, "killed to stop")?,
         }

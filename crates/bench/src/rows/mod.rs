@@ -1,5 +1,6 @@
 //! All comparisons, one file per subject.
 
+mod discovery;
 mod messages;
 mod names;
 mod services;
@@ -10,7 +11,7 @@ use crate::memory;
 
 pub(crate) fn all() -> Vec<BenchRow> {
     let rows = names::rows().chain(messages::rows()).chain(supervision::rows()).chain(services::rows());
-    rows.chain(memory::rows()).collect()
+    rows.chain(discovery::rows()).chain(memory::rows()).collect()
 }
 
 #[cfg(test)]

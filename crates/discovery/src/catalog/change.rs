@@ -1,12 +1,14 @@
 //! Changes of instances.
 
 use std::fmt;
+use std::time::Duration;
 
 use foundation_kernel::ractor::ActorId;
 use foundation_kernel::supervision::ExitReason;
 
 use crate::health::{InstanceHealth, InstanceStatus};
 use crate::instance::{InstanceName, InstanceRecord};
+use crate::lease::LeaseEnd;
 
 /// One change of one instance.
 ///
@@ -46,19 +48,38 @@ pub enum InstanceChange {
 pub enum RemovalCause {
     /// Its actor has ended, for this reason if it is known.
     Ended(Option<ExitReason>),
-    /// Its name was taken from its actor, which lives on.
+    /// The holder of its lease has given it back.
     Withdrawn,
+    /// Its lease has run out.
+    Expired {
+        /// The time since the last renewal.
+        silent_for: Duration,
+    },
+    /// Its name was taken from its actor, which lives on.
+    Unregistered,
     /// Its name was given to another actor, which is added next.
     HandedOver {
         /// The other actor.
         to: ActorId,
     },
-    /// Its metadata is no longer that of an instance.
-    Undescribed,
-    /// It lives, and does not meet the criteria any more.
-    FitsNoMore,
-    /// It went while the reader was too slow: the reason is unknown.
+    /// Its actor has the name still, and its metadata is no longer that of an instance.
+    MetadataReplaced,
+    /// It is there still, and does not meet the criteria any more.
+    NoLongerMatches,
+    /// It went while the reader of the names was too slow: the cause is unknown.
     Missed,
+}
+
+impl RemovalCause {
+    /// Why an instance is gone whose actor has ended for this reason.
+    pub(super) fn of_exit(reason: Option<ExitReason>) -> Self {
+        match reason.as_ref().and_then(LeaseEnd::of) {
+            Some(LeaseEnd::Withdrawn) => Self::Withdrawn,
+            Some(LeaseEnd::Expired(silent_for)) => Self::Expired { silent_for },
+            // A keeper whose name was taken from it has no instance that could end.
+            Some(LeaseEnd::NameLost) | None => Self::Ended(reason),
+        }
+    }
 }
 
 impl InstanceChange {
@@ -109,10 +130,12 @@ impl fmt::Display for RemovalCause {
         match self {
             Self::Ended(Some(reason)) => write!(f, "its actor ended: {reason}"),
             Self::Ended(None) => f.write_str("its actor ended"),
-            Self::Withdrawn => f.write_str("its name was taken from its actor"),
+            Self::Withdrawn => f.write_str("it was withdrawn: its lease was given back"),
+            Self::Expired { silent_for } => write!(f, "its lease ran out: it was not renewed for {silent_for:?}"),
+            Self::Unregistered => f.write_str("its name was taken from its actor"),
             Self::HandedOver { to } => write!(f, "its name was handed over to actor {to}"),
-            Self::Undescribed => f.write_str("its metadata is no longer that of an instance"),
-            Self::FitsNoMore => f.write_str("it does not meet the criteria any more"),
+            Self::MetadataReplaced => f.write_str("its metadata is no longer that of an instance"),
+            Self::NoLongerMatches => f.write_str("it does not meet the criteria any more"),
             Self::Missed => f.write_str("it went while changes were missed"),
         }
     }

@@ -14,6 +14,7 @@ use foundation_kernel::names::{NameChange, NearMisses, Registration, ServiceName
 use foundation_kernel::ractor::ActorId;
 
 use super::change::{InstanceChange, RemovalCause};
+use super::summary::ServiceSummary;
 use crate::criteria::{Criteria, NoneFitsError};
 use crate::health::{CheckRole, InstanceHealth, ServiceHealth};
 use crate::instance::{Capability, Instance, InstanceName, InstanceRecord};
@@ -52,8 +53,8 @@ use crate::instance::{Capability, Instance, InstanceName, InstanceRecord};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Catalog {
     services: BTreeMap<ServiceName, BTreeMap<ServiceName, Entry>>,
-    /// By the name of a capability.
-    able: BTreeMap<String, BTreeSet<ServiceName>>,
+    /// By the name of a capability: sorted as the instances are, by service and then by name.
+    able: BTreeMap<String, BTreeSet<InstanceName>>,
     /// Names whose metadata says that they are instances, and is not valid.
     invalid: BTreeMap<ServiceName, String>,
 }
@@ -119,8 +120,8 @@ impl Catalog {
 
     fn change(&mut self, change: NameChange) -> Vec<InstanceChange> {
         let cause = match &change {
-            NameChange::Died { reason, .. } => RemovalCause::Ended(reason.clone()),
-            NameChange::Unregistered { .. } => RemovalCause::Withdrawn,
+            NameChange::Died { reason, .. } => RemovalCause::of_exit(reason.clone()),
+            NameChange::Unregistered { .. } => RemovalCause::Unregistered,
             NameChange::HandedOver { to, .. } => RemovalCause::HandedOver { to: to.actor },
             // A name that is taken was free.
             _ => RemovalCause::Missed,
@@ -145,7 +146,7 @@ impl Catalog {
             }
             (before, next) => {
                 let cause = match &before {
-                    Some(before) if before.record.actor == actor => RemovalCause::Undescribed,
+                    Some(before) if before.record.actor == actor => RemovalCause::MetadataReplaced,
                     _ => cause,
                 };
                 let removed = before.map(|before| InstanceChange::Removed { instance: before.record, cause });
@@ -180,7 +181,7 @@ impl Catalog {
         let record = entry.record.clone();
         let name = record.name().registered();
         for capability in record.instance.capabilities() {
-            self.able.entry(capability.name().to_owned()).or_default().insert(name.clone());
+            self.able.entry(capability.name().to_owned()).or_default().insert(record.name().clone());
         }
         self.services.entry(record.service().clone()).or_default().insert(name.clone(), entry);
         record
@@ -195,7 +196,7 @@ impl Catalog {
         }
         for capability in entry.record.instance.capabilities() {
             let Some(able) = self.able.get_mut(capability.name()) else { continue };
-            able.remove(name);
+            able.remove(&service);
             if able.is_empty() {
                 self.able.remove(capability.name());
             }
@@ -229,6 +230,16 @@ impl Catalog {
         self.services.keys()
     }
 
+    /// How many instances there are. Cost: linear in the services.
+    pub fn len(&self) -> usize {
+        self.services.values().map(BTreeMap::len).sum()
+    }
+
+    /// Whether there is no instance.
+    pub fn is_empty(&self) -> bool {
+        self.services.is_empty()
+    }
+
     /// All instances, sorted by service and id.
     pub fn iter(&self) -> impl Iterator<Item = &InstanceRecord> + Clone {
         self.services.values().flat_map(BTreeMap::values).map(|entry| &entry.record)
@@ -246,9 +257,14 @@ impl Catalog {
 
     /// The instances that can do this, of all services. Cost: linear in those that have the capability at all.
     pub fn providers(&self, needed: &Capability) -> impl Iterator<Item = &InstanceRecord> {
-        let able = self.able.get(needed.name()).into_iter().flatten();
-        let records = able.filter_map(|name| self.get(&InstanceName::of(name)?));
-        records.filter(|record| record.instance.capability(needed.name()).is_some_and(|can| can.meets(needed)))
+        let can =
+            |record: &&InstanceRecord| record.instance.capability(needed.name()).is_some_and(|it| it.meets(needed));
+        self.able(needed).filter(can)
+    }
+
+    /// The instances that have a capability of this name, sorted by service and id.
+    fn able(&self, needed: &Capability) -> impl Iterator<Item = &InstanceRecord> + Clone {
+        self.able.get(needed.name()).into_iter().flatten().filter_map(|name| self.get(name))
     }
 
     /// The capabilities that an instance has, sorted, each with how many have it.
@@ -257,17 +273,57 @@ impl Catalog {
     }
 
     /// The instances that meet all criteria, sorted by service and id. Cost: linear in the instances of the service that is
-    /// asked for, or in all of them.
+    /// asked for; without a service, in those that have the rarest of the capabilities that are asked for; or in all of them.
     ///
     /// # Errors
     /// [`FindError::NoService`] names services of similar names; [`FindError::NoneFits`] says why none does.
     pub fn select(&self, criteria: &Criteria) -> Result<Vec<&InstanceRecord>, FindError> {
-        let Some(service) = criteria.wanted_service() else { return Ok(criteria.select(self.iter())?) };
-        if !self.services.contains_key(service) {
-            let near = NearMisses::of(service.as_str(), self.services().map(ServiceName::as_str));
-            return Err(FindError::NoService { service: service.clone(), near });
-        }
+        let Some(service) = criteria.wanted_service() else { return Ok(self.select_of_any(criteria)?) };
+        self.check_has(service)?;
         Ok(criteria.select(self.instances(service))?)
+    }
+
+    fn check_has(&self, service: &ServiceName) -> Result<(), FindError> {
+        if self.services.contains_key(service) {
+            return Ok(());
+        }
+        Err(FindError::NoService { service: service.clone(), near: self.near(service) })
+    }
+
+    /// The services of similar names.
+    pub(crate) fn near(&self, service: &ServiceName) -> NearMisses {
+        NearMisses::of(service.as_str(), self.services().map(ServiceName::as_str))
+    }
+
+    /// A service in short. Cost: linear in its instances.
+    ///
+    /// # Errors
+    /// [`FindError::NoService`] names services of similar names.
+    pub fn summary(&self, service: &ServiceName) -> Result<ServiceSummary, FindError> {
+        self.check_has(service)?;
+        Ok(self.summary_of(service))
+    }
+
+    /// All services in short, sorted by name. Cost: linear in the instances.
+    pub fn summaries(&self) -> impl ExactSizeIterator<Item = ServiceSummary> {
+        self.services().map(|service| self.summary_of(service))
+    }
+
+    fn summary_of(&self, service: &ServiceName) -> ServiceSummary {
+        ServiceSummary::of(service, self.service_health(service), self.instances(service))
+    }
+
+    fn select_of_any(&self, criteria: &Criteria) -> Result<Vec<&InstanceRecord>, NoneFitsError> {
+        let number = |needed: &&Capability| self.able.get(needed.name()).map_or(0, BTreeSet::len);
+        if let Some(rarest) = criteria.wanted_capabilities().min_by_key(number) {
+            let fits = |record: &&InstanceRecord| criteria.accepts(&record.instance, record.status());
+            let fitting: Vec<_> = self.able(rarest).filter(fits).collect();
+            if !fitting.is_empty() {
+                return Ok(fitting);
+            }
+        }
+        // Without one that fits, the error says why of all.
+        criteria.select(self.iter())
     }
 
     /// The condition of a service. Without an instance it is down.
@@ -294,7 +350,8 @@ mod tests {
     use crate::health::{InstanceStatus, StatusReason};
     use crate::samples::{ORDERS, registration};
 
-    const NAMES: [&str; 5] = ["orders.a", "orders.b", "shop.mail.a", "plain", "no.instance"];
+    // `shop.z` comes after the service `shop.mail` by its name, and before it by its service.
+    const NAMES: [&str; 6] = ["orders.a", "orders.b", "shop.mail.a", "shop.z", "plain", "no.instance"];
 
     /// What the owner of a name publishes.
     fn metadata(name: &str, kind: u8) -> Option<Metadata> {
@@ -433,11 +490,11 @@ mod tests {
         }
     }
 
-    fn index_of(catalog: &Catalog) -> BTreeMap<String, BTreeSet<ServiceName>> {
-        let mut able: BTreeMap<String, BTreeSet<ServiceName>> = BTreeMap::new();
+    fn index_of(catalog: &Catalog) -> BTreeMap<String, BTreeSet<InstanceName>> {
+        let mut able: BTreeMap<String, BTreeSet<InstanceName>> = BTreeMap::new();
         for record in catalog.iter() {
             for capability in record.instance.capabilities() {
-                able.entry(capability.name().to_owned()).or_default().insert(record.name().registered().clone());
+                able.entry(capability.name().to_owned()).or_default().insert(record.name().clone());
             }
         }
         able
@@ -477,6 +534,17 @@ mod tests {
             prop_assert_eq!(&catalog, &anew);
             prop_assert_eq!(&catalog.able, &index_of(&catalog));
             prop_assert_eq!(reader.instances(), catalog.iter().collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn a_selection_by_the_index_is_that_of_all_instances(
+            kinds in vec((select(&NAMES[..]), 0..7_u8), 0..6), wanted in vec(select(vec!["refund", "mail", "mail=4"]), 0..3),
+        ) {
+            let kinds: BTreeMap<_, _> = kinds.into_iter().collect();
+            let catalog = catalog(&kinds.into_iter().collect::<Vec<_>>());
+            let criteria = wanted.into_iter().fold(Criteria::any(), |it, wanted| it.capability(wanted).unwrap());
+            let of_all = criteria.select(catalog.iter()).map_err(FindError::NoneFits);
+            prop_assert_eq!(catalog.select(&criteria), of_all);
         }
     }
 

@@ -7,11 +7,11 @@
 
 use std::collections::BTreeMap;
 
-use foundation_kernel::names::ServiceName;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::definition::InstanceCheck;
+use super::error::DeclareCheckError;
 use crate::criteria::Criteria;
 use crate::limits::MAX_DECLARED_CHECKS;
 
@@ -36,32 +36,6 @@ struct Declarations {
 pub(crate) struct DeclaredCheck {
     pub(crate) criteria: Criteria,
     pub(crate) check: InstanceCheck,
-}
-
-/// Why a check was not declared.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum DeclareCheckError {
-    /// The namespace has as many declared checks as it may have.
-    #[error("check {check:?} cannot be declared: there are {limit} declared checks, as many as there may be")]
-    TooMany {
-        /// The check that was to be the next.
-        check: String,
-        /// The limit.
-        limit: usize,
-    },
-    /// A check of the same name is declared, and its instances may be the same.
-    #[error("a check {check:?} of {} is declared already: end it, or give this one another name", of(.service))]
-    NameTaken {
-        /// The name.
-        check: String,
-        /// The service of the other one; `None` if it is of all services.
-        service: Option<ServiceName>,
-    },
-}
-
-fn of(service: &Option<ServiceName>) -> String {
-    service.as_ref().map_or_else(|| "all services".to_owned(), ToString::to_string)
 }
 
 impl DeclaredChecks {
@@ -121,6 +95,8 @@ impl DeclaredCheck {
 
 #[cfg(test)]
 mod tests {
+    use foundation_kernel::names::ServiceName;
+
     use super::*;
     use crate::samples::ORDERS;
 
@@ -144,8 +120,9 @@ mod tests {
     #[test]
     fn a_namespace_has_a_limited_number_of_declared_checks() {
         let checks = DeclaredChecks::new();
-        let mut declare = |number: usize| declare(&checks, Criteria::any(), &number.to_string());
-        (0..MAX_DECLARED_CHECKS).for_each(|number| drop(declare(number).unwrap()));
+        let declare = |number: usize| declare(&checks, Criteria::any(), &number.to_string());
+        let numbers: Vec<_> = (0..MAX_DECLARED_CHECKS).map(|number| declare(number).unwrap()).collect();
+        assert_eq!(numbers.last(), Some(&255));
         let error = r#"check "256" cannot be declared: there are 256 declared checks, as many as there may be"#;
         assert_eq!(declare(MAX_DECLARED_CHECKS).unwrap_err(), error);
     }

@@ -130,7 +130,7 @@ impl InstanceCheck {
     ///
     /// The name of a host is resolved by the system on a thread that cannot be cancelled; an address is not.
     pub fn tcp() -> Self {
-        Self::ask("tcp", |_, record, _| tcp::check(record).boxed())
+        Self::ask("tcp", |_, record, _| tcp::check(record).map(Health::of).boxed())
     }
 
     /// Sends a GET request to the endpoint of the instance: a path, or an [`HttpGet`] that says more.
@@ -145,7 +145,7 @@ impl InstanceCheck {
     #[cfg(feature = "http-checks")]
     pub fn http(get: impl Into<HttpGet>) -> Self {
         let get = get.into();
-        Self::ask("http", move |_, record, _| get.clone().check(record).boxed())
+        Self::ask("http", move |_, record, _| ask_by_http(get.clone(), record).map(Health::of).boxed())
     }
 
     /// Runs any asynchronous function of the instance: healthy if its outcome is a yes.
@@ -230,6 +230,14 @@ impl InstanceCheck {
         let expires = self.cadence.interval().saturating_mul(5).saturating_add(self.limit());
         self.rules.clone().or_expires_after(expires)
     }
+}
+
+/// The request is made before the connection: what cannot be asked needs none.
+#[cfg(feature = "http-checks")]
+async fn ask_by_http(get: HttpGet, record: InstanceRecord) -> Result<(), String> {
+    let endpoint = tcp::endpoint_of(&record)?;
+    let request = get.request(endpoint)?;
+    get.ask(tcp::connect(endpoint).await?, request).await
 }
 
 impl fmt::Debug for InstanceCheck {

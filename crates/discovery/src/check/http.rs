@@ -4,7 +4,6 @@ use std::ops::Range;
 use std::pin::{Pin, pin};
 
 use foundation_kernel::containment::error_text;
-use foundation_kernel::supervision::Health;
 use foundation_kernel::text::shortened_to;
 use futures::future::{Either, poll_fn, select};
 use hyper::body::{Body, Bytes, Incoming};
@@ -13,8 +12,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::tcp::{connect, endpoint_of};
-use crate::instance::{Endpoint, InstanceRecord};
+use crate::instance::Endpoint;
 use crate::limits::MAX_HTTP_BODY;
 
 /// How much of a wanted text an error shows, in bytes.
@@ -71,17 +69,8 @@ impl HttpGet {
         Self { text: Some(text.as_bytes().to_owned()), ..self }
     }
 
-    pub(super) async fn check(self, record: InstanceRecord) -> Health {
-        Health::of(self.ask(&record).await)
-    }
-
-    async fn ask(&self, record: &InstanceRecord) -> Result<(), String> {
-        let endpoint = endpoint_of(record)?;
-        let request = self.request(endpoint)?;
-        self.exchange(connect(endpoint).await?, request).await.map_err(|error| format!("GET {}: {error}", self.path))
-    }
-
-    fn request(&self, endpoint: &Endpoint) -> Result<Request<String>, String> {
+    /// The request to this endpoint.
+    pub(super) fn request(&self, endpoint: &Endpoint) -> Result<Request<String>, String> {
         match endpoint.protocol() {
             "http" => {}
             "https" => return Err(format!("{endpoint} needs TLS, which checks by HTTP do not speak")),
@@ -98,6 +87,11 @@ impl HttpGet {
             request = request.header("host", endpoint.address());
         }
         request.body(String::new()).map_err(|error| format!("the request is not valid: {error}"))
+    }
+
+    /// Asks by this connection, which is closed afterwards.
+    pub(super) async fn ask(&self, stream: TcpStream, request: Request<String>) -> Result<(), String> {
+        self.exchange(stream, request).await.map_err(|error| format!("GET {}: {error}", self.path))
     }
 
     async fn exchange(&self, stream: TcpStream, request: Request<String>) -> Result<(), String> {

@@ -3,6 +3,8 @@
 mod capacity;
 mod declared;
 mod definition;
+mod error;
+mod handle;
 mod heartbeat;
 #[cfg(feature = "http-checks")]
 mod http;
@@ -10,10 +12,11 @@ mod slot;
 mod tcp;
 
 pub(crate) use capacity::{CheckCapacity, CheckPermit};
-pub use declared::DeclareCheckError;
 pub(crate) use declared::{DeclaredCheck, DeclaredChecks};
 pub(crate) use definition::CheckKind;
 pub use definition::InstanceCheck;
+pub use error::DeclareCheckError;
+pub use handle::CheckHandle;
 #[cfg(feature = "http-checks")]
 pub use http::HttpGet;
 pub(crate) use slot::CheckSlot;

@@ -1,16 +1,12 @@
 //! Checks by a connection.
 
-use foundation_kernel::supervision::Health;
 use tokio::net::TcpStream;
 
 use crate::instance::{Endpoint, InstanceRecord};
 
 /// Connects, and closes the connection.
-pub(super) async fn check(record: InstanceRecord) -> Health {
-    match endpoint_of(&record) {
-        Ok(endpoint) => Health::of(connect(endpoint).await.map(drop)),
-        Err(reason) => Health::Failed(reason),
-    }
+pub(super) async fn check(record: InstanceRecord) -> Result<(), String> {
+    connect(endpoint_of(&record)?).await.map(drop)
 }
 
 pub(super) fn endpoint_of(record: &InstanceRecord) -> Result<&Endpoint, String> {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use super::load::LoadReading;
+use serde::Serialize;
+
+use super::load::{Figures, LoadReading};
 use crate::health::InstanceStatus;
 use crate::instance::{InstanceName, InstanceRecord, Zone};
 
@@ -21,7 +23,8 @@ pub struct Candidate<'a> {
 }
 
 /// Why an instance is not in rotation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum OutReason {
     /// Its checks fail.
@@ -86,18 +89,55 @@ impl<'a> Candidate<'a> {
     }
 
     /// With this latency, if none of its own has been measured yet.
-    pub(super) fn assuming(mut self, latency: Option<Duration>) -> Self {
-        self.load.latency = self.load.latency.or(latency);
+    pub(super) fn assuming(mut self, latency: impl FnOnce() -> Duration) -> Self {
+        self.load.latency = Some(self.load.latency.unwrap_or_else(latency));
         self
     }
 
+    /// Whether its weight still grows.
+    pub(crate) fn is_ramping(&self, slow_start: Duration) -> bool {
+        self.age.is_some_and(|age| age < slow_start)
+    }
+
     /// Its weight, which grows from a tenth to the whole during its slow start.
-    pub(super) fn ramped_weight(&self, slow_start: Duration) -> f64 {
+    pub(crate) fn ramped_weight(&self, slow_start: Duration) -> f64 {
         let weight = f64::from(self.record.instance.weight());
         match self.age {
             Some(age) if age < slow_start => weight * (age.as_secs_f64() / slow_start.as_secs_f64()).max(MIN_RAMP),
             _ => weight,
         }
+    }
+}
+
+/// The instances that a rotation is made of, by their places in a list. Their loads are read when a policy compares them.
+pub(crate) trait Instances {
+    fn name(&self, at: usize) -> &str;
+    fn in_flight(&self, at: usize) -> u32;
+    fn figures(&self, at: usize) -> Figures;
+    fn idle(&self, at: usize) -> Option<Duration>;
+    /// All that is known of one, for scores of users.
+    fn candidate(&self, at: usize) -> Candidate<'_>;
+}
+
+impl Instances for [Candidate<'_>] {
+    fn name(&self, at: usize) -> &str {
+        self[at].name().as_str()
+    }
+
+    fn in_flight(&self, at: usize) -> u32 {
+        self[at].load.in_flight
+    }
+
+    fn figures(&self, at: usize) -> Figures {
+        self[at].load().figures()
+    }
+
+    fn idle(&self, at: usize) -> Option<Duration> {
+        self[at].load().idle
+    }
+
+    fn candidate(&self, at: usize) -> Candidate<'_> {
+        self[at]
     }
 }
 

@@ -1,11 +1,28 @@
 //! The load of one instance: calls in flight, how long calls take, and how many succeed.
+//!
+//! # Invariants
+//!
+//! 1. Calls in flight are those that have begun and not ended: both are counted in one atomic, with those that ended.
+//! 2. A reading changes nothing, and takes no lock.
 
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use foundation_kernel::written::some_millis;
+use serde::Serialize;
 use tokio::time::Instant;
+
+use super::stamped::{Aged, Stamped};
 
 /// How much of the success one outcome is.
 const SHARE_OF_OUTCOME: f64 = 0.125;
+/// One call that has ended, beside those in flight.
+const ENDED: u64 = 1 << 32;
+/// A latency that has not been measured.
+const UNMEASURED: f32 = -1.0;
+/// No call has begun.
+const NEVER: u64 = u64::MAX;
 
 /// How fast a load forgets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,11 +76,13 @@ impl Outcome {
     }
 }
 
-/// The load of one incarnation of an instance, as one of its callers sees it.
+/// The load of one incarnation of an instance, as its callers see it: shared by them, without a lock.
 ///
 /// The latency is a peak EWMA of the successful calls, as in Finagle and tower: a slower call counts in full at once, faster
 /// ones bring it down in time. Success is an EWMA of the outcomes that recovers while there are none. Both decay when they
-/// are [read](Self::reading), so a query changes nothing.
+/// are [read](Self::reading), so a query changes nothing. Figures have 24 bits, and times are in steps of a millisecond.
+///
+/// Cost: an atomic addition for the beginning of a call, and for its end one and two compare-and-swaps.
 ///
 /// ```
 /// use std::time::Duration;
@@ -71,7 +90,7 @@ impl Outcome {
 /// use tokio::time::Instant;
 ///
 /// let (rules, now) = (LoadRules::new(), Instant::now());
-/// let mut load = Load::new(now);
+/// let load = Load::new(now);
 /// load.begin(now);
 /// load.begin(now);
 /// load.end(&rules, Outcome::Succeeded(Duration::from_millis(20)), now);
@@ -79,90 +98,185 @@ impl Outcome {
 /// let reading = load.reading(&rules, now);
 /// assert_eq!((reading.in_flight, reading.latency), (1, Some(Duration::from_millis(20))));
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+// The orderings are relaxed, since each figure stands for itself; but for those of the calls in flight, which are in one order
+// with a drain of the instance.
+#[derive(Debug)]
 pub struct Load {
-    in_flight: u32,
-    /// In seconds.
-    latency: Option<f64>,
-    latency_at: Instant,
-    success: f64,
-    success_at: Instant,
-    begun_at: Option<Instant>,
+    origin: Instant,
+    /// In the lower half those in flight; in the upper half those that ended and were not cancelled, modulo 2³².
+    calls: AtomicU64,
+    /// When the last call began, in nanoseconds since the origin.
+    begun_at: AtomicU64,
+    /// In nanoseconds.
+    latency: Stamped,
+    success: Stamped,
 }
 
-/// A load at one time.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
+/// A [`Load`] at one time.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct LoadReading {
-    /// How many calls are in flight.
+    /// Calls that have begun and not ended.
     pub in_flight: u32,
-    /// How long successful calls take; `None` if there was none yet.
+    /// How long calls take; `None` as long as none has succeeded.
+    #[serde(rename = "latency_ms", serialize_with = "some_millis")]
     pub latency: Option<Duration>,
-    /// Which share of the calls succeeds, 0 to 1.
+    /// How many calls succeed, 0 to 1; 1 as long as none has ended.
     pub success: f64,
-    /// How long ago the last call began; `None` if there was none yet.
+    /// For how long no call has begun; `None` if none ever has.
+    #[serde(rename = "idle_ms", serialize_with = "some_millis")]
     pub idle: Option<Duration>,
 }
 
+/// What a score by latency looks at, without the conversions of a reading.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Figures {
+    pub(crate) in_flight: u32,
+    pub(crate) latency_nanos: Option<f64>,
+    pub(crate) success: f64,
+}
+
 impl Load {
-    /// The load of an instance without a call.
+    /// Without a call.
     pub fn new(now: Instant) -> Self {
-        Self { in_flight: 0, latency: None, latency_at: now, success: 1.0, success_at: now, begun_at: None }
+        Self {
+            origin: now,
+            calls: AtomicU64::new(0),
+            begun_at: AtomicU64::new(NEVER),
+            latency: Stamped::new(UNMEASURED),
+            success: Stamped::new(1.0),
+        }
     }
 
     /// A call begins.
-    pub fn begin(&mut self, now: Instant) {
-        self.in_flight = self.in_flight.saturating_add(1);
-        self.begun_at = Some(now);
+    pub fn begin(&self, now: Instant) {
+        self.enter();
+        self.begun_at.store(self.nanos(now), Ordering::Relaxed);
     }
 
     /// A call that had begun ends.
-    pub fn end(&mut self, rules: &LoadRules, outcome: Outcome, now: Instant) {
-        self.in_flight = self.in_flight.saturating_sub(1);
+    pub fn end(&self, rules: &LoadRules, outcome: Outcome, now: Instant) {
+        self.leave(outcome);
+        let now = self.nanos(now);
         if let Outcome::Succeeded(latency) = outcome {
-            self.note_latency(rules, latency.as_secs_f64(), now);
+            self.latency.note(now, |before| next_latency(rules, before, latency.as_nanos() as f64));
         }
-        if let Some(success) = outcome.is_success() {
-            let before = self.success(rules, now);
-            self.success = before + (f64::from(u8::from(success)) - before) * SHARE_OF_OUTCOME;
-            self.success_at = now.max(self.success_at);
+        self.note_success(rules, outcome, now);
+    }
+
+    /// A call begins whose time is not measured.
+    pub(crate) fn enter(&self) {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// A call ends whose latency is not measured: the time is asked for only if it is needed.
+    pub(crate) fn end_unmeasured(&self, rules: &LoadRules, outcome: Outcome, now: impl FnOnce() -> Instant) {
+        self.leave(outcome);
+        if outcome.is_success() == Some(false) || self.success.figure() < 1.0 {
+            self.note_success(rules, outcome, self.nanos(now()));
         }
     }
 
-    fn note_latency(&mut self, rules: &LoadRules, latency: f64, now: Instant) {
-        self.latency = Some(match self.latency {
-            Some(before) if before > latency => {
-                latency + (before - latency) * left_after(now.saturating_duration_since(self.latency_at), rules.decay)
-            }
-            _ => latency,
-        });
-        self.latency_at = now.max(self.latency_at);
+    fn leave(&self, outcome: Outcome) {
+        if self.in_flight() == 0 {
+            return;
+        }
+        // One less in flight; and the carry, one more that ended.
+        let counted = if outcome.is_success().is_some() { ENDED } else { 0 };
+        self.calls.fetch_add(counted.wrapping_sub(1), Ordering::SeqCst);
     }
 
-    fn success(&self, rules: &LoadRules, now: Instant) -> f64 {
-        1.0 - (1.0 - self.success) * left_after(now.saturating_duration_since(self.success_at), rules.recovery)
+    fn note_success(&self, rules: &LoadRules, outcome: Outcome, now: u64) {
+        let Some(success) = outcome.is_success() else { return };
+        // Of an instance without a failure there is nothing to note.
+        if !success || self.success.figure() < 1.0 {
+            let outcome = f64::from(u8::from(success));
+            self.success.note(now, |before| {
+                let before = recovered(rules, before);
+                before + (outcome - before) * SHARE_OF_OUTCOME
+            });
+        }
+    }
+
+    /// How many calls have ended and were not cancelled, modulo 2³².
+    pub(crate) fn ended(&self) -> u32 {
+        (self.calls.load(Ordering::Relaxed) >> 32) as u32
+    }
+
+    /// Calls that have begun and not ended.
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.calls.load(Ordering::SeqCst) as u32
+    }
+
+    /// For how long no call whose time is measured has begun; `None` if none ever has.
+    pub(crate) fn idle(&self, now: Instant) -> Option<Duration> {
+        let begun = Some(self.begun_at.load(Ordering::Relaxed)).filter(|begun| *begun != NEVER)?;
+        Some(Duration::from_nanos(self.nanos(now).saturating_sub(begun)))
+    }
+
+    pub(crate) fn figures(&self, rules: &LoadRules, now: Instant) -> Figures {
+        let now = self.nanos(now);
+        let latency = Some(self.latency.read(now)).filter(|latency| latency.figure >= 0.0);
+        Figures {
+            in_flight: self.in_flight(),
+            latency_nanos: latency.map(|it| it.figure * left_after(it.nanos, rules.decay)),
+            success: recovered(rules, self.success.read(now)),
+        }
     }
 
     /// The load at this time.
     pub fn reading(&self, rules: &LoadRules, now: Instant) -> LoadReading {
-        let left = left_after(now.saturating_duration_since(self.latency_at), rules.decay);
+        let figures = self.figures(rules, now);
         LoadReading {
-            in_flight: self.in_flight,
-            latency: self.latency.map(|latency| Duration::try_from_secs_f64(latency * left).unwrap_or(Duration::MAX)),
-            success: self.success(rules, now),
-            idle: self.begun_at.map(|begun| now.saturating_duration_since(begun)),
+            in_flight: figures.in_flight,
+            latency: figures.latency_nanos.map(|nanos| Duration::from_nanos(nanos as u64)),
+            success: figures.success,
+            idle: self.idle(now),
         }
+    }
+
+    fn nanos(&self, now: Instant) -> u64 {
+        // An age of 584 years fits.
+        now.saturating_duration_since(self.origin).as_nanos() as u64
     }
 }
 
 impl LoadReading {
     /// That of an instance without a call.
     pub const IDLE: Self = Self { in_flight: 0, latency: None, success: 1.0, idle: None };
+
+    pub(super) fn figures(&self) -> Figures {
+        let latency_nanos = self.latency.map(|latency| latency.as_nanos() as f64);
+        Figures { in_flight: self.in_flight, latency_nanos, success: self.success }
+    }
+}
+
+impl fmt::Display for LoadReading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in flight, ", self.in_flight)?;
+        match self.latency {
+            Some(latency) => write!(f, "{:.1} ms", latency.as_secs_f64() * 1e3)?,
+            None => f.write_str("no latency")?,
+        }
+        write!(f, ", {:.0} % succeed", self.success * 100.0)
+    }
+}
+
+/// The peak in full, and what is below it in time.
+fn next_latency(rules: &LoadRules, before: Aged, latency: f64) -> f64 {
+    if before.figure > latency {
+        latency + (before.figure - latency) * left_after(before.nanos, rules.decay)
+    } else {
+        latency
+    }
+}
+
+fn recovered(rules: &LoadRules, success: Aged) -> f64 {
+    1.0 - (1.0 - success.figure) * left_after(success.nanos, rules.recovery)
 }
 
 /// What is left of a weight of 1.
-fn left_after(elapsed: Duration, decay: Duration) -> f64 {
-    let times = elapsed.as_secs_f64() / decay.as_secs_f64();
+fn left_after(nanos: u64, decay: Duration) -> f64 {
+    let times = nanos as f64 * 1e-9 / decay.as_secs_f64();
     // Under load calls follow each other closely. The series is above the exponential function, by less than 2e-10 here, so
     // what is left never grows with the time.
     if times < 0.001 { 1.0 - times + times * times / 2.0 } else { (-times).exp() }
@@ -175,6 +289,8 @@ mod tests {
 
     use super::*;
 
+    /// Of 24 bits, up to 5 s.
+    const ROUNDING: Duration = Duration::from_nanos(512);
     const SECOND: Duration = Duration::from_secs(1);
     const RULES: LoadRules = LoadRules { decay: Duration::from_secs(10), recovery: Duration::from_secs(10) };
 
@@ -183,7 +299,7 @@ mod tests {
     }
 
     fn after(outcomes: &[Outcome], now: Instant) -> Load {
-        let mut load = Load::new(now);
+        let load = Load::new(now);
         for outcome in outcomes {
             load.begin(now);
             load.end(&RULES, *outcome, now);
@@ -194,7 +310,7 @@ mod tests {
     #[test]
     fn a_slow_call_counts_at_once_and_fast_ones_bring_the_latency_down_in_time() {
         let now = Instant::now();
-        let mut load = after(&[Outcome::Succeeded(millis(10)), Outcome::Succeeded(millis(100))], now);
+        let load = after(&[Outcome::Succeeded(millis(10)), Outcome::Succeeded(millis(100))], now);
         assert_eq!(load.reading(&RULES, now).latency, Some(millis(100)));
         load.end(&RULES, Outcome::Succeeded(millis(10)), now + SECOND * 10);
         let latency = load.reading(&RULES, now + SECOND * 10).latency.unwrap();
@@ -214,9 +330,9 @@ mod tests {
     #[test]
     fn a_cancelled_call_says_nothing() {
         let now = Instant::now();
-        let mut expected = Load::new(now);
-        expected.begun_at = Some(now);
-        assert_eq!(after(&[Outcome::Cancelled], now), expected);
+        let load = after(&[Outcome::Cancelled], now);
+        let expected = LoadReading { idle: Some(Duration::ZERO), ..LoadReading::IDLE };
+        assert_eq!((load.reading(&RULES, now), load.ended()), (expected, 0));
     }
 
     fn outcomes() -> impl Strategy<Value = Vec<(u64, Outcome)>> {
@@ -232,7 +348,7 @@ mod tests {
         #[test]
         fn whatever_happens_the_figures_stay_within_what_was_measured(outcomes in outcomes(), wait in 0..100_000_u64) {
             let mut now = Instant::now();
-            let mut load = Load::new(now);
+            let load = Load::new(now);
             let mut slowest = Duration::ZERO;
             for (pause, outcome) in &outcomes {
                 now += millis(*pause);
@@ -241,12 +357,12 @@ mod tests {
                 if let Outcome::Succeeded(latency) = outcome {
                     slowest = slowest.max(*latency);
                     // A peak counts in full.
-                    prop_assert!(load.reading(&RULES, now).latency.unwrap() + Duration::from_nanos(2) >= *latency);
+                    prop_assert!(load.reading(&RULES, now).latency.unwrap() + ROUNDING >= *latency);
                 }
             }
             let (before, after) = (load.reading(&RULES, now), load.reading(&RULES, now + millis(wait)));
             prop_assert_eq!(before.in_flight, 0);
-            prop_assert!(before.latency.is_none_or(|latency| latency <= slowest + Duration::from_nanos(1)));
+            prop_assert!(before.latency.is_none_or(|latency| latency <= slowest + ROUNDING));
             prop_assert!((0.0..=1.0).contains(&before.success) && before.success <= after.success + 1e-12);
             prop_assert!(after.success <= 1.0 && after.latency <= before.latency);
         }
@@ -254,10 +370,12 @@ mod tests {
         #[test]
         fn calls_in_flight_are_those_that_began_and_did_not_end(begun in 0..50_u32, ended in 0..60_u32) {
             let now = Instant::now();
-            let mut load = Load::new(now);
+            let load = Load::new(now);
             (0..begun).for_each(|_| load.begin(now));
             (0..ended).for_each(|_| load.end(&RULES, Outcome::Cancelled, now));
-            prop_assert_eq!(load.reading(&RULES, now).in_flight, begun.saturating_sub(ended));
+            prop_assert_eq!((load.reading(&RULES, now).in_flight, load.ended()), (begun.saturating_sub(ended), 0));
+            (ended..begun).for_each(|_| load.end_unmeasured(&RULES, Outcome::Succeeded(Duration::ZERO), || now));
+            prop_assert_eq!((load.reading(&RULES, now).in_flight, load.ended()), (0, begun.saturating_sub(ended)));
         }
     }
 }

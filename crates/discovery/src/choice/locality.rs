@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 use crate::instance::Zone;
 
 /// A tier takes all of the work as long as this share of its instances is in rotation: 1 / 1.4, as in Envoy.
@@ -10,7 +12,8 @@ const OVERPROVISIONING: f64 = 1.4;
 pub(super) const TIERS: usize = 3;
 
 /// How near an instance is to its caller: the tier that it belongs to, the nearest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Locality {
     /// In the same zone.
     SameZone,

@@ -89,7 +89,7 @@ impl OutlierRules {
     }
 
     /// How long the first ejection lasts, and how long any at most: the second lasts twice as long, and so on. By
-    /// chance each is up to a tenth longer or shorter.
+    /// chance each is up to a tenth longer or shorter, and none longer than `max`.
     pub fn ejection(self, first: Duration, max: Duration) -> Self {
         Self { ejection: first, max_ejection: max, ..self }
     }
@@ -114,8 +114,11 @@ impl OutlierRules {
 
     /// How long an ejection lasts, the first of which is number 1.
     fn lasts(&self, times: u32, random: &mut fastrand::Rng) -> Duration {
-        let planned = self.ejection.saturating_mul(times).min(self.max_ejection).min(MAX_EJECTION);
-        planned.mul_f64(1.0 - JITTER + 2.0 * JITTER * random.f64())
+        let max = self.max_ejection.min(MAX_EJECTION);
+        let planned = self.ejection.saturating_mul(times).min(max);
+        let (least, most) = (planned.mul_f64(1.0 - JITTER), planned.mul_f64(1.0 + JITTER).min(max));
+        // Between the two, so that ejections of the longest kind do not end together either.
+        least + (most.saturating_sub(least)).mul_f64(random.f64())
     }
 }
 
@@ -257,10 +260,32 @@ impl Outliers {
         if member.ejection.is_none() && failures >= self.rules.failures_in_a_row {
             ejections.extend(self.eject(actor, EjectionCause::FailuresInARow(failures), now, random));
         }
-        if now.saturating_duration_since(self.window_began) >= self.rules.window {
+        if self.is_window_over(now) {
             ejections.extend(self.end_window(now, random));
         }
         ejections
+    }
+
+    /// Takes in successes of an instance that had no failure since its last success, as many calls at once.
+    ///
+    /// The same as [`record`](Self::record) of each of them, but for the end of a window: ask
+    /// [`is_window_over`](Self::is_window_over) before.
+    pub fn add_successes(&mut self, actor: ActorId, calls: u32) {
+        let Some(member) = self.members.get_mut(&actor).filter(|member| member.ejection.is_none()) else { return };
+        member.calls = member.calls.saturating_add(calls);
+        member.successes = member.successes.saturating_add(calls);
+    }
+
+    /// Whether the next call that is recorded ends a window.
+    pub fn is_window_over(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.window_began) >= self.rules.window
+    }
+
+    /// Whether the next success of an instance changes more than the number of its calls: it has failed, or is back from
+    /// an ejection.
+    pub fn awaits_success(&self, actor: ActorId) -> bool {
+        let awaits = |it: &Member| it.failures_in_a_row > 0 || it.on_probation || it.ejection.is_some();
+        self.members.get(&actor).is_some_and(awaits)
     }
 
     /// The ejection of an instance, if it is ejected at this time.
@@ -341,6 +366,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     /// A service with a clock and chance.
+    #[derive(Clone)]
     struct Service {
         outliers: Outliers,
         now: Instant,
@@ -480,6 +506,36 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn an_ejection_is_up_to_a_tenth_longer_or_shorter_and_never_longer_than_the_longest(
+            first in 0..1_000_u64, max in 0..1_000_u64, times in 1..20_u32, seed: u64,
+        ) {
+            let (first, max) = (Duration::from_secs(first), Duration::from_secs(max));
+            let lasts = OutlierRules::new().ejection(first, max).lasts(times, &mut fastrand::Rng::with_seed(seed));
+            let planned = (first * times).min(max);
+            prop_assert!(lasts >= planned.mul_f64(0.899) && lasts <= planned.mul_f64(1.101).min(max), "{:?}", lasts);
+        }
+
+        #[test]
+        fn successes_that_are_taken_in_together_are_as_those_that_are_recorded_one_by_one(
+            calls in vec((0..6_u64, any::<bool>(), 0..20_u32), 0..60),
+        ) {
+            let rules = OutlierRules::new().min_calls(5).window(SECOND * 1_000);
+            let mut one_by_one = Service::new(rules, 6);
+            let mut together = one_by_one.clone();
+            for (number, success, more) in calls {
+                let ejections = one_by_one.record(number, success);
+                prop_assert_eq!(ejections, together.record(number, success));
+                if !together.outliers.awaits_success(actor(number)) {
+                    (0..more).for_each(|_| drop(one_by_one.record(number, true)));
+                    together.outliers.add_successes(actor(number), more);
+                }
+            }
+            (one_by_one.now, together.now) = (one_by_one.now + SECOND * 1_000, together.now + SECOND * 1_000);
+            prop_assert!(together.outliers.is_window_over(together.now));
+            prop_assert_eq!(one_by_one.record(0, true), together.record(0, true));
+        }
+
         #[test]
         fn whatever_happens_the_limits_hold(steps in steps(), percent in 0..=100_u8, small: bool) {
             let rules = OutlierRules::new().max_percent(percent).small_services(small).failures_in_a_row(2).min_calls(5);

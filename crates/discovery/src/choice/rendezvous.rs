@@ -26,21 +26,44 @@ impl Node<'_> {
 }
 
 /// The place of the instance with the highest score for the key, among those that are below their bound: so many percent of
-/// the calls that they would have if all were spread by weight. Without a bound all are.
-pub(super) fn choose(key: &[u8], among: &[Node<'_>], bound_percent: Option<u16>) -> Option<usize> {
-    let calls = among.iter().map(|node| f64::from(node.in_flight)).sum::<f64>() + 1.0;
-    let weights: f64 = among.iter().map(|node| node.weight).sum();
-    let has_room = |node: &Node<'_>| {
-        bound_percent.is_none_or(|percent| {
-            // Rounded up, the bounds add up to more than the calls: one has room.
-            let bound = (calls * node.weight / weights * f64::from(percent.max(100)) / 100.0).ceil();
-            f64::from(node.in_flight) < bound
-        })
+/// the calls that they would have if all were spread by weight. Without a bound all are. Also how many come before it for
+/// this key and have no room.
+pub(super) fn choose<'a>(
+    key: &[u8],
+    among: impl Iterator<Item = Node<'a>> + Clone,
+    bound_percent: Option<u16>,
+) -> Option<(usize, usize)> {
+    let bound = bound_percent.map(|percent| Bound::of(among.clone(), percent));
+    let has_room = |node: &Node<'_>| bound.is_none_or(|bound| bound.has_room(node));
+    let scored = among.map(|node| (node, node.score(key))).enumerate();
+    let order = |one: &(usize, (Node<'_>, f64)), other: &(usize, (Node<'_>, f64))| {
+        one.1.1.total_cmp(&other.1.1).then(one.1.0.name.cmp(other.1.0.name))
     };
-    let scored =
-        among.iter().enumerate().filter(|(_, node)| has_room(node)).map(|(at, node)| (at, node, node.score(key)));
-    let highest = scored.max_by(|one, other| one.2.total_cmp(&other.2).then(one.1.name.cmp(other.1.name)));
-    highest.map(|(at, ..)| at)
+    let highest = scored.clone().filter(|(_, (node, _))| has_room(node)).max_by(order)?;
+    let skipped = match bound {
+        Some(_) => scored.filter(|it| order(it, &highest).is_gt()).count(),
+        None => 0,
+    };
+    Some((highest.0, skipped))
+}
+
+/// How many calls in flight an instance may have: a share of all of them.
+#[derive(Debug, Clone, Copy)]
+struct Bound {
+    calls_by_weight: f64,
+}
+
+impl Bound {
+    fn of<'a>(among: impl Iterator<Item = Node<'a>> + Clone, percent: u16) -> Self {
+        let calls = among.clone().map(|node| f64::from(node.in_flight)).sum::<f64>() + 1.0;
+        let weights: f64 = among.map(|node| node.weight).sum();
+        Self { calls_by_weight: calls / weights * f64::from(percent.max(100)) / 100.0 }
+    }
+
+    fn has_room(self, node: &Node<'_>) -> bool {
+        // Rounded up, the bounds add up to more than the calls: one has room.
+        f64::from(node.in_flight) < (self.calls_by_weight * node.weight).ceil()
+    }
 }
 
 #[cfg(test)]
@@ -61,7 +84,7 @@ mod tests {
     }
 
     fn chosen(key: u64, among: &[Node<'static>], bound: Option<u16>) -> &'static str {
-        among[choose(&key.to_le_bytes(), among, bound).unwrap()].name
+        among[choose(&key.to_le_bytes(), among.iter().copied(), bound).unwrap().0].name
     }
 
     #[test]
@@ -104,9 +127,12 @@ mod tests {
             weights in vec(1..1_000_u16, 1..10), in_flight in vec(0..50_u32, 10), bound in 0..300_u16, key: u64,
         ) {
             let among = nodes(&weights, &in_flight);
-            let chosen = choose(&key.to_le_bytes(), &among, Some(bound));
+            let chosen = choose(&key.to_le_bytes(), among.iter().copied(), Some(bound));
             prop_assert!(chosen.is_some());
-            let chosen = among[chosen.unwrap()];
+            let (at, skipped) = chosen.unwrap();
+            let unbound = choose(&key.to_le_bytes(), among.iter().copied(), None).unwrap().0;
+            prop_assert_eq!(skipped == 0, at == unbound);
+            let chosen = among[at];
             let calls: u32 = in_flight[..weights.len()].iter().sum::<u32>() + 1;
             let share = chosen.weight / weights.iter().copied().map(f64::from).sum::<f64>();
             let bound = f64::from(calls) * share * f64::from(bound.max(100)) / 100.0;

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use super::candidate::{Candidate, NoneInRotationError, OutReason};
-use super::locality::{Locality, TierCount};
-use super::policy::{Draw, Policy};
+use super::candidate::{Candidate, Instances, NoneInRotationError};
+use super::draw::Draw;
+use super::locality::Locality;
+use super::policy::Policy;
+use super::reason::{ChoiceReason, Decision};
+use super::rotation::Rotation;
 use crate::instance::Zone;
 
 /// How an instance is chosen among those that fit.
@@ -52,7 +55,7 @@ impl Default for Choice {
 }
 
 /// The instance that was chosen, and how.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Chosen<'a> {
     /// The instance.
@@ -61,6 +64,8 @@ pub struct Chosen<'a> {
     pub fail_open: bool,
     /// How near it is; `None` if the choice does not look at zones.
     pub locality: Option<Locality>,
+    /// Why it was chosen among those of its tier.
+    pub reason: ChoiceReason,
 }
 
 impl Choice {
@@ -89,7 +94,8 @@ impl Choice {
         Self { fail_open_percent: percent.min(100), ..self }
     }
 
-    /// Chooses one of the candidates. Cost: linear in them, without a score unless the policy compares some.
+    /// Chooses one of the candidates. Cost: linear in them, without a score unless the policy compares some. A
+    /// [`Selector`](crate::Selector) keeps what does not change from one choice to the next.
     ///
     /// # Errors
     /// [`NoneInRotationError`] if all are out of rotation and the choice does not fail open, or all are draining.
@@ -98,73 +104,53 @@ impl Choice {
         candidates: &[Candidate<'a>],
         mut draw: Draw<'_>,
     ) -> Result<Chosen<'a>, NoneInRotationError> {
-        let rotation = Rotation::of(candidates, self.fail_open_percent);
-        let locality = self.near.as_ref().map(|here| draw_tier(here, candidates, rotation, &mut draw));
-        let assumed = assumed_latency(candidates);
-        let takes_part = |it: &&Candidate<'_>| rotation.has(it) && self.is_in(locality, it);
-        let weigh = |it: &Candidate<'a>| (it.assuming(assumed), it.ramped_weight(self.slow_start));
-        let weighed: Vec<_> = candidates.iter().filter(takes_part).map(weigh).collect();
-        match self.policy.choose(&weighed, &mut draw) {
-            Some(candidate) => Ok(Chosen { candidate: *candidate, fail_open: rotation.fail_open, locality }),
-            None => Err(NoneInRotationError::of(candidates)),
-        }
+        let decided = self.policy.decide(&self.rotation(candidates)?, candidates, &mut draw);
+        let decided = decided.ok_or_else(|| NoneInRotationError::of(candidates))?;
+        Ok(Chosen {
+            candidate: candidates[decided.at],
+            fail_open: decided.fail_open,
+            locality: decided.locality,
+            reason: ChoiceReason::new(decided.basis, |at| candidates[at].name().clone()),
+        })
     }
 
-    fn is_in(&self, locality: Option<Locality>, candidate: &Candidate<'_>) -> bool {
-        let (Some(here), Some(locality)) = (&self.near, locality) else { return true };
-        Locality::of(here, candidate.zone()) == locality
-    }
-}
-
-/// The median of the latencies that have been measured, if another one has not: what is not known is assumed to be as the
-/// others, so that a new instance is neither flooded nor avoided.
-fn assumed_latency(candidates: &[Candidate<'_>]) -> Option<Duration> {
-    if candidates.iter().all(|candidate| candidate.load().latency.is_some()) {
-        return None;
-    }
-    let mut measured: Vec<_> = candidates.iter().filter_map(|candidate| candidate.load().latency).collect();
-    measured.sort_unstable();
-    measured.get(measured.len() / 2).copied()
-}
-
-/// Which candidates take part.
-#[derive(Debug, Clone, Copy)]
-struct Rotation {
-    /// Whether those that are out do, too, but for the draining ones.
-    fail_open: bool,
-}
-
-impl Rotation {
-    fn of(candidates: &[Candidate<'_>], fail_open_percent: u8) -> Self {
-        let staying = candidates.iter().filter(|it| it.out() != Some(OutReason::Draining)).count();
-        let in_rotation = candidates.iter().filter(|it| it.out().is_none()).count();
-        Self { fail_open: in_rotation * 100 < usize::from(fail_open_percent) * staying }
+    /// Who takes part.
+    pub(crate) fn rotation(&self, candidates: &[Candidate<'_>]) -> Result<Rotation, NoneInRotationError> {
+        Rotation::of(candidates, self.near.as_ref(), self.slow_start, self.fail_open_percent)
     }
 
-    fn has(self, candidate: &Candidate<'_>) -> bool {
-        match candidate.out() {
-            None => true,
-            Some(OutReason::Draining) => false,
-            Some(_) => self.fail_open,
-        }
+    /// What an instance costs, if it takes part and the policy compares scores.
+    pub(crate) fn score<I: Instances + ?Sized>(&self, rotation: &Rotation, instances: &I, at: usize) -> Option<f64> {
+        let (by, (place, among)) = (self.policy.score_by()?, rotation.tier_of(at, instances)?);
+        Some(among.score(by, place))
+    }
+
+    pub(crate) fn wanted_policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    pub(crate) fn slow_start_time(&self) -> Duration {
+        self.slow_start
+    }
+
+    /// Where its caller is, if it looks at zones.
+    pub(crate) fn zone(&self) -> Option<&Zone> {
+        self.near.as_ref()
     }
 }
 
-/// Draws a tier by its share. Those that are draining count as lost.
-fn draw_tier(here: &Zone, candidates: &[Candidate<'_>], rotation: Rotation, draw: &mut Draw<'_>) -> Locality {
-    let counts = Locality::ALL.map(|tier| {
-        let of_tier = || candidates.iter().filter(|it| Locality::of(here, it.zone()) == tier);
-        TierCount { total: of_tier().count(), in_rotation: of_tier().filter(|it| rotation.has(it)).count() }
-    });
-    let shares = Locality::shares(counts);
-    let mut left = draw.fraction("tier");
-    let drawn = Locality::ALL.into_iter().zip(shares).filter(|(_, share)| *share > 0.0).find(|(_, share)| {
-        left -= share;
-        left < 0.0
-    });
-    // Sums of shares may be a rounding short of 1: then it is the last that has one.
-    let last = || Locality::ALL.into_iter().zip(shares).rev().find(|(_, share)| *share > 0.0);
-    drawn.or_else(last).map_or(Locality::Elsewhere, |(tier, _)| tier)
+impl Policy {
+    /// Chooses one of a rotation: first the tier, and then within it.
+    pub(crate) fn decide<I: Instances + ?Sized>(
+        &self,
+        rotation: &Rotation,
+        instances: &I,
+        draw: &mut Draw<'_>,
+    ) -> Option<Decision> {
+        let (locality, among) = rotation.among(instances, draw);
+        let (place, basis) = self.choose(&among, draw)?;
+        Some(Decision { at: among.members[place].at, fail_open: rotation.fail_open(), locality, basis })
+    }
 }
 
 #[cfg(test)]
@@ -177,6 +163,7 @@ mod tests {
     use proptest::sample::select;
 
     use super::*;
+    use crate::choice::candidate::OutReason;
     use crate::choice::load::LoadReading;
     use crate::choice::policy::ScoreBy;
     use crate::health::{InstanceHealth, InstanceStatus};

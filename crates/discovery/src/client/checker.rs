@@ -5,12 +5,14 @@
 //! 1. Never two checks of one incarnation run at a time, whoever has started them: each run has the turn of its incarnation.
 //! 2. What a check records and the end of that check are in one task, so nothing is recorded after the end.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use foundation_kernel::containment::{report, waking_contained};
+use foundation_kernel::names::ServiceKey;
 use foundation_kernel::ractor::ActorId;
 use foundation_kernel::supervision::{Health, run_check};
 use futures::FutureExt;
@@ -22,7 +24,7 @@ use tokio::time::Instant;
 use super::alarm::wait_until;
 use super::state::Shared;
 use crate::catalog::Catalog;
-use crate::check::{CheckKind, CheckPermit, CheckSlot, InstanceCheck};
+use crate::check::{CheckKind, CheckPermit, CheckSlot, DeclaredCheck, DeclaredChecks, InstanceCheck};
 use crate::criteria::Criteria;
 use crate::health::{CheckRules, is_success};
 use crate::instance::{InstanceName, InstanceRecord};
@@ -48,7 +50,7 @@ impl CheckRun {
 
     /// Checks until the namespace ends.
     pub(super) async fn run(&mut self) {
-        let (mut names, mut catalog) = (self.shared.names.watch(), Catalog::new());
+        let (mut names, mut catalog) = (self.shared.watch_names(), Catalog::new());
         while let Some(watched) = waking_contained(names.next()).await {
             for change in catalog.apply(watched) {
                 self.follow(change.name(), catalog.get(change.name()));
@@ -83,6 +85,66 @@ impl CheckRun {
             self.tasks.spawn(checked);
             self.of.insert(name.clone(), (record.actor, end));
         }
+    }
+}
+
+/// Runs all declared checks, those to come included, until the namespace ends. If another task runs them, waits to take over.
+pub(crate) async fn run_declared_checks(shared: Arc<Shared>) {
+    let declared = shared.names.extension(DeclaredChecks::new);
+    let _only_one = waking_contained(declared.runner.lock()).await;
+    // Subscribe before reading: a change between the two is noticed.
+    // Of one name, since only its end is of interest: the registry pays nothing for a namespace without a check.
+    let mut names = shared.names.watch_service(&ServiceKey::<()>::from_static("discovery"));
+    let mut changes = declared.changes();
+    let mut running = RunningChecks { shared, tasks: JoinSet::new(), of: HashMap::new() };
+    running.follow(declared.all());
+    loop {
+        let changed = waking_contained(async {
+            tokio::select! {
+                watched = names.next() => watched.map(|_| false),
+                // This task holds the sender.
+                changed = changes.changed() => Some(changed.is_ok()),
+            }
+        });
+        match changed.await {
+            Some(true) => running.follow(declared.all()),
+            Some(false) => {}
+            None => return,
+        }
+    }
+}
+
+/// The declared checks that run, each by a task.
+struct RunningChecks {
+    shared: Arc<Shared>,
+    tasks: JoinSet<()>,
+    of: HashMap<u64, oneshot::Sender<()>>,
+}
+
+impl RunningChecks {
+    /// Begins those that have been declared, and ends those that have been ended.
+    fn follow(&mut self, declared: BTreeMap<u64, DeclaredCheck>) {
+        for (_, end) in self.of.extract_if(|number, _| !declared.contains_key(number)) {
+            let _ = end.send(());
+        }
+        for (number, DeclaredCheck { criteria, check }) in declared {
+            if let Entry::Vacant(vacant) = self.of.entry(number) {
+                let (end, ended) = oneshot::channel();
+                self.tasks.spawn(run_until(CheckRun::new(Arc::clone(&self.shared), criteria, check), ended));
+                vacant.insert(end);
+            }
+        }
+        // Those that have ended are of no interest.
+        while self.tasks.try_join_next().is_some() {}
+    }
+}
+
+async fn run_until(mut run: CheckRun, ended: oneshot::Receiver<()>) {
+    tokio::select! {
+        biased;
+        // A sender that is dropped says nothing.
+        Ok(()) = ended => run.end().await,
+        () = run.run() => {}
     }
 }
 

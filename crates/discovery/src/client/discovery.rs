@@ -4,26 +4,30 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foundation_kernel::names::{Metadata, RegistrationBuilder, ServiceKey, ServiceName, ServiceRegistry};
+use foundation_kernel::names::{Metadata, NearMisses, ServiceKey, ServiceName, ServiceRegistry};
 use foundation_kernel::ractor::{Actor, ActorCell, ActorRef, Message};
 use foundation_kernel::supervision::{ChildSpec, Health};
 use tokio::time::Instant;
 
-use super::checker::{CheckRun, check_until_gone, check_until_success};
-use super::declared::{CheckHandle, run_declared_checks};
-use super::error::DiscoveryError;
-use super::lease::{InstanceLease, Keeper, Remote, Term};
+use super::checker::{CheckRun, check_until_gone, check_until_success, run_declared_checks};
+use super::drain::{Drained, drain, resume};
+use super::error::{DiscoveryError, OtherInstances};
+use super::lease::keeper::Keeper;
+use super::lease::{InstanceLease, LeaseCell};
 use super::notice::NoticeReader;
 use super::options::DiscoveryOptions;
+use super::places::Full;
+use super::registration::{InstanceRegistration, Place};
 use super::selector::Selector;
 use super::state::Shared;
 use super::watch::InstanceWatch;
-use crate::catalog::{Catalog, FindError};
-use crate::check::{DeclaredCheck, InstanceCheck};
+use crate::catalog::{Catalog, FindError, ServiceSummary};
+use crate::check::{CheckHandle, DeclaredCheck, DeclaredChecks, InstanceCheck};
 use crate::choice::{Choice, LoadReading};
 use crate::criteria::Criteria;
 use crate::health::{CheckRules, InstanceHealth, InstanceStatus, ServiceHealth, StatusOverride};
-use crate::instance::{Capability, Instance, InstanceBuilder, InstanceName, InstanceRecord};
+use crate::instance::{Capability, Instance, InstanceBuilder, InstanceName, InstanceRecord, Remote};
+use crate::lease::LeaseTerms;
 
 /// How many ids an error names.
 const MAX_IDS: usize = 5;
@@ -98,21 +102,34 @@ impl Discovery {
 
     /// The load of an instance. `None` if it is gone.
     pub(crate) fn load(&self, name: &InstanceName) -> Option<LoadReading> {
-        let (tracked, _) = self.shared.tracked(&self.instance(name)?)?;
-        let load = tracked.load.lock().reading(&self.shared.options.load, Instant::now());
-        Some(load)
+        let (calls, service) = self.shared.calls(&self.instance(name)?)?;
+        Some(calls.load.reading(&service.rules, Instant::now()))
     }
 
     // ---- registering ----
 
-    /// Describes the instance that is registered next: `spawn`, `child_spec` and `register` of what is returned are the
-    /// registry's own. Register it under [the key of its name](Self::key).
+    /// Describes the instance that is registered next, and reserves a place for it among the limited number of instances.
     ///
     /// # Errors
-    /// [`DiscoveryError::TooManyInstances`], [`DiscoveryError::Metadata`].
-    pub fn describe(&self, instance: &Instance) -> Result<RegistrationBuilder, DiscoveryError> {
-        self.check_number(instance.name())?;
-        Ok(self.shared.names.with_metadata(instance.to_metadata()?))
+    /// [`DiscoveryError::TooManyInstances`], [`DiscoveryError::NamespaceFull`]; [`DiscoveryError::Field`] if it exceeds a
+    /// limit that is set for the namespace; [`DiscoveryError::Metadata`].
+    pub fn describe(&self, instance: &Instance) -> Result<InstanceRegistration, DiscoveryError> {
+        self.shared.options.check(instance)?;
+        let (name, metadata) = (instance.name(), instance.to_metadata()?);
+        let place = Place::reserve(&self.shared, name).map_err(|full| self.full(name, full))?;
+        Ok(InstanceRegistration::new(name.clone(), self.shared.names.with_metadata(metadata), place))
+    }
+
+    fn full(&self, name: &InstanceName, full: Full) -> DiscoveryError {
+        let (name, limits) = (name.clone(), self.shared.options.places);
+        match full {
+            Full::Service => DiscoveryError::TooManyInstances { name, limit: limits.service },
+            Full::Namespace => DiscoveryError::NamespaceFull {
+                namespace: self.shared.names.namespace(),
+                name,
+                limit: limits.namespace,
+            },
+        }
     }
 
     /// The key under which an instance is registered.
@@ -130,7 +147,7 @@ impl Discovery {
         actor: A,
         args: A::Arguments,
     ) -> Result<ActorRef<A::Msg>, DiscoveryError> {
-        Ok(self.describe(instance)?.spawn(&Self::key(instance.name()), actor, args).await?)
+        self.describe(instance)?.spawn(actor, args).await
     }
 
     /// Describes a child that registers itself as this instance at each start; see [`ServiceRegistry::child_spec`].
@@ -142,7 +159,7 @@ impl Discovery {
         instance: &Instance,
         start: impl Fn() -> (A, A::Arguments) + Send + Sync + 'static,
     ) -> Result<ChildSpec, DiscoveryError> {
-        Ok(self.describe(instance)?.child_spec(&Self::key(instance.name()), start))
+        Ok(self.describe(instance)?.child_spec(start))
     }
 
     /// Registers an actor that was started elsewhere as this instance; see [`ServiceRegistry::register`].
@@ -150,11 +167,11 @@ impl Discovery {
     /// # Errors
     /// As [`describe`](Self::describe), and those of the registry.
     pub async fn register<M: Message>(&self, instance: &Instance, actor: &ActorRef<M>) -> Result<(), DiscoveryError> {
-        Ok(self.describe(instance)?.register(&Self::key(instance.name()), actor).await?)
+        self.describe(instance)?.register(actor).await
     }
 
-    /// Announces an instance outside of this process, for as long as its lease is renewed: at least once within `ttl`, which
-    /// is 100 ms at least and a day at most.
+    /// Announces an instance outside of this process, for as long as its lease is renewed: at least once within the time to
+    /// live of its terms. A duration is the terms with that time to live and the [defaults](LeaseTerms).
     ///
     /// ```
     /// # use foundation_discovery::{Discovery, Instance};
@@ -168,25 +185,27 @@ impl Discovery {
     /// ```
     ///
     /// # Errors
-    /// As [`spawn`](Self::spawn).
-    pub async fn announce(&self, instance: &Instance, ttl: Duration) -> Result<InstanceLease, DiscoveryError> {
-        let term = Arc::new(Term::new(ttl, Instant::now()));
-        let keeper = self.spawn(instance, Keeper(Arc::clone(&term)), ()).await?;
-        Ok(InstanceLease::new(instance.name().clone(), self.shared.names.clone(), keeper, term))
-    }
-
-    fn check_number(&self, name: &InstanceName) -> Result<(), DiscoveryError> {
-        let (service, limit) = (name.service(), self.shared.options.max_instances);
-        let others = self.shared.read(|catalog| catalog.instances(service).filter(|it| it.name() != name).count());
-        if others < limit {
-            return Ok(());
+    /// [`DiscoveryError::NoEndpoint`], and as [`spawn`](Self::spawn).
+    pub async fn announce(
+        &self,
+        instance: &Instance,
+        terms: impl Into<LeaseTerms>,
+    ) -> Result<InstanceLease, DiscoveryError> {
+        if instance.endpoint().is_none() {
+            return Err(DiscoveryError::NoEndpoint { name: instance.name().clone() });
         }
-        Err(DiscoveryError::TooManyInstances { name: name.clone(), limit })
+        let (name, cell) = (instance.name().clone(), Arc::new(LeaseCell::new(terms.into(), Instant::now())));
+        let keeper = Keeper { shared: Arc::clone(&self.shared), name: name.clone(), cell: Arc::clone(&cell) };
+        let keeper = self.spawn(instance, keeper, ()).await?;
+        Ok(InstanceLease::new(name, keeper, cell))
     }
 
     /// Removes an instance; its actor lives on. True if there was one: a name that is no instance keeps its actor.
     pub fn unregister(&self, name: &InstanceName) -> bool {
-        self.instance(name).is_some() && self.shared.names.unregister(&Self::key::<()>(name))
+        let removed = self.instance(name).is_some() && self.shared.names.unregister(&Self::key::<()>(name));
+        // A lease of it is lost as soon as this has been noted.
+        self.shared.refresh(Instant::now());
+        removed
     }
 
     /// Changes what an instance says of itself. Only its owner may: the actor that has the name passes its own reference.
@@ -224,6 +243,7 @@ impl Discovery {
         let read = metadata.map(|metadata| Instance::read(name.registered(), metadata)).transpose()?;
         let instance = read.flatten().ok_or_else(|| self.no_instance(name))?;
         let changed = change(instance.to_builder()).build()?;
+        self.shared.options.check(&changed)?;
         match changed.name() == name {
             true => Ok(changed),
             false => Err(DiscoveryError::OtherName { name: name.clone(), found: changed.name().clone() }),
@@ -234,11 +254,62 @@ impl Discovery {
         DiscoveryError::NoInstance { namespace: self.shared.names.namespace(), name: name.clone() }
     }
 
+    // ---- draining ----
+
+    /// Takes an instance out of rotation, and returns when no call to it is in flight, or after this time: the report says
+    /// how many calls are left.
+    ///
+    /// The calls are those through [selectors](Self::selector) of this namespace. The instance is draining until it is
+    /// [resumed](Self::resume), also if this future is dropped; its next incarnation is not.
+    ///
+    /// ```
+    /// # use foundation_discovery::{Discovery, DiscoveryError, InstanceName};
+    /// # use std::time::Duration;
+    /// # async fn example(discovery: Discovery, name: InstanceName) -> Result<(), DiscoveryError> {
+    /// let drained = discovery.drain(&name, Duration::from_secs(30)).await?;
+    /// if !drained.is_complete() {
+    ///     discovery.resume(&name)?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`DiscoveryError::NotFound`].
+    pub async fn drain(&self, name: &InstanceName, within: Duration) -> Result<Drained, DiscoveryError> {
+        let record = self.instance(name).ok_or_else(|| self.not_found(name))?;
+        drain(&self.shared, &record, within).await.ok_or_else(|| self.not_found(name))
+    }
+
+    /// Returns an instance to rotation that is being [drained](Self::drain), or was. One that says [of
+    /// itself](InstanceBuilder::draining) that it is draining stays so.
+    ///
+    /// # Errors
+    /// [`DiscoveryError::NotFound`].
+    pub fn resume(&self, name: &InstanceName) -> Result<InstanceHealth, DiscoveryError> {
+        let record = self.instance(name);
+        record.and_then(|record| resume(&self.shared, &record)).ok_or_else(|| self.not_found(name))?;
+        Ok(self.instance(name).ok_or_else(|| self.not_found(name))?.health)
+    }
+
     // ---- finding ----
 
     /// The services that have an instance, sorted.
     pub fn services(&self) -> Vec<ServiceName> {
         self.shared.read(|catalog| catalog.services().cloned().collect())
+    }
+
+    /// All services in short, sorted by name. Cost: linear in the instances.
+    pub fn summaries(&self) -> Vec<ServiceSummary> {
+        self.shared.read(|catalog| catalog.summaries().collect())
+    }
+
+    /// A service in short: its health, versions, capabilities and zones. Cost: linear in its instances.
+    ///
+    /// # Errors
+    /// [`FindError::NoService`] names services of similar names.
+    pub fn service(&self, service: &ServiceName) -> Result<ServiceSummary, FindError> {
+        self.shared.read(|catalog| catalog.summary(service))
     }
 
     /// The instances that meet all criteria, sorted by service and id: healthy or not.
@@ -299,9 +370,10 @@ impl Discovery {
     /// [`DiscoveryError::DeclareCheck`] if there are too many, or if one of the same name is of the same service.
     pub fn check(&self, criteria: Criteria, check: InstanceCheck) -> Result<CheckHandle, DiscoveryError> {
         let name = check.name().to_owned();
-        let number = self.shared.declared.add(DeclaredCheck { criteria, check })?;
+        let declared = self.shared.names.extension(DeclaredChecks::new);
+        let number = declared.add(DeclaredCheck { criteria, check })?;
         self.shared.begin();
-        Ok(CheckHandle::new(Arc::clone(&self.shared), number, name))
+        Ok(CheckHandle::new(declared, number, name))
     }
 
     /// Runs all [declared](Self::check) checks, those to come included, until the namespace ends. If another task runs them
@@ -424,10 +496,13 @@ impl Discovery {
     }
 
     fn not_found(&self, name: &InstanceName) -> DiscoveryError {
-        let ids = self.shared.read(|catalog| {
-            catalog.instances(name.service()).take(MAX_IDS).map(|record| record.name().id().to_owned()).collect()
+        let others = self.shared.read(|catalog| {
+            let ids = catalog.instances(name.service()).take(MAX_IDS).map(|record| record.name().id().to_owned());
+            let ids: Vec<_> = ids.collect();
+            let near = if ids.is_empty() { catalog.near(name.service()) } else { NearMisses::default() };
+            Box::new(OtherInstances { ids, near })
         });
-        DiscoveryError::NotFound { namespace: self.shared.names.namespace(), name: name.clone(), ids }
+        DiscoveryError::NotFound { namespace: self.shared.names.namespace(), name: name.clone(), others }
     }
 
     // ---- choosing ----

@@ -1,8 +1,9 @@
 //! The errors of discovery in a namespace.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use foundation_kernel::names::{CallError, MetadataError, Namespace, RegistryError, ServiceName};
+use foundation_kernel::names::{CallError, MetadataError, Namespace, NearMisses, RegistryError};
 
 use crate::catalog::FindError;
 use crate::check::DeclareCheckError;
@@ -49,14 +50,14 @@ pub enum DiscoveryError {
         found: InstanceName,
     },
     /// No actor has the name.
-    #[error("there is no instance {name} in namespace {namespace}; {}", listed(.name.service(), .ids))]
+    #[error("there is no instance {name} in namespace {namespace}; {} has {others}", .name.service())]
     NotFound {
         /// Where.
         namespace: Namespace,
         /// The name.
         name: InstanceName,
-        /// The ids of the instances that its service has, the first of them.
-        ids: Vec<String>,
+        /// What there is instead.
+        others: Box<OtherInstances>,
     },
     /// The service has as many instances as it may have.
     #[error("{name} cannot be registered: {} has {limit} instances, as many as it may have", .name.service())]
@@ -66,12 +67,40 @@ pub enum DiscoveryError {
         /// The limit.
         limit: usize,
     },
+    /// The namespace has as many instances as it may have.
+    #[error("{name} cannot be registered: namespace {namespace} has {limit} instances, as many as it may have")]
+    NamespaceFull {
+        /// Where.
+        namespace: Namespace,
+        /// The instance that was to be registered.
+        name: InstanceName,
+        /// The limit.
+        limit: usize,
+    },
+    /// An instance outside of this process does not say where it is reached.
+    #[error("{name} cannot be announced without an endpoint, such as http://10.0.0.7:8080: it could not be reached")]
+    NoEndpoint {
+        /// The instance.
+        name: InstanceName,
+    },
 }
 
-fn listed(service: &ServiceName, ids: &[String]) -> String {
-    match ids {
-        [] => format!("{service} has no instance"),
-        ids => format!("{service} has {}", ids.join(", ")),
+/// What there is instead of an instance that is not there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OtherInstances {
+    /// The ids of the instances that its service has, the first of them.
+    pub ids: Vec<String>,
+    /// If it has none: services of similar names.
+    pub near: NearMisses,
+}
+
+impl fmt::Display for OtherInstances {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.ids[..] {
+            [] => write!(f, "no instance{}", self.near),
+            ids => f.write_str(&ids.join(", ")),
+        }
     }
 }
 
@@ -88,6 +117,20 @@ pub enum PickError {
         #[source]
         source: FindError,
     },
+    /// Those that meet the criteria answer to another message type than the selector's.
+    #[error(
+        "namespace {namespace}: none of {instances} instances that fit answers to {wanted}: ask for a selector of {found}"
+    )]
+    OtherMessage {
+        /// Where.
+        namespace: Namespace,
+        /// How many instances meet the criteria.
+        instances: usize,
+        /// The message type of the selector.
+        wanted: &'static str,
+        /// The message type that one of the instances answers to.
+        found: &'static str,
+    },
     /// Those that meet the criteria are out of rotation.
     #[error("namespace {namespace}: {source}")]
     NoneInRotation {
@@ -103,6 +146,13 @@ pub enum PickError {
         /// Which one.
         namespace: Namespace,
     },
+}
+
+impl PickError {
+    /// All that were in rotation have ended, or have been tried.
+    pub(super) fn none_left(namespace: Namespace) -> Self {
+        Self::NoneInRotation { namespace, source: NoneInRotationError { out: BTreeMap::new() } }
+    }
 }
 
 /// Why a call through a [`Selector`](crate::Selector) has no answer.
@@ -125,6 +175,37 @@ pub enum CallInstanceError<M> {
     },
 }
 
+/// Why a message that was sent through a [`Selector`](crate::Selector) was not taken, with the message.
+#[derive(thiserror::Error)]
+#[error("{reason}")]
+#[non_exhaustive]
+pub struct CastInstanceError<M> {
+    /// The message, as it was given.
+    pub message: M,
+    /// Why no instance took it.
+    pub reason: Box<CastInstanceReason>,
+}
+
+/// Why no instance took a message.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CastInstanceReason {
+    /// No instance was picked.
+    #[error(transparent)]
+    Pick(PickError),
+    /// The last instance that was picked did not take it.
+    #[error("instance {instance}{}: {source}", after(.before))]
+    NotTaken {
+        /// The instance.
+        instance: InstanceName,
+        /// Those that were tried before it.
+        before: Vec<InstanceName>,
+        /// What happened.
+        #[source]
+        source: RegistryError,
+    },
+}
+
 fn after(before: &[InstanceName]) -> String {
     match before {
         [] => String::new(),
@@ -139,6 +220,12 @@ impl<M> From<PickError> for CallInstanceError<M> {
 }
 
 // By hand: a message need not be `Debug` for its error to be.
+impl<M> fmt::Debug for CastInstanceError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CastInstanceError({:?})", self.reason)
+    }
+}
+
 impl<M> fmt::Debug for CallInstanceError<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

@@ -1,41 +1,40 @@
-//! Leases of instances outside of this process.
+//! The lease of an instance outside of this process, as its holder has it.
+//!
+//! # Invariants
+//!
+//! 1. A lease that is lost is never renewed: a renewal that succeeds came before the loss, and counts.
+//! 2. A renewal is seen by the keeper at the latest when the lease would have run out.
+
+pub(super) mod heartbeat;
+pub(super) mod keeper;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use foundation_kernel::containment::waking_contained;
-use foundation_kernel::local_message;
-use foundation_kernel::names::{ServiceKey, ServiceRegistry};
-use foundation_kernel::ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
-use tokio::task::JoinHandle;
+use foundation_kernel::ractor::{ActorCell, ActorRef};
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::alarm::wait_until;
-use crate::instance::InstanceName;
-
-/// The shortest time to live of a lease.
-const MIN_TTL: Duration = Duration::from_millis(100);
-/// The longest, a day.
-const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// The message type of instances outside of this process: there is no message to them, their
-/// [endpoint](crate::Instance::endpoint) says how they are reached.
-#[derive(Debug)]
-pub enum Remote {}
-local_message!(Remote);
+use crate::instance::{InstanceName, Remote};
+use crate::lease::{LeaseEnd, LeaseTerms};
 
 /// The lease of an instance outside of this process: the instance is there as long as the lease is renewed.
 ///
 /// An actor of the namespace has its name meanwhile, the keeper, of about 8 KB. It ends when the time to live has passed
 /// without a renewal, and when the lease is dropped; the watches of the instance say which of the two.
+///
+/// Not renewed for two thirds of its time to live, the lease is suspect, and its instance degraded. If many leases run out at
+/// the same time they are [kept](crate::lease::Preservation) for a while, and their instances are unhealthy.
 #[must_use = "an instance whose lease is dropped is withdrawn"]
 pub struct InstanceLease {
     name: InstanceName,
-    names: ServiceRegistry,
     keeper: ActorRef<Remote>,
-    term: Arc<Term>,
+    cell: Arc<LeaseCell>,
+    runtime: Handle,
 }
 
 /// The keeper of an instance does not have its name any more: the lease ran out, the name was taken away, or the namespace
@@ -49,21 +48,17 @@ pub struct LeaseLostError {
 }
 
 impl InstanceLease {
-    pub(super) fn new(name: InstanceName, names: ServiceRegistry, keeper: ActorRef<Remote>, term: Arc<Term>) -> Self {
-        Self { name, names, keeper, term }
+    pub(super) fn new(name: InstanceName, keeper: ActorRef<Remote>, cell: Arc<LeaseCell>) -> Self {
+        Self { name, keeper, cell, runtime: Handle::current() }
     }
 
-    /// Renews the lease: its time to live begins again. Costs a lookup of the name and one store, and asks no actor.
+    /// Renews the lease: its time to live begins again. Costs a look at the clock and one atomic write, and asks no actor.
     ///
     /// # Errors
-    /// [`LeaseLostError`] if it is too late.
+    /// [`LeaseLostError`] if it is too late. That the name was taken away through the registry itself is known after the next
+    /// use of discovery in the namespace, or when the lease would have become suspect.
     pub fn renew(&self) -> Result<(), LeaseLostError> {
-        let key = ServiceKey::<Remote>::from(self.name.registered().clone());
-        if self.names.with(&key, |holder| holder.get_id()).ok() != Some(self.keeper.get_id()) {
-            return Err(LeaseLostError { name: self.name.clone() });
-        }
-        self.term.renew(Instant::now());
-        Ok(())
+        if self.cell.renew(Instant::now()) { Ok(()) } else { Err(self.lost()) }
     }
 
     /// The name of the instance.
@@ -76,86 +71,130 @@ impl InstanceLease {
         &self.keeper
     }
 
+    /// Its terms.
+    pub fn terms(&self) -> LeaseTerms {
+        self.cell.terms
+    }
+
     /// Withdraws the instance, and returns when its name is about to be free.
     pub async fn withdraw(self) {
         // A keeper that has ended already, or is not gone in time, is no concern of the caller.
-        let _ = waking_contained(self.keeper.stop_and_wait(Some(WITHDRAWN.to_owned()), None)).await;
+        let _ = waking_contained(self.keeper.stop_and_wait(Some(LeaseEnd::Withdrawn.to_string()), None)).await;
+    }
+
+    pub(super) fn lost(&self) -> LeaseLostError {
+        LeaseLostError { name: self.name.clone() }
+    }
+
+    pub(super) fn cell(&self) -> &Arc<LeaseCell> {
+        &self.cell
+    }
+
+    pub(super) fn runtime(&self) -> &Handle {
+        &self.runtime
     }
 }
 
-/// The reason of a keeper whose lease is dropped.
-const WITHDRAWN: &str = "its lease was given back";
-
 impl Drop for InstanceLease {
     fn drop(&mut self) {
-        self.keeper.stop(Some(WITHDRAWN.to_owned()));
+        if !self.cell.terms.stays() {
+            self.keeper.stop(Some(LeaseEnd::Withdrawn.to_string()));
+        }
     }
 }
 
 impl fmt::Debug for InstanceLease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "InstanceLease({} for {:?})", self.name, self.term.ttl)
+        write!(f, "InstanceLease({} for {:?})", self.name, self.cell.terms.ttl())
     }
 }
 
-/// How long a lease is valid: shared by its holder, who renews it, and its keeper.
+/// What the holder of a lease and its keeper share.
 #[derive(Debug)]
-pub(super) struct Term {
+pub(super) struct LeaseCell {
+    pub(super) terms: LeaseTerms,
     began: Instant,
-    ttl: Duration,
-    /// In milliseconds since it began.
+    /// The last renewal, in nanoseconds since it began, or [`LOST`].
     renewed: AtomicU64,
+    /// Whether the keeper waits for a renewal: the lease is suspect or kept.
+    awaited: AtomicBool,
+    /// A renewal that was waited for, or the loss: the keeper looks again.
+    changed: Notify,
+    loss: Notify,
 }
 
-impl Term {
-    pub(super) fn new(ttl: Duration, now: Instant) -> Self {
-        Self { began: now, ttl: ttl.clamp(MIN_TTL, MAX_TTL), renewed: AtomicU64::new(0) }
+/// The value of a lease that is lost: later than each renewal, so none replaces it.
+const LOST: u64 = u64::MAX;
+
+/// When a lease was renewed, as it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Renewal(u64);
+
+impl LeaseCell {
+    pub(super) fn new(terms: LeaseTerms, now: Instant) -> Self {
+        let (renewed, awaited) = (AtomicU64::new(0), AtomicBool::new(false));
+        Self { terms, began: now, renewed, awaited, changed: Notify::new(), loss: Notify::new() }
     }
 
-    fn renew(&self, now: Instant) {
-        let millis = now.saturating_duration_since(self.began).as_millis();
-        // Of two renewals at the same time the later counts.
-        self.renewed.fetch_max(u64::try_from(millis).unwrap_or(u64::MAX), Ordering::Relaxed);
+    /// False if the lease is lost.
+    pub(super) fn renew(&self, now: Instant) -> bool {
+        let nanos = u64::try_from(now.saturating_duration_since(self.began).as_nanos()).unwrap_or(LOST);
+        // In one order with the look of a keeper that begins to wait for a renewal, so one of the two sees the other. Of two
+        // renewals at the same time the later counts, and a lease that is lost stays it.
+        if self.renewed.fetch_max(nanos.min(LOST - 1), Ordering::SeqCst) == LOST {
+            return false;
+        }
+        if self.awaited.load(Ordering::SeqCst) && self.awaited.swap(false, Ordering::SeqCst) {
+            self.changed.notify_one();
+        }
+        true
     }
 
-    /// When it runs out, unless it is renewed before.
-    fn ends_at(&self) -> Instant {
-        let renewed = Duration::from_millis(self.renewed.load(Ordering::Relaxed));
-        self.began.checked_add(renewed).unwrap_or(self.began) + self.ttl
+    /// The last renewal; `None` if the lease is lost.
+    pub(super) fn renewal(&self) -> Option<Renewal> {
+        Some(Renewal(self.renewed.load(Ordering::SeqCst))).filter(|renewal| renewal.0 != LOST)
     }
 
-    /// Returns when it has run out. A renewal does not wake it: the term is looked at when it would have ended.
-    async fn run_out(&self) {
-        while Instant::now() < self.ends_at() {
-            wait_until(self.ends_at()).await;
+    pub(super) fn time_of(&self, renewal: Renewal) -> Instant {
+        self.began.checked_add(Duration::from_nanos(renewal.0)).unwrap_or(self.began)
+    }
+
+    /// Ends the lease unless it was renewed after this; true if it is ended.
+    pub(super) fn expire(&self, last: Renewal) -> bool {
+        let expired = self.renewed.compare_exchange(last.0, LOST, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        if expired {
+            self.loss.notify_waiters();
+        }
+        expired
+    }
+
+    /// Ends the lease. Wakes who waits for it: not under a lock.
+    pub(super) fn lose(&self) {
+        if self.renewed.swap(LOST, Ordering::SeqCst) != LOST {
+            self.changed.notify_one();
+            self.loss.notify_waiters();
         }
     }
-}
 
-/// Has the name of an instance until its lease has run out.
-pub(super) struct Keeper(pub(super) Arc<Term>);
-
-#[cfg_attr(feature = "async-trait", foundation_kernel::ractor::async_trait)]
-impl Actor for Keeper {
-    type Msg = Remote;
-    type State = Expiry;
-    type Arguments = ();
-
-    async fn pre_start(&self, myself: ActorRef<Remote>, (): ()) -> Result<Expiry, ActorProcessingErr> {
-        let term = Arc::clone(&self.0);
-        Ok(Expiry(tokio::spawn(async move {
-            term.run_out().await;
-            myself.stop(Some(format!("its lease ran out, which was not renewed for {:?}", term.ttl)));
-        })))
+    /// Has the next renewal notify [`changed`](Self::changed). False if there was one after this, or the lease is lost.
+    pub(super) fn await_renewal(&self, last: Renewal) -> bool {
+        self.awaited.store(true, Ordering::SeqCst);
+        self.renewal() == Some(last)
     }
-}
 
-/// The task that ends a keeper; it ends with this value.
-pub(super) struct Expiry(JoinHandle<()>);
+    /// Returns after a renewal that was waited for, and after the loss.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
 
-impl Drop for Expiry {
-    fn drop(&mut self) {
-        self.0.abort();
+    /// Returns when the lease is lost.
+    pub(super) async fn lost(&self) {
+        let mut lost = std::pin::pin!(self.loss.notified());
+        // Subscribe before looking: a loss between the two is noticed.
+        lost.as_mut().enable();
+        if self.renewal().is_some() {
+            lost.await;
+        }
     }
 }
 
@@ -168,15 +207,29 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_lease_ends_one_time_to_live_after_its_latest_renewal(
-            ttl in 0..100_000_000_u64, renewals in vec(0..1_000_000_u64, 0..10),
-        ) {
+        fn the_latest_renewal_counts_until_the_lease_is_lost(renewals in vec(0..u64::MAX, 0..10), later: u64) {
             let began = Instant::now();
-            let term = Term::new(Duration::from_millis(ttl), began);
-            renewals.iter().for_each(|at| term.renew(began + Duration::from_millis(*at)));
-            let latest = Duration::from_millis(renewals.iter().copied().max().unwrap_or(0));
-            let ttl = Duration::from_millis(ttl).clamp(MIN_TTL, MAX_TTL);
-            prop_assert_eq!(term.ends_at(), began + latest + ttl);
+            let at = |nanos| began.checked_add(Duration::from_nanos(nanos)).unwrap_or(began);
+            let cell = LeaseCell::new(Duration::from_secs(1).into(), began);
+            for nanos in &renewals {
+                prop_assert!(cell.renew(at(*nanos)));
+            }
+            let latest = renewals.iter().copied().max().unwrap_or(0);
+            let renewal = cell.renewal().unwrap();
+            prop_assert_eq!(cell.time_of(renewal), at(latest));
+
+            prop_assert!(cell.expire(renewal));
+            prop_assert!(!cell.renew(at(later)) && cell.renewal().is_none() && !cell.expire(renewal));
+        }
+
+        #[test]
+        fn a_lease_that_was_renewed_meanwhile_does_not_expire(first in 0..u64::MAX / 2, more in 1..u64::MAX / 2) {
+            let began = Instant::now();
+            let cell = LeaseCell::new(Duration::from_secs(1).into(), began);
+            cell.renew(began + Duration::from_nanos(first));
+            let seen = cell.renewal().unwrap();
+            cell.renew(began + Duration::from_nanos(first + more));
+            prop_assert!(!cell.expire(seen) && !cell.await_renewal(seen) && cell.renewal().is_some());
         }
     }
 }

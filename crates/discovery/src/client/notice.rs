@@ -82,6 +82,7 @@ impl fmt::Display for Notice {
 }
 
 /// Where notices are sent.
+#[derive(Debug)]
 pub(crate) struct Notices(OnceLock<broadcast::Sender<Notice>>);
 
 impl Notices {

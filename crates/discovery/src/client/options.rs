@@ -3,22 +3,38 @@
 use super::restart::{RestartInstance, Restarter};
 use crate::choice::{LoadRules, OutlierRules};
 use crate::health::RestartBudget;
+use crate::instance::{FieldError, Instance};
+use crate::lease::PreservationRules;
+use crate::limits::{
+    MAX_CAPABILITIES, MAX_INSTANCE, MAX_INSTANCES, MAX_INSTANCES_PER_SERVICE, MAX_LABELS, MAX_UNREAD_CHANGES,
+    PlaceLimits,
+};
 
 /// How discovery works in a namespace.
 ///
 /// | | default |
 /// |---|---|
-/// | [`max_instances`](Self::max_instances) | 256 a service |
+/// | [`max_instances`](Self::max_instances) | 4,096 |
+/// | [`max_instances_per_service`](Self::max_instances_per_service) | 256 |
+/// | [`max_capabilities`](Self::max_capabilities), [`max_labels`](Self::max_labels) | 32, 32 |
+/// | [`max_instance_bytes`](Self::max_instance_bytes) | 16 KB |
 /// | [`load`](Self::load) | [`LoadRules::new`] |
 /// | [`outliers`](Self::outliers) | [`OutlierRules::new`] |
+/// | [`preservation`](Self::preservation) | [`PreservationRules::new`] |
+/// | [`unread_changes`](Self::unread_changes) | 1,024 |
 /// | [`restart_budget`](Self::restart_budget) | [`RestartBudget::new`] |
 /// | [`restart_by`](Self::restart_by) | the actor is killed |
 /// | [`seed`](Self::seed) | another one in each process |
 #[derive(Debug, Clone)]
 pub struct DiscoveryOptions {
-    pub(super) max_instances: usize,
+    pub(super) places: PlaceLimits,
+    max_capabilities: usize,
+    max_labels: usize,
+    max_instance_bytes: usize,
     pub(super) load: LoadRules,
     pub(super) outliers: OutlierRules,
+    pub(super) preservation: PreservationRules,
+    pub(super) unread_changes: usize,
     pub(super) restart_budget: RestartBudget,
     pub(super) restart_by: Restarter,
     pub(super) seed: Option<u64>,
@@ -27,9 +43,14 @@ pub struct DiscoveryOptions {
 impl Default for DiscoveryOptions {
     fn default() -> Self {
         Self {
-            max_instances: 256,
+            places: PlaceLimits { namespace: MAX_INSTANCES, service: MAX_INSTANCES_PER_SERVICE },
+            max_capabilities: MAX_CAPABILITIES,
+            max_labels: MAX_LABELS,
+            max_instance_bytes: MAX_INSTANCE,
             load: LoadRules::default(),
             outliers: OutlierRules::default(),
+            preservation: PreservationRules::default(),
+            unread_changes: MAX_UNREAD_CHANGES,
             restart_budget: RestartBudget::default(),
             restart_by: Restarter::default(),
             seed: None,
@@ -43,10 +64,34 @@ impl DiscoveryOptions {
         Self::default()
     }
 
-    /// How many instances of one service are registered at most. Those that are registered at the same time may be a few
-    /// more.
+    /// How many instances there are at most, of all services. Those count that are registered through discovery.
     pub fn max_instances(self, instances: usize) -> Self {
-        Self { max_instances: instances, ..self }
+        Self { places: PlaceLimits { namespace: instances, ..self.places }, ..self }
+    }
+
+    /// How many instances one service has at most.
+    pub fn max_instances_per_service(self, instances: usize) -> Self {
+        Self { places: PlaceLimits { service: instances, ..self.places }, ..self }
+    }
+
+    /// How many capabilities an instance has at most: [`MAX_CAPABILITIES`] or fewer.
+    pub fn max_capabilities(self, capabilities: usize) -> Self {
+        Self { max_capabilities: capabilities.min(MAX_CAPABILITIES), ..self }
+    }
+
+    /// How many labels an instance has at most: [`MAX_LABELS`] or fewer.
+    pub fn max_labels(self, labels: usize) -> Self {
+        Self { max_labels: labels.min(MAX_LABELS), ..self }
+    }
+
+    /// How long an instance is at most, in bytes of JSON: [`MAX_INSTANCE`] or less.
+    pub fn max_instance_bytes(self, bytes: usize) -> Self {
+        Self { max_instance_bytes: bytes.min(MAX_INSTANCE), ..self }
+    }
+
+    /// Checks an instance that is registered or updated against what is set.
+    pub(super) fn check(&self, instance: &Instance) -> Result<(), FieldError> {
+        instance.check(self.max_capabilities, self.max_labels, self.max_instance_bytes)
     }
 
     /// How fast loads forget.
@@ -57,6 +102,16 @@ impl DiscoveryOptions {
     /// When instances whose calls fail are left out.
     pub fn outliers(self, rules: OutlierRules) -> Self {
         Self { outliers: rules, ..self }
+    }
+
+    /// When leases that have run out are kept, since too many have.
+    pub fn preservation(self, rules: PreservationRules) -> Self {
+        Self { preservation: rules, ..self }
+    }
+
+    /// How many unread changes of names are kept for a watch, 1 at least; with more it has lagged.
+    pub fn unread_changes(self, changes: usize) -> Self {
+        Self { unread_changes: changes, ..self }
     }
 
     /// How many instances of one service are restarted because their liveness checks fail.

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use foundation_kernel::containment::{Contained, catch_panic, report};
 use foundation_kernel::names::{ServiceKey, ServiceRegistry};
 
-use super::lease::Remote;
-use crate::instance::InstanceRecord;
+use crate::instance::{InstanceRecord, Remote};
 
 /// Restarts an instance whose [liveness](crate::health::CheckRole::Liveness) check fails, for
 /// [`DiscoveryOptions::restart_by`](crate::DiscoveryOptions::restart_by). Functions of an [`InstanceRecord`] do.

@@ -1,35 +1,53 @@
 //! Selectors: an instance for each call.
+//!
+//! # Invariants
+//!
+//! 1. A list of instances never changes: a place in it means the same instance for as long as the list is there.
+//! 2. The list is made anew when the catalog changes, or an ejection begins. The rotation is made anew with it, and when an
+//!    ejection ends or a weight has grown.
+//! 3. Who is in rotation is decided over all that fit, and only then those are left out that a call has tried.
+
+pub(super) mod candidates;
+mod fitting;
+pub(super) mod picked;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foundation_kernel::names::{CallError, ServiceKey};
-use foundation_kernel::ractor::{ActorId, ActorRef, Message, RpcReplyPort};
-use parking_lot::Mutex;
+use foundation_kernel::names::{CallError, CastError, RegistryError, ServiceKey};
+use foundation_kernel::ractor::{Message, RpcReplyPort};
 use tokio::time::Instant;
 
-use super::error::{CallInstanceError, PickError};
-use super::notice::Notice;
-use super::state::{ServiceCalls, Shared, Tracked};
-use crate::catalog::FindError;
-use crate::choice::{Candidate, Choice, Chosen, Draw, LoadRules, Locality, Outcome, RetryBudget};
+use self::candidates::CandidateReport;
+use self::fitting::{Fitting, Loads};
+use self::picked::Picked;
+use super::error::{CallInstanceError, CastInstanceError, CastInstanceReason, PickError};
+use super::now::Now;
+use super::state::Shared;
+use crate::choice::{Choice, Decision, Draw, Locality, NoneInRotationError, Policy, RetryBudget, Rotation};
 use crate::criteria::Criteria;
-use crate::instance::InstanceRecord;
+use crate::instance::{InstanceName, InstanceRecord};
 
+/// During the slow start a weight grows in so many steps.
+const STEPS: u32 = 32;
 /// How many instances one call tries at most.
 const MAX_TRIES: usize = 3;
 
 /// Chooses an instance for each call, among those that meet its criteria.
 ///
-/// Keep one for each caller: it remembers which instances fit until one changes, and has its own turn, chance and retry
-/// budget. Loads and ejections are those of the namespace, shared by all selectors. A clone begins with the same settings.
+/// Keep one for each caller: it remembers which instances fit and who is in rotation until one changes, and has its own turn,
+/// chance and retry budget. Loads and ejections are those of the namespace, shared by all selectors. A clone begins with the
+/// same settings.
 ///
-/// A pick and its end cost about 0.2 µs, and 0.12 µs for each instance that fits: the figures of all are read.
+/// A pick and its end allocate nothing, take no lock, and read the loads only of the instances that the policy compares: two
+/// of any number, by default. [`ScoreBy::InFlight`](crate::choice::ScoreBy::InFlight) and the policies without a score do not
+/// even read the clock.
 pub struct Selector<M> {
     shared: Arc<Shared>,
     criteria: Criteria,
     choice: Choice,
+    by_key: Policy,
     idempotent: bool,
     budget: RetryBudget,
     random: fastrand::Rng,
@@ -37,30 +55,24 @@ pub struct Selector<M> {
     known: Known<M>,
 }
 
-/// The instances that fit, as of one generation of the catalog.
-struct Known<M> {
-    generation: Option<u64>,
-    fitting: Result<Vec<Fitting<M>>, FindError>,
-}
-
-/// An instance that fits, with what its calls are noted in.
-struct Fitting<M> {
-    record: InstanceRecord,
-    key: ServiceKey<M>,
-    tracked: Arc<Tracked>,
-    calls: Arc<Mutex<ServiceCalls>>,
-}
-
 impl<M: Message> Selector<M> {
     pub(super) fn new(shared: Arc<Shared>, criteria: Criteria, choice: Choice) -> Self {
-        let random = shared.random();
-        let budget = RetryBudget::default();
-        Self { shared, criteria, choice, idempotent: false, budget, random, turn: 0, known: Known::default() }
+        Self {
+            random: shared.random(),
+            shared,
+            criteria,
+            by_key: choice.wanted_policy().by_key(),
+            choice,
+            idempotent: false,
+            budget: RetryBudget::default(),
+            turn: 0,
+            known: Known::default(),
+        }
     }
 
     /// How an instance is chosen.
     pub fn choice(self, choice: Choice) -> Self {
-        Self { choice, ..self }
+        Self { by_key: choice.wanted_policy().by_key(), choice, known: Known::default(), ..self }
     }
 
     /// Whether a call may be made again that was delivered and has no answer. Default: no.
@@ -68,7 +80,7 @@ impl<M: Message> Selector<M> {
         Self { idempotent, ..self }
     }
 
-    /// How many calls may be made again. Default: 20 percent, and 10 to begin with.
+    /// How many calls and casts may be made again. Default: 20 percent, and 10 to begin with.
     pub fn retry_budget(self, budget: RetryBudget) -> Self {
         Self { budget, ..self }
     }
@@ -78,16 +90,19 @@ impl<M: Message> Selector<M> {
     /// # Errors
     /// [`PickError`] says why there is none.
     pub fn pick(&mut self) -> Result<Picked<M>, PickError> {
-        self.pick_among(None, &[])
+        self.pick_by(None)
     }
 
-    /// Picks an instance for one call with this key: the same one for the same key, by
-    /// [`Policy::Rendezvous`](crate::choice::Policy::Rendezvous).
+    /// Picks an instance for one call with this key: the same one for the same key, as long as it is in rotation and has
+    /// not more than its share of the calls in flight.
+    ///
+    /// Whatever the policy is, the key decides, by [`Policy::Rendezvous`](crate::choice::Policy::Rendezvous): with the bound
+    /// of the policy if it is that one, and of 125 percent otherwise. Cost: a hash of the key for each instance.
     ///
     /// # Errors
     /// As [`pick`](Self::pick).
     pub fn pick_for(&mut self, key: &[u8]) -> Result<Picked<M>, PickError> {
-        self.pick_among(Some(key), &[])
+        self.pick_by(Some(key))
     }
 
     /// Calls an instance, and another one if it did not get the message.
@@ -105,33 +120,85 @@ impl<M: Message> Selector<M> {
         limit: Duration,
     ) -> Result<R, CallInstanceError<M>> {
         self.budget.deposit();
-        let (began, mut tried, mut last) = (Instant::now(), Vec::new(), None);
+        let (began, mut tried) = (Instant::now(), Vec::new());
+        let mut picked = self.pick()?;
         loop {
             let left = limit.saturating_sub(began.elapsed());
-            // Another instance without time to answer would be blamed for it.
-            if let Some((instance, source)) = last.take_if(|_| left.is_zero()) {
-                return Err(no_answer(&tried, &instance, source));
-            }
-            let picked = match (self.pick_among(None, &tried), last.take()) {
-                (Ok(picked), _) => picked,
-                (Err(error), None) => return Err(error.into()),
-                (Err(_), Some((instance, source))) => return Err(no_answer(&tried, &instance, source)),
-            };
-            let error = match self.shared.names.via(&picked.key).call(&message, left).await {
+            let error = match picked.chosen().via.call(&message, left).await {
                 Ok(reply) => {
                     picked.succeeded();
                     return Ok(reply);
                 }
                 Err(error) => error,
             };
-            let instance = picked.record.clone();
+            tried.push(picked.record().clone());
             picked.ended_with(&error);
-            tried.push(instance.clone());
-            if !self.may_repeat(&error) || tried.len() == MAX_TRIES || !self.budget.withdraw() {
-                return Err(no_answer(&tried, &instance, error));
+            // Another instance without time to answer would be blamed for it.
+            let may_repeat = self.may_repeat(&error) && began.elapsed() < limit;
+            match may_repeat.then(|| self.pick_another(&tried)).flatten() {
+                Some(another) => picked = another,
+                None => return Err(no_answer(&tried, error)),
             }
-            last = Some((instance, error));
         }
+    }
+
+    /// Sends a message to an instance and does not wait, and to another one if it does not take it.
+    ///
+    /// The message comes back from an instance that has ended, so it is sent again: three times at most, as far as the retry
+    /// budget goes. How long it takes to handle is not known, so a cast counts neither as a call in flight nor as a success.
+    ///
+    /// # Errors
+    /// [`CastInstanceError`] gives the message back, and says why no instance took it.
+    pub fn cast(&mut self, message: M) -> Result<(), CastInstanceError<M>> {
+        self.budget.deposit();
+        let decided = match self.choose(None, &[], &Now::default()) {
+            Ok(decided) => decided,
+            Err(error) => return Err(CastInstanceError { message, reason: CastInstanceReason::Pick(error).into() }),
+        };
+        let chosen = &self.known.fitting()[decided.at];
+        match chosen.via.cast(message) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let first = chosen.record.clone();
+                self.cast_again(first, error)
+            }
+        }
+    }
+
+    #[cold]
+    fn cast_again(&mut self, first: InstanceRecord, error: CastError<M>) -> Result<(), CastInstanceError<M>> {
+        let (mut tried, mut error) = (vec![first], error);
+        loop {
+            let Some(picked) = self.pick_another(&tried) else { return Err(not_taken(&tried, error)) };
+            match picked.chosen().via.cast(error.message) {
+                Ok(()) => return Ok(()),
+                Err(next) => error = next,
+            }
+            tried.push(picked.record().clone());
+        }
+    }
+
+    /// All instances that fit, with their loads, and for each that is not in rotation why. Cost: linear in them.
+    ///
+    /// # Errors
+    /// As [`pick`](Self::pick), but for [`PickError::NoneInRotation`]: then all are out.
+    pub fn candidates(&mut self) -> Result<Vec<CandidateReport>, PickError> {
+        let now = Now::default();
+        let rotation = match self.known.update(&self.shared, (&self.criteria, &self.choice), &now) {
+            Ok(known) => Some(known.rotation.clone()),
+            Err(PickError::NoneInRotation { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let fitting = self.known.fitting();
+        let loads = Loads { fitting, now: &now };
+        let report = |(at, fitting): (usize, &Fitting<M>)| {
+            let report = CandidateReport::of(fitting, now.get());
+            let report = report.near(self.choice.zone().map(|here| Locality::of(here, fitting.record.instance.zone())));
+            let weight = rotation.as_ref().and_then(|it| it.weight(at));
+            let score = rotation.as_ref().and_then(|it| self.choice.score(it, &loads, at));
+            weight.into_iter().fold(report, |report, weight| report.taking_part(weight, score))
+        };
+        Ok(fitting.iter().enumerate().map(report).collect())
     }
 
     fn may_repeat(&self, error: &CallError<M>) -> bool {
@@ -143,100 +210,185 @@ impl<M: Message> Selector<M> {
         }
     }
 
-    fn pick_among(&mut self, key: Option<&[u8]>, tried: &[InstanceRecord]) -> Result<Picked<M>, PickError> {
-        let (now, turn, namespace) = (Instant::now(), self.turn, self.shared.names.namespace());
-        self.turn = turn.wrapping_add(1);
-        let fitting = self.known.fitting(&self.shared, &self.criteria, now)?;
-        let load = &self.shared.options.load;
-        let mut candidates: Vec<_> = fitting.iter().map(|it| it.candidate(load, now)).collect();
-        candidates.retain(|it| !is_in(tried, it.record().actor));
+    fn pick_by(&mut self, key: Option<&[u8]>) -> Result<Picked<M>, PickError> {
+        self.begin_call(key, &[])
+    }
+
+    /// Another instance, if there is one, and the budget has a retry for it: the budget pays only for what is tried.
+    fn pick_another(&mut self, tried: &[InstanceRecord]) -> Option<Picked<M>> {
+        if tried.len() >= MAX_TRIES {
+            return None;
+        }
+        // What the budget does not pay for is cancelled.
+        self.begin_call(None, tried).ok().filter(|_| self.budget.withdraw())
+    }
+
+    /// Chooses an instance, and begins a call to it.
+    fn begin_call(&mut self, key: Option<&[u8]>, tried: &[InstanceRecord]) -> Result<Picked<M>, PickError> {
+        let now = Now::default();
         loop {
-            let draw = Draw::new(&mut self.random).turn(turn);
-            let draw = key.into_iter().fold(draw, Draw::key);
-            let chosen = self.choice.choose(&candidates, draw);
-            let chosen = chosen.map_err(|source| PickError::NoneInRotation { namespace, source })?;
-            let is_chosen = |record: &InstanceRecord| std::ptr::eq(record, chosen.candidate.record());
-            let found =
-                fitting.iter().find(|it| is_chosen(&it.record)).and_then(|it| Some((it, it.actor(&self.shared)?)));
-            match found {
-                Some((fitting, actor)) => return Ok(fitting.picked(actor, &chosen, &self.shared, now)),
-                None => candidates.retain(|it| !is_chosen(it.record())),
+            let decided = self.choose(key, tried, &now)?;
+            let began = self.choice.wanted_policy().needs_times().then(|| now.get());
+            let picked = Picked::begin(self.known.shared_fitting(), decided, began);
+            // After the call is counted: a drain that began meanwhile waits for it, or is seen here.
+            if !picked.chosen().calls.is_draining() {
+                return Ok(picked);
             }
         }
     }
+
+    /// Chooses an instance, and looks whether it is alive: the registry may not have noted its end yet.
+    fn choose(&mut self, key: Option<&[u8]>, tried: &[InstanceRecord], now: &Now) -> Result<Decision, PickError> {
+        let turn = self.turn;
+        self.turn = turn.wrapping_add(1);
+        let policy = if key.is_some() { &self.by_key } else { self.choice.wanted_policy() };
+        let Current { fitting, rotation } = self.known.update(&self.shared, (&self.criteria, &self.choice), now)?;
+        let loads = Loads { fitting, now };
+        let mut choose = |rotation: &Rotation| {
+            let draw = Draw::new(&mut self.random).turn(turn);
+            policy.decide(rotation, &loads, &mut key.into_iter().fold(draw, Draw::key))
+        };
+        if tried.is_empty() {
+            let decided = choose(rotation).filter(|decided| fitting[decided.at].takes_calls());
+            if let Some(decided) = decided {
+                return Ok(decided);
+            }
+        }
+        let is_left = |at: usize| !is_in(tried, &fitting[at].record) && fitting[at].takes_calls();
+        let decided = rotation.without(|at| !is_left(at)).and_then(|rest| choose(&rest));
+        decided.ok_or_else(|| PickError::none_left(self.shared.names.namespace()))
+    }
+}
+
+/// The instances that fit, and who of them is in rotation.
+struct Known<M> {
+    generation: Option<u64>,
+    fitting: Result<Arc<[Fitting<M>]>, PickError>,
+    rotation: Result<Rotation, NoneInRotationError>,
+    /// When the rotation has to be made anew.
+    due: Option<Instant>,
+}
+
+/// Both, up to date.
+struct Current<'k, M> {
+    fitting: &'k [Fitting<M>],
+    rotation: &'k Rotation,
 }
 
 impl<M> Default for Known<M> {
     fn default() -> Self {
-        Self { generation: None, fitting: Ok(Vec::new()) }
+        let none = NoneInRotationError { out: Default::default() };
+        Self { generation: None, fitting: Ok(Arc::new([])), rotation: Err(none), due: None }
     }
 }
 
-impl<M> Known<M> {
-    /// Brings them up to date.
-    fn fitting(&mut self, shared: &Shared, criteria: &Criteria, now: Instant) -> Result<&[Fitting<M>], PickError> {
-        let generation = shared.refresh(now);
+impl<M: Message> Known<M> {
+    /// Brings both up to date.
+    ///
+    /// # Errors
+    /// [`PickError`] if no instance fits, or none of those that do is in rotation.
+    fn update(
+        &mut self,
+        shared: &Shared,
+        (criteria, choice): (&Criteria, &Choice),
+        now: &Now,
+    ) -> Result<Current<'_, M>, PickError> {
+        let generation = shared.current(now);
         if self.generation != Some(generation) {
             self.generation = Some(generation);
-            self.fitting =
-                shared.select(criteria).map(|it| it.into_iter().filter_map(|it| track(shared, it)).collect());
+            self.fitting = find(shared, criteria);
+            self.rotate(choice, now);
+        } else if self.due.is_some_and(|due| due <= now.get()) {
+            self.rotate(choice, now);
         }
-        let namespace = shared.names.namespace();
-        match &self.fitting {
-            Ok(fitting) => Ok(fitting),
-            Err(_) if shared.names.has_ended() => Err(PickError::NotRunning { namespace }),
-            Err(error) => Err(PickError::Find { namespace, source: error.clone() }),
-        }
-    }
-}
-
-fn track<M>(shared: &Shared, record: InstanceRecord) -> Option<Fitting<M>> {
-    let (tracked, calls) = shared.tracked(&record)?;
-    let key = ServiceKey::from(record.name().registered().clone());
-    Some(Fitting { record, key, tracked, calls })
-}
-
-/// The error of a call that this instance did not answer, the last of those that were tried.
-fn no_answer<M>(tried: &[InstanceRecord], last: &InstanceRecord, source: CallError<M>) -> CallInstanceError<M> {
-    let before = tried.iter().filter(|record| record.actor != last.actor).map(|record| record.name().clone());
-    CallInstanceError::Call { instance: last.name().clone(), before: before.collect(), source }
-}
-
-fn is_in(tried: &[InstanceRecord], actor: ActorId) -> bool {
-    tried.iter().any(|record| record.actor == actor)
-}
-
-impl<M> Fitting<M> {
-    fn candidate(&self, rules: &LoadRules, now: Instant) -> Candidate<'_> {
-        let load = self.tracked.load.lock().reading(rules, now);
-        Candidate::new(&self.record, load)
-            .age(now.saturating_duration_since(self.tracked.since))
-            .ejected(self.calls.lock().is_ejected(self.record.actor, now))
-    }
-
-    /// Its actor, unless that has ended since the registry noted its last change, or answers to another type.
-    fn actor(&self, shared: &Shared) -> Option<ActorRef<M>>
-    where
-        M: Message,
-    {
-        shared.names.lookup(&self.key).ok().filter(|actor| actor.get_id() == self.record.actor)
-    }
-
-    fn picked(&self, actor: ActorRef<M>, chosen: &Chosen<'_>, shared: &Arc<Shared>, now: Instant) -> Picked<M> {
-        self.tracked.load.lock().begin(now);
-        Picked {
-            record: self.record.clone(),
-            key: self.key.clone(),
-            actor,
-            fail_open: chosen.fail_open,
-            locality: chosen.locality,
-            shared: Arc::clone(shared),
-            tracked: Arc::clone(&self.tracked),
-            calls: Arc::clone(&self.calls),
-            begun: now,
-            outcome: Outcome::Cancelled,
+        match (&self.fitting, &self.rotation) {
+            (Ok(fitting), Ok(rotation)) => Ok(Current { fitting, rotation }),
+            (fitting, rotation) => Err(why_none(shared, fitting.as_ref().err(), rotation.as_ref().err())),
         }
     }
+
+    /// The same list, for a pick that keeps it.
+    fn shared_fitting(&self) -> Arc<[Fitting<M>]> {
+        self.fitting.as_ref().map_or_else(|_| Arc::new([]), Arc::clone)
+    }
+
+    /// All that fit, whether they are in rotation or not.
+    fn fitting(&self) -> &[Fitting<M>] {
+        self.fitting.as_deref().unwrap_or_default()
+    }
+
+    #[cold]
+    fn rotate(&mut self, choice: &Choice, now: &Now) {
+        let now = now.get();
+        let (candidates, ends): (Vec<_>, Vec<_>) = self.fitting().iter().map(|it| it.in_rotation(now)).unzip();
+        let grows = candidates.iter().any(|it| it.is_ramping(choice.slow_start_time()));
+        let grows = grows.then(|| now + choice.slow_start_time() / STEPS);
+        let due = ends.into_iter().flatten().chain(grows).min();
+        (self.rotation, self.due) = (choice.rotation(&candidates), due);
+    }
+}
+
+#[cold]
+fn why_none(shared: &Shared, find: Option<&PickError>, rotation: Option<&NoneInRotationError>) -> PickError {
+    let namespace = shared.names.namespace();
+    match (find, rotation) {
+        (Some(_), _) if shared.names.has_ended() => PickError::NotRunning { namespace },
+        (Some(error), _) => error.clone(),
+        (None, Some(source)) => PickError::NoneInRotation { namespace, source: source.clone() },
+        (None, None) => PickError::none_left(namespace),
+    }
+}
+
+#[cold]
+fn find<M: Message>(shared: &Shared, criteria: &Criteria) -> Result<Arc<[Fitting<M>]>, PickError> {
+    let namespace = shared.names.namespace();
+    let records = shared.select(criteria).map_err(|source| PickError::Find { namespace, source })?;
+    let (number, mut other) = (records.len(), None);
+    let fitting: Arc<[_]> = records.into_iter().filter_map(|it| fit(shared, it, &mut other)).collect();
+    match other {
+        Some((wanted, found)) if fitting.is_empty() => {
+            Err(PickError::OtherMessage { namespace, instances: number, wanted, found })
+        }
+        _ => Ok(fitting),
+    }
+}
+
+/// The message type that was asked for, and the one that an instance answers to.
+type Types = (&'static str, &'static str);
+
+fn fit<M: Message>(shared: &Shared, record: InstanceRecord, other: &mut Option<Types>) -> Option<Fitting<M>> {
+    let (calls, service) = shared.calls(&record)?;
+    let via = shared.names.via(&ServiceKey::from(record.name().registered().clone()));
+    match via.actor_ref() {
+        Ok(actor) if actor.get_id() == record.actor => Some(Fitting { record, actor, via, calls, service }),
+        Err(RegistryError::WrongType { wanted, found, .. }) => {
+            *other = Some((wanted, found));
+            None
+        }
+        // It has ended, or another actor has its name by now: the next generation says so.
+        _ => None,
+    }
+}
+
+/// The error of a call that the last of these instances did not answer.
+fn no_answer<M>(tried: &[InstanceRecord], source: CallError<M>) -> CallInstanceError<M> {
+    let (instance, before) = last_and_before(tried);
+    CallInstanceError::Call { instance, before, source }
+}
+
+fn not_taken<M>(tried: &[InstanceRecord], error: CastError<M>) -> CastInstanceError<M> {
+    let ((instance, before), CastError { message, reason: source, .. }) = (last_and_before(tried), error);
+    CastInstanceError { message, reason: CastInstanceReason::NotTaken { instance, before, source }.into() }
+}
+
+fn last_and_before(tried: &[InstanceRecord]) -> (InstanceName, Vec<InstanceName>) {
+    let mut names: Vec<_> = tried.iter().map(|record| record.name().clone()).collect();
+    let last = names.pop().unwrap_or_else(|| unreachable!("an instance has been tried"));
+    (last, names)
+}
+
+fn is_in(tried: &[InstanceRecord], record: &InstanceRecord) -> bool {
+    tried.iter().any(|it| it.actor == record.actor)
 }
 
 impl<M> Clone for Selector<M> {
@@ -245,6 +397,7 @@ impl<M> Clone for Selector<M> {
             shared: Arc::clone(&self.shared),
             criteria: self.criteria.clone(),
             choice: self.choice.clone(),
+            by_key: self.by_key.clone(),
             idempotent: self.idempotent,
             budget: self.budget.clone(),
             random: self.shared.random(),
@@ -259,88 +412,6 @@ impl<M> fmt::Debug for Selector<M> {
         f.debug_struct("Selector")
             .field("criteria", &self.criteria)
             .field("choice", &self.choice)
-            .finish_non_exhaustive()
-    }
-}
-
-/// An instance that was picked for one call, which counts as in flight until this is dropped.
-///
-/// Say how the call ended with [`succeeded`](Self::succeeded) or [`failed`](Self::failed): the next choices heed it. Dropped
-/// without either, the call was cancelled, which says nothing of the instance.
-#[must_use = "a call that is dropped at once is cancelled"]
-pub struct Picked<M> {
-    record: InstanceRecord,
-    key: ServiceKey<M>,
-    actor: ActorRef<M>,
-    fail_open: bool,
-    locality: Option<Locality>,
-    shared: Arc<Shared>,
-    tracked: Arc<Tracked>,
-    calls: Arc<Mutex<ServiceCalls>>,
-    begun: Instant,
-    outcome: Outcome,
-}
-
-impl<M> Picked<M> {
-    /// The instance.
-    pub fn record(&self) -> &InstanceRecord {
-        &self.record
-    }
-
-    /// Its actor.
-    pub fn actor(&self) -> &ActorRef<M> {
-        &self.actor
-    }
-
-    /// Whether too few instances were in rotation, so that those that are out took part.
-    pub fn fail_open(&self) -> bool {
-        self.fail_open
-    }
-
-    /// How near it is; `None` if the choice does not look at zones.
-    pub fn locality(&self) -> Option<Locality> {
-        self.locality
-    }
-
-    /// The call has succeeded, after the time since the pick.
-    pub fn succeeded(mut self) {
-        self.outcome = Outcome::Succeeded(self.begun.elapsed());
-    }
-
-    /// The call has failed.
-    pub fn failed(mut self) {
-        self.outcome = Outcome::Failed;
-    }
-
-    /// A call that was not even tried says nothing of the instance.
-    fn ended_with(self, error: &CallError<M>) {
-        match error {
-            CallError::NoRuntime { .. } => drop(self),
-            _ => self.failed(),
-        }
-    }
-}
-
-impl<M> Drop for Picked<M> {
-    fn drop(&mut self) {
-        let now = Instant::now();
-        self.tracked.load.lock().end(&self.shared.options.load, self.outcome, now);
-        let ejections = self.calls.lock().record(self.record.actor, self.outcome, now);
-        for ejection in ejections {
-            let (namespace, service) = (self.shared.names.namespace(), self.record.service());
-            tracing::info!(%namespace, %service, actor = %ejection.actor, cause = %ejection.cause, "instance ejected");
-            let (service, lasts) = (service.clone(), ejection.until.saturating_duration_since(now));
-            let (actor, cause) = (ejection.actor, ejection.cause);
-            self.shared.notices.send(Notice::Ejected { service, actor, cause, lasts });
-        }
-    }
-}
-
-impl<M> fmt::Debug for Picked<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Picked")
-            .field("record", &self.record)
-            .field("fail_open", &self.fail_open)
             .finish_non_exhaustive()
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //!
-//! 1. Two locks, always taken in this order: that of the watch, and that of the state. No foreign code runs under either:
-//!    what reading the watch leaves to be dropped is dropped after its lock is released.
+//! 1. Three locks, always taken in this order: that of the watch, that of the state, and that of the calls of a service. No
+//!    foreign code runs under any: what reading the watch leaves to be dropped is dropped after its lock is released.
 //! 2. What the watch shows is applied before its lock is released, so items are applied in their order.
 //! 3. A revision of the watch is noted as applied after all that belongs to it has been. So a reader that finds the present
 //!    one noted takes no lock of the watch, and misses nothing that was finished before.
@@ -12,6 +12,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use foundation_kernel::containment::waking_contained;
 use foundation_kernel::names::{
@@ -23,11 +24,15 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::notice::Notices;
+use super::calls::{InstanceCalls, ServiceCalls};
+use super::leases::{LeaseKey, Leases};
+use super::marks::{Mark, Marks};
+use super::notice::{Notice, Notices};
+use super::now::Now;
 use super::options::DiscoveryOptions;
+use super::places::{Full, Places};
 use crate::catalog::{Catalog, FindError, InstanceChange};
-use crate::check::{CheckCapacity, CheckSlot, DeclaredChecks};
-use crate::choice::{Ejection, Load, Outcome, Outliers};
+use crate::check::{CheckCapacity, CheckSlot};
 use crate::criteria::Criteria;
 use crate::health::{CheckRules, Checks, InstanceHealth, Restarts, StatusOverride, TooManyChecksError};
 use crate::instance::{InstanceName, InstanceRecord};
@@ -40,17 +45,19 @@ pub(super) struct Shared {
     pub(super) names: ServiceRegistry,
     pub(super) options: DiscoveryOptions,
     pub(super) capacity: CheckCapacity,
-    pub(super) declared: DeclaredChecks,
     /// Begins with the first use of discovery: until then the registry pays nothing for it.
     followed: OnceLock<FollowedNames>,
     is_used: watch::Sender<bool>,
     state: Mutex<State>,
-    /// Grows with each change of the catalog.
-    generation: AtomicU64,
+    /// Grows with each change of the catalog, and with each ejection.
+    generation: Arc<AtomicU64>,
     /// Notified of each change of a health, and of an expiry that is earlier than the next one so far.
     healths: watch::Sender<()>,
+    /// A lock of its own, under which no other is taken.
+    pub(super) leases: Leases,
+    expiry: Arc<NextExpiry>,
     /// What discovery itself decides.
-    pub(super) notices: Notices,
+    pub(super) notices: Arc<Notices>,
 }
 
 /// The watch of the names, and how far it has been read.
@@ -65,82 +72,126 @@ struct FollowedNames {
 struct State {
     catalog: Catalog,
     checks: Checks,
+    marks: Marks,
+    places: Places,
     /// The healths that changed without a result before this time are shown.
     shown_until: Instant,
-    /// Until then no health changes without a result.
-    expiry: Option<Instant>,
+    expiry: Arc<NextExpiry>,
     restarts: HashMap<ServiceName, Restarts>,
-    tracked: HashMap<(InstanceName, ActorId), Arc<Tracked>>,
-    services: HashMap<ServiceName, Arc<Mutex<ServiceCalls>>>,
+    tracked: HashMap<(InstanceName, ActorId), Tracked>,
+    services: HashMap<ServiceName, Arc<ServiceCalls>>,
     random: fastrand::Rng,
 }
 
-/// One incarnation: since when it is known, and its load.
-pub(super) struct Tracked {
-    pub(super) since: Instant,
-    pub(super) load: Mutex<Load>,
+/// What follows when a check wants an instance to be restarted.
+enum Restart {
+    /// It is to be restarted.
+    Granted(Box<InstanceRecord>),
+    /// It is not, since enough of its service were.
+    Withheld,
+}
+
+/// What is kept of one incarnation.
+struct Tracked {
+    calls: Arc<InstanceCalls>,
     slot: Arc<CheckSlot>,
 }
 
-/// How the calls of one service ended.
-pub(super) struct ServiceCalls {
-    outliers: Outliers,
-    random: fastrand::Rng,
+/// Until then no health changes without a result: written under the lock of the state, and read without one.
+struct NextExpiry {
+    began: Instant,
+    /// In nanoseconds since it began.
+    at: AtomicU64,
 }
 
-impl ServiceCalls {
-    pub(super) fn record(&mut self, actor: ActorId, outcome: Outcome, now: Instant) -> Vec<Ejection> {
-        let Some(success) = outcome.is_success() else { return Vec::new() };
-        self.outliers.record(actor, success, now, &mut self.random)
+impl NextExpiry {
+    const NONE: u64 = u64::MAX;
+
+    fn new(began: Instant) -> Self {
+        Self { began, at: AtomicU64::new(Self::NONE) }
     }
 
-    pub(super) fn is_ejected(&self, actor: ActorId, now: Instant) -> bool {
-        self.outliers.ejection(actor, now).is_some()
+    fn set(&self, expiry: Option<Instant>) {
+        let nanos = expiry.map(|at| at.saturating_duration_since(self.began).as_nanos());
+        // Who has been notified of a result in any way sees at least its expiry.
+        self.at.store(nanos.map_or(Self::NONE, |nanos| nanos as u64), Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Option<Instant> {
+        let nanos = Some(self.at.load(Ordering::Relaxed)).filter(|nanos| *nanos != Self::NONE);
+        nanos.map(|nanos| self.began + Duration::from_nanos(nanos))
     }
 }
 
 impl FollowedNames {
-    fn new(names: &ServiceRegistry) -> Self {
-        let watch = names.watch();
+    fn new(watch: Watch) -> Self {
         Self { revision: watch.revision(), watch: Mutex::new(watch), applied: AtomicU64::new(UNREAD) }
+    }
+
+    /// Whether the catalog has all that was finished before.
+    fn is_read(&self) -> bool {
+        self.revision.get() == self.applied.load(Ordering::Acquire)
     }
 }
 
 impl Shared {
     pub(super) fn new(names: ServiceRegistry, options: DiscoveryOptions) -> Self {
         let random = options.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
+        let expiry = Arc::new(NextExpiry::new(Instant::now()));
         let state = State {
             catalog: Catalog::new(),
             checks: Checks::new(),
+            marks: Marks::default(),
+            places: Places::default(),
             shown_until: Instant::now(),
-            expiry: None,
+            expiry: Arc::clone(&expiry),
             restarts: HashMap::new(),
             tracked: HashMap::new(),
             services: HashMap::new(),
             random,
         };
         let (healths, _) = watch::channel(());
+        let leases = Leases::new(options.preservation);
         Self {
             names,
             options,
             capacity: CheckCapacity::new(),
-            declared: DeclaredChecks::new(),
             followed: OnceLock::new(),
             is_used: watch::Sender::new(false),
             state: Mutex::new(state),
-            generation: AtomicU64::new(0),
+            generation: Arc::default(),
             healths,
-            notices: Notices::new(),
+            leases,
+            expiry,
+            notices: Arc::new(Notices::new()),
         }
+    }
+
+    /// A watch of all names, bounded as the options say.
+    pub(super) fn watch_names(&self) -> Watch {
+        self.names.watch().capacity(self.options.unread_changes)
+    }
+
+    /// The generation of the catalog, brought up to date. The time is asked for only if a result may be too old, or a
+    /// name has changed.
+    pub(super) fn current(&self, now: &Now) -> u64 {
+        let is_over = || self.expiry.get().is_some_and(|expiry| now.get() > expiry);
+        if self.followed().is_read() && !is_over() {
+            return self.generation.load(Ordering::Acquire);
+        }
+        self.refresh(now.get())
     }
 
     /// Brings the catalog up to date, and returns its generation.
     pub(super) fn refresh(&self, now: Instant) -> u64 {
         let followed = self.followed();
-        if followed.revision.get() != followed.applied.load(Ordering::Acquire) {
-            self.follow_names(followed, now);
+        if !followed.is_read() {
+            // Who waits for the loss of a lease is woken, so not under the lock of the watch.
+            self.follow_names(followed, now).iter().for_each(|key| self.end_lease(key));
         }
-        self.expire(now);
+        if self.expiry.get().is_some_and(|expiry| now > expiry) {
+            self.expire(now);
+        }
         self.generation.load(Ordering::Acquire)
     }
 
@@ -149,7 +200,7 @@ impl Shared {
         if let Some(followed) = self.followed.get() {
             return followed;
         }
-        let followed = self.followed.get_or_init(|| FollowedNames::new(&self.names));
+        let followed = self.followed.get_or_init(|| FollowedNames::new(self.watch_names()));
         // Not while it is made: this wakes a task.
         self.is_used.send_replace(true);
         followed
@@ -170,26 +221,35 @@ impl Shared {
         let _ = waking_contained(self.is_used.subscribe().wait_for(|is_used| *is_used)).await;
     }
 
-    /// Applies what the watch shows.
-    fn follow_names(&self, followed: &FollowedNames, now: Instant) {
+    /// Applies what the watch shows, and returns the incarnations that are gone.
+    fn follow_names(&self, followed: &FollowedNames, now: Instant) -> Vec<LeaseKey> {
         // Made before the lock is taken, so it is dropped after the lock is released.
-        let mut deferred = DeferredDrops::new();
+        let (mut deferred, mut removed) = (DeferredDrops::new(), Vec::new());
         let mut watch = followed.watch.lock();
         // Read before the watch: what comes meanwhile belongs to a later revision, and is read again at worst.
         let revision = followed.revision.get();
         loop {
             match watch.try_next(&mut deferred) {
-                Ok(watched) => self.apply(watched, now),
-                Err(TryNextError::Ended) => break self.apply(Watched::Snapshot(Vec::new()), now),
+                Ok(watched) => removed.extend(self.apply(watched, now)),
+                Err(TryNextError::Ended) => break removed.extend(self.apply(Watched::Snapshot(Vec::new()), now)),
                 Err(_) => break,
             }
         }
         followed.applied.store(revision, Ordering::Release);
+        removed
     }
 
-    fn apply(&self, watched: Watched, now: Instant) {
-        let changed = self.state.lock().apply(watched, &self.options, now);
-        self.note_change(changed);
+    fn apply(&self, watched: Watched, now: Instant) -> impl Iterator<Item = LeaseKey> + use<> {
+        let changes = self.state.lock().apply(watched, self, now);
+        self.note_change(!changes.is_empty());
+        changes.into_iter().filter_map(|change| match change {
+            InstanceChange::Removed { instance, .. } => Some((instance.name().clone(), instance.actor)),
+            _ => None,
+        })
+    }
+
+    pub(super) fn end_lease(&self, key: &LeaseKey) {
+        self.leases.end(key, Instant::now(), &self.notices);
     }
 
     fn note_change(&self, changed: bool) {
@@ -222,6 +282,17 @@ impl Shared {
         self.read(|catalog| Ok(catalog.select(criteria)?.into_iter().cloned().collect()))
     }
 
+    /// Reserves a place for an instance that is about to be registered.
+    pub(super) fn reserve_place(&self, name: &InstanceName) -> Result<(), Full> {
+        self.refresh(Instant::now());
+        let state = &mut *self.state.lock();
+        state.places.reserve(name, &state.catalog, self.options.places)
+    }
+
+    pub(super) fn release_place(&self, name: &InstanceName) {
+        self.state.lock().places.release(name);
+    }
+
     /// Takes in a result of a check, and restarts the instance if it is to be. `None` if the actor does not have the name any
     /// more.
     pub(super) fn record_check(
@@ -236,8 +307,12 @@ impl Shared {
             (recorded, state.ask_for_restart(name, actor, check, &self.options, now))
         });
         let Some((recorded, restart)) = changed else { return Ok(None) };
-        if let Some(instance) = restart {
-            self.options.restart_by.restart(&self.names, &instance);
+        match restart {
+            Some(Restart::Granted(instance)) => self.options.restart_by.restart(&self.names, &instance),
+            Some(Restart::Withheld) => {
+                self.notices.send(Notice::RestartWithheld { instance: name.clone(), check: check.to_owned() });
+            }
+            None => {}
         }
         recorded.map(Some)
     }
@@ -276,10 +351,10 @@ impl Shared {
         self.refresh(now);
         let (changed, shown, sooner) = {
             let mut state = self.state.lock();
-            let expiry = state.expiry;
+            let expiry = state.expiry.get();
             let changed = change(&mut state, now);
             let shown = state.show_health(name, actor, now);
-            (changed, shown, state.expiry.is_some_and(|now| expiry.is_none_or(|before| now < before)))
+            (changed, shown, state.expiry.get().is_some_and(|now| expiry.is_none_or(|before| now < before)))
         };
         if sooner {
             // Watches wait until the next expiry: of an earlier one they are notified.
@@ -297,33 +372,46 @@ impl Shared {
         Arc::clone(&state.track(name, actor, now).slot)
     }
 
+    /// Changes what is known of an incarnation besides its checks, and returns the health that follows. `None` if the actor
+    /// does not have the name any more.
+    pub(super) fn mark(
+        &self,
+        name: &InstanceName,
+        actor: ActorId,
+        change: impl FnOnce(&mut Mark),
+    ) -> Option<InstanceHealth> {
+        self.change_health(name, actor, |state, now| {
+            change(state.marks.of(name, actor));
+            state.health(name, actor, now)
+        })
+    }
+
     /// Is notified of changes of healths from now on.
     pub(super) fn healths(&self) -> watch::Receiver<()> {
         self.followed();
         self.healths.subscribe()
     }
 
-    /// What the checks of this incarnation have found.
+    /// What the checks of this incarnation have found, and its marks say.
     pub(super) fn health(&self, record: &InstanceRecord, now: Instant) -> InstanceHealth {
-        self.state.lock().checks.health(record.name(), record.actor, now)
+        self.state.lock().health(record.name(), record.actor, now)
     }
 
-    /// What the checks of all have found.
+    /// The same of all that have checks or marks.
     pub(super) fn all_healths(&self, now: Instant) -> Vec<(InstanceName, ActorId, InstanceHealth)> {
-        let state = self.state.lock();
-        state.checks.iter(now).map(|(name, actor, health)| (name.clone(), actor, health)).collect()
+        self.state.lock().healths(now)
     }
 
     /// When the next result is too old.
     pub(super) fn next_expiry(&self) -> Option<Instant> {
-        self.state.lock().expiry
+        self.expiry.get()
     }
 
-    /// The load of an incarnation, and the calls of its service. `None` if it is gone.
-    pub(super) fn tracked(&self, record: &InstanceRecord) -> Option<(Arc<Tracked>, Arc<Mutex<ServiceCalls>>)> {
+    /// The calls to an incarnation, and those of its service. `None` if it is gone.
+    pub(super) fn calls(&self, record: &InstanceRecord) -> Option<(Arc<InstanceCalls>, Arc<ServiceCalls>)> {
         let state = self.state.lock();
         let tracked = state.tracked.get(&(record.name().clone(), record.actor))?;
-        Some((Arc::clone(tracked), Arc::clone(state.services.get(record.service())?)))
+        Some((Arc::clone(&tracked.calls), Arc::clone(state.services.get(record.service())?)))
     }
 
     /// A source of randomness of its own.
@@ -333,46 +421,66 @@ impl Shared {
 }
 
 impl State {
-    /// True if something has changed.
-    fn apply(&mut self, watched: Watched, options: &DiscoveryOptions, now: Instant) -> bool {
+    fn apply(&mut self, watched: Watched, shared: &Shared, now: Instant) -> Vec<InstanceChange> {
         let changes = self.catalog.apply(watched);
         let services: BTreeSet<_> = changes.iter().map(|change| change.name().service().clone()).collect();
         for change in &changes {
             match change {
-                InstanceChange::Added(instance) => drop(self.track(instance.name(), instance.actor, now)),
+                InstanceChange::Added(instance) => {
+                    self.track(instance.name(), instance.actor, now);
+                }
                 InstanceChange::Removed { instance, .. } => self.forget(instance.name(), instance.actor),
                 _ => {}
             }
         }
-        services.iter().for_each(|service| self.set_members(service, options, now));
-        !changes.is_empty()
+        services.iter().for_each(|service| self.set_members(service, shared, now));
+        changes
     }
 
-    fn track(&mut self, name: &InstanceName, actor: ActorId, now: Instant) -> Arc<Tracked> {
+    fn health(&self, name: &InstanceName, actor: ActorId, now: Instant) -> InstanceHealth {
+        self.marks.apply(name, actor, self.checks.health(name, actor, now))
+    }
+
+    /// Of each incarnation that has checks or marks.
+    fn healths(&self, now: Instant) -> Vec<(InstanceName, ActorId, InstanceHealth)> {
+        let checked = self
+            .checks
+            .iter(now)
+            .map(|(name, actor, checked)| (name.clone(), actor, self.marks.apply(name, actor, checked)));
+        let unchecked = self.marks.iter().filter(|(name, actor)| !self.checks.contains(name, *actor));
+        let marked = unchecked.map(|(name, actor)| (name.clone(), actor, self.health(name, actor, now)));
+        checked.chain(marked).collect()
+    }
+
+    fn track(&mut self, name: &InstanceName, actor: ActorId, now: Instant) -> &Tracked {
         let new = || {
-            let slot = Arc::new(CheckSlot::new(now));
-            Arc::new(Tracked { since: now, load: Mutex::new(Load::new(now)), slot })
+            let (calls, slot) = (InstanceCalls::new(actor, now), CheckSlot::new(now));
+            Tracked { calls: Arc::new(calls), slot: Arc::new(slot) }
         };
-        Arc::clone(self.tracked.entry((name.clone(), actor)).or_insert_with(new))
+        self.tracked.entry((name.clone(), actor)).or_insert_with(new)
     }
 
     fn forget(&mut self, name: &InstanceName, actor: ActorId) {
         self.checks.remove(name, actor);
+        self.marks.remove(name, actor);
         self.tracked.remove(&(name.clone(), actor));
     }
 
-    fn set_members(&mut self, service: &ServiceName, options: &DiscoveryOptions, now: Instant) {
-        let members: Vec<_> = self.catalog.instances(service).map(|record| record.actor).collect();
+    fn set_members(&mut self, service: &ServiceName, shared: &Shared, now: Instant) {
+        let calls = |tracked: &Tracked| Arc::clone(&tracked.calls);
+        let of = |record: &InstanceRecord| self.tracked.get(&(record.name().clone(), record.actor)).map(calls);
+        let members: Vec<_> = self.catalog.instances(service).filter_map(of).collect();
         if members.is_empty() {
             self.services.remove(service);
             return;
         }
         let random = &mut self.random;
         let new = || {
-            let outliers = Outliers::new(options.outliers.clone(), now);
-            Arc::new(Mutex::new(ServiceCalls { outliers, random: random.fork() }))
+            let (name, rules) = ((shared.names.namespace(), service.clone()), &shared.options);
+            let to = (Arc::clone(&shared.generation), Arc::clone(&shared.notices));
+            Arc::new(ServiceCalls::new(name, (rules.load, rules.outliers.clone()), to, (random.fork(), now)))
         };
-        self.services.entry(service.clone()).or_insert_with(new).lock().outliers.set_members(members, now);
+        self.services.entry(service.clone()).or_insert_with(new).set_members(members, now);
     }
 
     /// Shows the health that follows from the checks; true if the status has changed, `None` if the incarnation is gone.
@@ -382,25 +490,26 @@ impl State {
             return None;
         }
         // From what is shown on, not from now on: another thread may have added what is between.
-        self.expiry = self.checks.next_expiry(self.shown_until);
-        Some(self.catalog.set_health(name, actor, self.checks.health(name, actor, now)).is_some())
+        self.expiry.set(self.checks.next_expiry(self.shown_until));
+        Some(self.catalog.set_health(name, actor, self.health(name, actor, now)).is_some())
     }
 
     /// True if a status has changed.
     fn expire(&mut self, now: Instant) -> bool {
-        if self.expiry.is_none_or(|expiry| now <= expiry) {
+        if self.expiry.get().is_none_or(|expiry| now <= expiry) {
             return false;
         }
         let expired = self.checks.expired(self.shown_until, now);
-        (self.shown_until, self.expiry) = (now, self.checks.next_expiry(now));
-        let (catalog, checks) = (&mut self.catalog, &self.checks);
+        self.shown_until = now;
+        self.expiry.set(self.checks.next_expiry(now));
         let show = |(name, actor): &(InstanceName, ActorId)| {
-            catalog.set_health(name, *actor, checks.health(name, *actor, now)).is_some()
+            let health = self.health(name, *actor, now);
+            self.catalog.set_health(name, *actor, health).is_some()
         };
         expired.iter().map(show).filter(|changed| *changed).count() > 0
     }
 
-    /// Asks whether an instance may be restarted, if this check wants it; the instance if it may.
+    /// Asks whether an instance may be restarted, if this check wants it; nothing if that was withheld before.
     fn ask_for_restart(
         &mut self,
         name: &InstanceName,
@@ -408,7 +517,7 @@ impl State {
         check: &str,
         options: &DiscoveryOptions,
         now: Instant,
-    ) -> Option<InstanceRecord> {
+    ) -> Option<Restart> {
         if !self.checks.wants_restart(name, actor, check) {
             return None;
         }
@@ -418,8 +527,11 @@ impl State {
         self.restarts.retain(|_, restarts| !restarts.forget(budget, now));
         let instances = self.catalog.instances(name.service()).count();
         let granted = self.restarts.entry(name.service().clone()).or_default().ask(budget, instances, now);
-        self.checks.note_restart(name, actor, check, granted);
+        let is_new = self.checks.note_restart(name, actor, check, granted);
         let health = self.checks.health(name, actor, now);
-        granted.ok().map(|()| record.with_health(health))
+        match granted {
+            Ok(()) => Some(Restart::Granted(Box::new(record.with_health(health)))),
+            Err(_) => is_new.then_some(Restart::Withheld),
+        }
     }
 }

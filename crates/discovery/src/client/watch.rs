@@ -30,6 +30,14 @@ const TICK: Duration = Duration::from_millis(1);
 pub enum InstanceWatched {
     /// The instances that are there and meet the criteria, sorted by service and id; the first item.
     Snapshot(Vec<InstanceRecord>),
+    /// The reader was too slow: so many changes of names or more were dropped, and these are the instances now. The changes go
+    /// on from here; what the reader had is obsolete.
+    Lagged {
+        /// How many changes of names were dropped, of instances and others.
+        missed: u64,
+        /// As in [`Snapshot`](Self::Snapshot).
+        snapshot: Vec<InstanceRecord>,
+    },
     /// Something has changed since.
     Change(InstanceChange),
 }
@@ -37,8 +45,10 @@ pub enum InstanceWatched {
 /// The instances that meet some criteria, and then each change of them.
 ///
 /// The changes go on from the snapshot with neither gap nor duplicate. An instance that begins to meet the criteria is added,
-/// one that no longer does is removed. A slow reader does not slow the registry: what it has missed it gets as the
-/// difference, with the cause [`Missed`](crate::RemovalCause::Missed). It ends when the namespace does.
+/// one that no longer does is removed. A slow reader does not slow the registry: of its unread changes
+/// [a limited number](crate::DiscoveryOptions::unread_changes) is kept, and beyond that it gets all instances again, as
+/// [`Lagged`](InstanceWatched::Lagged). Changes of statuses are not kept: a slow reader gets the latest of each instance.
+/// It ends when the namespace does.
 ///
 /// A watch costs a catalog of its own.
 #[must_use = "a watch that is dropped sees nothing"]
@@ -94,7 +104,7 @@ enum Woken {
 impl Follower {
     fn new(shared: Arc<Shared>, criteria: Criteria) -> Self {
         // Subscribe before reading: a change between the two is noticed.
-        let (names, healths) = (shared.names.watch(), shared.healths());
+        let (names, healths) = (shared.watch_names(), shared.healths());
         Self { shared, criteria, names, healths, catalog: Catalog::new(), unseen: VecDeque::new() }
     }
 
@@ -113,15 +123,20 @@ impl Follower {
     }
 
     fn apply(&mut self, watched: Watched) {
-        let is_first = matches!(watched, Watched::Snapshot(_));
-        let changes = self.catalog.apply(watched);
-        if is_first {
-            self.read_healths();
-            let fitting = self.catalog.select(&self.criteria).unwrap_or_default();
-            self.unseen = [InstanceWatched::Snapshot(fitting.into_iter().cloned().collect())].into();
-        } else {
-            changes.into_iter().for_each(|change| self.show_with_health(change));
-        }
+        let missed = match &watched {
+            Watched::Snapshot(_) => None,
+            Watched::Lagged { missed, .. } => Some(*missed),
+            _ => return self.catalog.apply(watched).into_iter().for_each(|change| self.show_with_health(change)),
+        };
+        self.catalog.apply(watched);
+        self.read_healths();
+        let fitting = self.catalog.select(&self.criteria).unwrap_or_default();
+        let snapshot = fitting.into_iter().cloned().collect();
+        // The changes of healths until then are in it.
+        self.unseen = VecDeque::from([match missed {
+            None => InstanceWatched::Snapshot(snapshot),
+            Some(missed) => InstanceWatched::Lagged { missed, snapshot },
+        }]);
     }
 
     /// Waits for a change of a name or of a health, or for the time at which a result is too old.
@@ -186,7 +201,7 @@ fn seen_by(criteria: &Criteria, change: InstanceChange) -> Option<InstanceChange
     };
     match (accepts(&before), accepts(&after)) {
         (true, true) => Some(change),
-        (true, false) => Some(InstanceChange::Removed { instance: before, cause: RemovalCause::FitsNoMore }),
+        (true, false) => Some(InstanceChange::Removed { instance: before, cause: RemovalCause::NoLongerMatches }),
         (false, true) => Some(InstanceChange::Added(after)),
         (false, false) => None,
     }

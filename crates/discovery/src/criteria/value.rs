@@ -115,6 +115,11 @@ impl Criteria {
         self.service.as_ref()
     }
 
+    /// What instances must be able to do.
+    pub fn wanted_capabilities(&self) -> impl ExactSizeIterator<Item = &Capability> {
+        self.capabilities.iter()
+    }
+
     /// Whether an instance meets all criteria.
     pub fn accepts(&self, instance: &Instance, status: InstanceStatus) -> bool {
         self.each_misfit(instance, status).next().is_none()

@@ -140,22 +140,27 @@ impl Checks {
     }
 
     /// Notes whether the restart was granted. One that is withheld is shown as the reason of the health, and is wanted again
-    /// after the next failure.
+    /// after the next failure; true if it was not withheld before.
     pub fn note_restart(
         &mut self,
         name: &InstanceName,
         actor: ActorId,
         check: &str,
         granted: Result<(), RestartWithheld>,
-    ) {
-        let Some(checks) = self.incarnations.get_mut(&(name.clone(), actor)) else { return };
+    ) -> bool {
+        let Some(checks) = self.incarnations.get_mut(&(name.clone(), actor)) else { return false };
         checks.restarting = granted.is_ok();
-        if let Some(checked) = checks.checks.get_mut(check) {
-            checked.withheld = granted.err();
-        }
+        let Some(checked) = checks.checks.get_mut(check) else { return false };
+        let before = std::mem::replace(&mut checked.withheld, granted.err());
+        before.is_none() && checked.withheld.is_some()
     }
 
     // ---- reading ----
+
+    /// Whether an incarnation has checks, or had one.
+    pub fn contains(&self, name: &InstanceName, actor: ActorId) -> bool {
+        self.incarnations.contains_key(&(name.clone(), actor))
+    }
 
     /// The health of an incarnation, at this time: what an operator has set, or else what its checks have found; unknown
     /// without a check.
@@ -319,7 +324,8 @@ mod tests {
         checks.record(of, "call", &rules, failed(), now).unwrap();
         assert!(checks.wants_restart(of.0, ACTOR, "call"));
         let withheld = RestartWithheld { restarted: 2, limit: 2 };
-        checks.note_restart(of.0, ACTOR, "call", Err(withheld));
+        assert!(checks.note_restart(of.0, ACTOR, "call", Err(withheld)));
+        assert!(!checks.note_restart(of.0, ACTOR, "call", Err(withheld)), "it was withheld before");
         let text = "unhealthy: failed: no (2 in a row); not restarted: 2 of its service were lately, 2 may be";
         assert_eq!(checks.health(of.0, ACTOR, now).to_string(), text);
         assert!(checks.wants_restart(of.0, ACTOR, "call"));

@@ -86,6 +86,18 @@ pub enum StatusReason {
         /// How many of the last 21 results differ from the one before.
         changes: u32,
     },
+    /// Its lease was not renewed when it should have been.
+    LeaseSuspect {
+        /// The time since the last renewal.
+        #[serde(rename = "silent_for_ms", serialize_with = "foundation_kernel::written::millis")]
+        silent_for: Duration,
+    },
+    /// Its lease has run out, and is kept since too many others have.
+    LeaseKept {
+        /// The time since the last renewal.
+        #[serde(rename = "silent_for_ms", serialize_with = "foundation_kernel::written::millis")]
+        silent_for: Duration,
+    },
     /// Its [liveness](CheckRole::Liveness) check fails, and it is not restarted: enough instances of its service were.
     RestartWithheld {
         /// The last result.
@@ -117,6 +129,10 @@ impl fmt::Display for StatusReason {
             Self::Check { health, in_a_row } => write!(f, "{}", found(health, *in_a_row)),
             Self::Stale { age } => write!(f, "no result for {age:?}"),
             Self::Flapping { changes } => write!(f, "flapping: {changes} changes in its last results"),
+            Self::LeaseSuspect { silent_for } => write!(f, "its lease was not renewed for {silent_for:?}"),
+            Self::LeaseKept { silent_for } => {
+                write!(f, "its lease has run out, not renewed for {silent_for:?}, and is kept with many others")
+            }
             Self::RestartWithheld { health, in_a_row, restarted, limit } => {
                 let found = found(health, *in_a_row);
                 write!(f, "{found}; not restarted: {restarted} of its service were lately, {limit} may be")

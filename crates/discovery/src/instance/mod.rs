@@ -4,6 +4,7 @@ mod capability;
 mod endpoint;
 mod field;
 mod name;
+mod remote;
 mod value;
 mod zone;
 
@@ -11,5 +12,6 @@ pub use capability::Capability;
 pub use endpoint::Endpoint;
 pub use field::{FieldError, FieldErrorKind};
 pub use name::InstanceName;
+pub use remote::Remote;
 pub use value::{Instance, InstanceBuilder, InstanceRecord, MetadataReadError};
 pub use zone::Zone;

@@ -146,6 +146,22 @@ impl Instance {
         Metadata::new(&BTreeMap::from([(FIELD, self)]))
     }
 
+    /// Checks it against limits that are lower than those of any instance.
+    pub(crate) fn check(&self, capabilities: usize, labels: usize, bytes: usize) -> Result<(), FieldError> {
+        check_number("capabilities", self.capabilities.len(), capabilities)?;
+        check_number("labels", self.labels.len(), labels)?;
+        self.check_length(bytes)
+    }
+
+    fn check_length(&self, max: usize) -> Result<(), FieldError> {
+        // What cannot be written is refused by `to_metadata`, which says why.
+        let bytes = serde_json::to_string(self).map_or(0, |text| text.len());
+        if bytes <= max {
+            return Ok(());
+        }
+        Err(FieldError::text("instance", self.name.as_str(), FieldErrorKind::TooLong { bytes, max }))
+    }
+
     /// Reads a registration. `None` if its metadata is not that of an instance.
     ///
     /// # Errors
@@ -329,7 +345,7 @@ impl InstanceBuilder {
             labels: check_labels(self.labels)?,
             draining: self.draining,
         };
-        check_size(&instance)?;
+        instance.check_length(MAX_INSTANCE)?;
         Ok(instance)
     }
 }
@@ -369,15 +385,6 @@ fn check_labels(labels: BTreeMap<String, String>) -> Result<BTreeMap<String, Str
 
 fn check_number(field: &'static str, found: usize, max: usize) -> Result<(), FieldError> {
     if found <= max { Ok(()) } else { Err(FieldError::number(field, found, FieldErrorKind::TooMany { max })) }
-}
-
-fn check_size(instance: &Instance) -> Result<(), FieldError> {
-    // What cannot be written is refused by `to_metadata`, which says why.
-    let bytes = serde_json::to_string(instance).map_or(0, |text| text.len());
-    if bytes <= MAX_INSTANCE {
-        return Ok(());
-    }
-    Err(FieldError::text("instance", instance.name.as_str(), FieldErrorKind::TooLong { bytes, max: MAX_INSTANCE }))
 }
 
 impl TryFrom<InstanceBuilder> for Instance {

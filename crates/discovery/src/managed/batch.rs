@@ -1,5 +1,6 @@
 //! Batches: operations on managed services that take effect together, or not at all.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use foundation_kernel::names::ServiceName;
@@ -128,7 +129,7 @@ impl Batch {
 
     /// The changes of the roster that the batch leads to, or everything that is wrong with it. `find` is what is found of
     /// the services, with the needs of those in a roster that are met by others.
-    pub(super) fn validate(
+    pub(in crate::managed) fn validate(
         &self,
         roster: &Roster,
         find: impl Fn(&Roster) -> ActualServices,
@@ -139,16 +140,24 @@ impl Batch {
             return Err(vec![BatchFault { at: None, operation: "the batch".to_owned(), reason }]);
         }
         let (mut after, mut changes, mut faults) = (roster.clone(), Vec::new(), Vec::new());
+        let mut undeclared = BTreeSet::new();
         for (at, operation) in self.operations.iter().enumerate() {
+            // What follows from a declaration that is refused is no fault of its own.
+            if undeclared.contains(operation.name()) {
+                continue;
+            }
             match operation.decide(&after, kinds) {
                 Ok(more) => {
                     after = after.after(&more);
                     changes.extend(more);
                 }
-                Err(reason) => faults.push(BatchFault::new(at, operation, reason)),
+                Err(reason) => {
+                    let is_new = matches!(operation, BatchOperation::Declare { name, .. } if after.get(name).is_none());
+                    undeclared.extend(is_new.then(|| operation.name().clone()));
+                    faults.push(BatchFault::new(at, operation, reason));
+                }
             }
         }
-        // What follows from operations that are refused would be refused once more.
         if faults.is_empty() {
             faults = self.check_result(roster, &after, &find(&after));
         }
@@ -187,7 +196,7 @@ impl Roster {
 }
 
 /// What the kinds say of configurations.
-pub(super) trait KindRules {
+pub(in crate::managed) trait KindRules {
     /// Reads and validates a configuration of a service.
     fn describe(
         &self,
@@ -198,11 +207,11 @@ pub(super) trait KindRules {
 }
 
 /// A valid configuration, and what a service needs and provides with it.
-pub(super) struct DescribedConfig {
-    pub(super) needs: Vec<Need>,
-    pub(super) provides: Vec<Capability>,
+pub(in crate::managed) struct DescribedConfig {
+    pub(in crate::managed) needs: Vec<Need>,
+    pub(in crate::managed) provides: Vec<Capability>,
     /// How the service gets it, if it runs.
-    pub(super) strategy: ReplacementStrategy,
+    pub(in crate::managed) strategy: ReplacementStrategy,
 }
 
 impl BatchOperation {
@@ -278,7 +287,7 @@ mod tests {
             .declare(&name("orders"), "sample", json!({}))
             .start(&name("order"))
             .declare(&name("mail"), "sampler", json!({}))
-            .start(&name("orders"))
+            .start(&name("mail"))
             .configure(&name("orders"), json!({ "invalid": true }));
         let expected = [
             "operation 0 (declare orders as a sample): service orders is declared already, as a sample; configure it, or \

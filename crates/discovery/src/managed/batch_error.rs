@@ -24,7 +24,7 @@ pub struct BatchFault {
 }
 
 impl BatchFault {
-    pub(super) fn new(at: usize, operation: &BatchOperation, reason: BatchFaultReason) -> Self {
+    pub(in crate::managed) fn new(at: usize, operation: &BatchOperation, reason: BatchFaultReason) -> Self {
         Self { at: Some(at), operation: operation.to_string(), reason }
     }
 }
@@ -84,7 +84,7 @@ pub struct BatchReport {
 }
 
 impl BatchReport {
-    pub(super) fn of(plan: &BatchPlan) -> Self {
+    pub(in crate::managed) fn of(plan: &BatchPlan) -> Self {
         let mut report = Self { changes: plan.changes.len(), ..Self::default() };
         for step in &plan.steps {
             let list = match &step.take {

@@ -20,9 +20,10 @@ use super::roster::{DesiredService, Roster};
 
 impl BatchPlan {
     /// The plan that makes these changes of the roster.
-    pub(super) fn make(roster: &Roster, changes: Vec<ServiceFact>, actual: &ActualServices) -> Self {
+    pub(in crate::managed) fn make(roster: &Roster, changes: Vec<ServiceFact>, actual: &ActualServices) -> Self {
         let after = roster.after(&changes);
-        let planner = Planner { before: roster.needs(), graph: after.needs(), after, actual };
+        let changed = changes.iter().map(|change| change.name().clone()).collect();
+        let planner = Planner { before: roster.needs(), graph: after.needs(), after, changed, actual };
         Self { changes, steps: planner.steps() }
     }
 }
@@ -32,6 +33,8 @@ struct Planner<'a> {
     before: NeedGraph,
     after: Roster,
     graph: NeedGraph,
+    /// The services that the batch is about: the others are left to the manager.
+    changed: BTreeSet<ServiceName>,
     actual: &'a ActualServices,
 }
 
@@ -69,7 +72,8 @@ impl Planner<'_> {
     }
 
     fn transition(&self, name: &ServiceName) -> Transition {
-        let Some(desired) = self.after.get(name).filter(|it| it.is_wanted()) else { return Transition::Nothing };
+        let desired = self.after.get(name).filter(|it| it.is_wanted() && self.changed.contains(name));
+        let Some(desired) = desired else { return Transition::Nothing };
         match self.actual.get(name) {
             ActualService::Stopped | ActualService::Stopping { .. } => Transition::Start,
             found if found.generation() == Some(desired.generation) => Transition::Nothing,
@@ -162,7 +166,8 @@ impl Planner<'_> {
     fn stops(&self) -> Vec<PlannedStep> {
         let order = self.before.stop_order().unwrap_or_default();
         let is_unwanted = |name: &&ServiceName| !self.after.get(name).is_some_and(DesiredService::is_wanted);
-        order.iter().filter(is_unwanted).filter_map(|name| self.stop(name)).collect()
+        let changed = order.iter().filter(|name| self.changed.contains(*name));
+        changed.filter(is_unwanted).filter_map(|name| self.stop(name)).collect()
     }
 
     fn stop(&self, name: &ServiceName) -> Option<PlannedStep> {

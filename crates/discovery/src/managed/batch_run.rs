@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use foundation_kernel::names::ServiceName;
-use futures::future::join_all;
+use futures::future::{BoxFuture, join_all};
 use tokio::time::{Instant, timeout_at};
 
 use super::batch_error::{BatchError, LeftBehind};
@@ -18,24 +18,33 @@ use super::replacement::ServiceStep;
 
 /// A step that failed, and how many were begun until then.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct FailedStep {
-    pub(super) at: usize,
-    pub(super) begun: usize,
-    pub(super) reason: String,
+pub(in crate::managed) struct FailedStep {
+    pub(in crate::managed) at: usize,
+    pub(in crate::managed) begun: usize,
+    pub(in crate::managed) reason: String,
+}
+
+/// How the steps of a batch are taken. An error says why a step was not.
+pub(in crate::managed) trait TakeSteps: Sync {
+    /// Takes a step.
+    fn take<'a>(&'a self, step: &'a ServiceStep) -> BoxFuture<'a, Result<(), String>>;
+
+    /// Takes a step of an undo.
+    fn take_back<'a>(&'a self, step: &'a ServiceStep) -> BoxFuture<'a, Result<(), String>>;
 }
 
 /// Takes all steps within the time. A step whose time is over is dropped, and counts as begun.
-pub(super) async fn take_steps(
+pub(in crate::managed) async fn take_steps(
     plan: &BatchPlan,
     within: Duration,
-    take: impl AsyncFn(&ServiceStep) -> Result<(), String>,
+    taker: &impl TakeSteps,
 ) -> Result<(), FailedStep> {
     // A time that the clock cannot count is no limit.
     let end = Instant::now().checked_add(within);
     let (mut at, steps) = (0, &plan.steps[..]);
     while at < steps.len() {
         let begun = at + together(&steps[at..]);
-        let taken = join_all(steps[at..begun].iter().map(|step| take(&step.take)));
+        let taken = join_all(steps[at..begun].iter().map(|step| taker.take(&step.take)));
         let results = match end {
             Some(end) => timeout_at(end, taken).await.map_err(|_| format!("the batch has not ended within {within:?}")),
             None => Ok(taken.await),
@@ -59,15 +68,11 @@ fn first_error(results: Vec<Result<(), String>>) -> Option<(usize, String)> {
 }
 
 /// Takes back the first steps, and returns those that could not be taken back.
-pub(super) async fn undo_steps(
-    plan: &BatchPlan,
-    begun: usize,
-    take: impl AsyncFn(&ServiceStep) -> Result<(), String>,
-) -> Vec<LeftBehind> {
-    let mut left = Vec::new();
-    for step in plan.undo_of_first(begun) {
-        if let Err(reason) = take(step).await {
-            left.push(LeftBehind { step: step.clone(), reason });
+pub(in crate::managed) async fn undo_steps(plan: &BatchPlan, begun: usize, taker: &impl TakeSteps) -> Vec<LeftBehind> {
+    let (steps, mut left) = (plan.undo_of_first(begun).cloned().collect::<Vec<_>>(), Vec::new());
+    for step in steps {
+        if let Err(reason) = taker.take_back(&step).await {
+            left.push(LeftBehind { step, reason });
         }
     }
     left
@@ -75,12 +80,12 @@ pub(super) async fn undo_steps(
 
 impl FailedStep {
     /// How the batch is recorded.
-    pub(super) fn outcome(&self) -> BatchOutcome {
+    pub(in crate::managed) fn outcome(&self) -> BatchOutcome {
         BatchOutcome::Undone { failed: Some(self.at), why: self.reason.clone() }
     }
 
     /// What the caller gets.
-    pub(super) fn into_error(self, plan: &BatchPlan, left: Vec<LeftBehind>) -> BatchError {
+    pub(in crate::managed) fn into_error(self, plan: &BatchPlan, left: Vec<LeftBehind>) -> BatchError {
         let failed = plan.steps[self.at].take.clone();
         let restarted: Vec<ServiceName> = plan.restarted_by_first(self.begun);
         match left.is_empty() {
@@ -92,9 +97,10 @@ impl FailedStep {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
     use std::future::pending;
 
+    use futures::FutureExt;
+    use parking_lot::Mutex;
     use tokio::task::yield_now;
 
     use super::super::samples::{BLUE_GREEN, name};
@@ -110,63 +116,78 @@ mod tests {
         BatchPlan { steps: vec![made("a"), made("b"), handed("a"), handed("b"), stop], changes: Vec::new() }
     }
 
-    /// The steps, each when it is begun and when it has ended.
-    type Log = RefCell<Vec<String>>;
+    /// Notes each step when it is begun, and each that is ended; one of them fails, or never ends.
+    #[derive(Default)]
+    struct Log {
+        steps: Mutex<Vec<String>>,
+        fails: &'static str,
+        fails_back: &'static str,
+        hangs: &'static str,
+    }
 
-    async fn note(log: &Log, step: &ServiceStep) -> Result<(), String> {
-        log.borrow_mut().push(format!("{step}"));
-        yield_now().await;
-        log.borrow_mut().push(format!("{step} ended"));
-        Ok(())
+    impl Log {
+        async fn run(&self, step: String, fails: &str) -> Result<(), String> {
+            self.steps.lock().push(step.clone());
+            yield_now().await;
+            if step == self.hangs {
+                pending::<()>().await;
+            }
+            if step == fails {
+                return Err("no answer".to_owned());
+            }
+            self.steps.lock().push(format!("{step} ended"));
+            Ok(())
+        }
+    }
+
+    impl TakeSteps for Log {
+        fn take<'a>(&'a self, step: &'a ServiceStep) -> BoxFuture<'a, Result<(), String>> {
+            self.run(step.to_string(), self.fails).boxed()
+        }
+
+        fn take_back<'a>(&'a self, step: &'a ServiceStep) -> BoxFuture<'a, Result<(), String>> {
+            self.run(format!("back: {step}"), self.fails_back).boxed()
+        }
     }
 
     const MINUTE: Duration = Duration::from_secs(60);
 
     #[tokio::test(start_paused = true)]
     async fn hand_overs_are_taken_at_once_and_the_others_one_after_the_other() {
-        let (log, plan) = (Log::default(), plan());
-        let all = take_steps(&plan, MINUTE, async |step| note(&log, step).await).await;
-        assert_eq!(all, Ok(()));
-        let log = log.into_inner();
-        assert_eq!(log[..2], ["start a#2 beside", "start a#2 beside ended"]);
-        assert_eq!(log[4..6], ["hand a over from #1 to #2", "hand b over from #1 to #2"]);
-        assert_eq!(log.last().map(String::as_str), Some("stop c#3 ended"));
+        let log = Log::default();
+        assert_eq!(take_steps(&plan(), MINUTE, &log).await, Ok(()));
+        let steps = log.steps.into_inner();
+        assert_eq!(steps[..2], ["start a#2 beside", "start a#2 beside ended"]);
+        assert_eq!(steps[4..6], ["hand a over from #1 to #2", "hand b over from #1 to #2"]);
+        assert_eq!(steps.last().map(String::as_str), Some("stop c#3 ended"));
     }
 
     #[tokio::test(start_paused = true)]
     async fn after_a_failure_all_that_was_begun_is_taken_back_in_reverse() {
-        let plan = plan();
-        let fails = async |step: &ServiceStep| match step {
-            ServiceStep::HandOver { name, .. } if name.as_str() == "b" => Err("no answer".to_owned()),
-            _ => Ok(()),
-        };
-        let failed = take_steps(&plan, Duration::MAX, fails).await.unwrap_err();
+        let (plan, fails, fails_back) = (plan(), "hand b over from #1 to #2", "back: hand b over from #2 to #1");
+        let log = Log { fails, fails_back, ..Log::default() };
+        let failed = take_steps(&plan, Duration::MAX, &log).await.unwrap_err();
         assert_eq!((failed.at, failed.begun), (3, 4));
 
-        let undone = RefCell::new(Vec::new());
-        let undo = async |step: &ServiceStep| {
-            undone.borrow_mut().push(step.to_string());
-            let fails = matches!(step, ServiceStep::StopBeside { generation: 2, .. });
-            if fails && step.name().as_str() == "b" { Err("no supervisor".to_owned()) } else { Ok(()) }
+        log.steps.lock().clear();
+        let left = undo_steps(&plan, failed.begun, &log).await;
+        let mut steps = log.steps.into_inner();
+        steps.retain(|step| !step.ends_with("ended"));
+        let back = |text: &str| {
+            let steps = BLUE_GREEN.steps(&name(text), 2, 1).into_iter();
+            steps.map(|step| format!("back: {step}")).collect::<Vec<_>>()
         };
-        let left = undo_steps(&plan, failed.begun, undo).await;
-        let of_b = ["start b#1 beside", "hand b over from #2 to #1", "drain b#2", "stop b#2 beside"];
-        assert_eq!(undone.borrow()[..4], of_b);
-        assert_eq!(undone.borrow()[8..], ["stop b#2 beside", "stop a#2 beside"]);
+        let made = ["back: stop b#2 beside", "back: stop a#2 beside"].map(str::to_owned);
+        assert_eq!(steps, [back("b"), back("a"), made.to_vec()].concat());
         let error = failed.into_error(&plan, left).to_string();
-        let text = "hand b over from #1 to #2 failed: no answer; not undone: stop b#2 beside: no supervisor; stop b#2 \
-                    beside: no supervisor";
+        let text = "hand b over from #1 to #2 failed: no answer; not undone: hand b over from #2 to #1: no answer";
         assert_eq!(error, text);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_step_that_never_ends_fails_when_the_time_of_the_batch_is_over() {
-        let plan = plan();
-        let hangs = async |step: &ServiceStep| match step {
-            ServiceStep::Stop { .. } => pending().await,
-            _ => Ok(()),
-        };
-        let failed = take_steps(&plan, MINUTE, hangs).await.unwrap_err();
+        let (plan, log) = (plan(), Log { hangs: "stop c#3", ..Log::default() });
+        let failed = take_steps(&plan, MINUTE, &log).await.unwrap_err();
         assert_eq!((failed.at, failed.begun, failed.reason.as_str()), (4, 5, "the batch has not ended within 60s"));
         assert!(matches!(failed.outcome(), BatchOutcome::Undone { failed: Some(4), .. }));
         let text = "stop c#3 failed, and everything before it is undone (a, b, c restarted): the batch has not ended \

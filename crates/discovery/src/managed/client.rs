@@ -11,26 +11,27 @@ use foundation_kernel::names::{CallError, NearMisses, Service, ServiceKey, Servi
 use foundation_kernel::supervision::{ChildSpec, Health};
 use serde::Serialize;
 
-use super::configuration;
-use super::context::{MAIN, instance_name};
+use super::batch::Batch;
+use super::batch_error::{BatchError, BatchReport};
 use super::error::ManagedError;
 use super::fact::ServiceConfig;
-use super::kind::ServiceKind;
-use super::kinds::{KindError, KindRecord};
+use super::kinds::{KindError, KindRecord, ServiceKind, instance_name, written};
 use super::lifecycle::{ServiceState, ServiceStatus};
-use super::manager::{Manager, ManagerMsg, Request};
 use super::record::{LifecycleWatch, ServiceRecord};
 use super::report::{
     ManagedDiagnostics, ManagedExport, ManagedShutdown, ManagedStatistics, ServiceProblem, ServiceStatistics,
     count_statuses,
 };
 use super::roster::RosterError;
-use super::runner::supervisor_spec;
-use super::shared::{SUPERVISOR, Shared, manager_key};
+use super::server::{BatchRequest, Manager, ManagerMsg, Request, SUPERVISOR, Shared, manager_key, supervisor_spec};
 use crate::choice::LoadReading;
 
 /// How long a request waits for a service, unless it says otherwise.
 const WITHIN: Duration = Duration::from_secs(30);
+/// How long the steps of a batch may take, unless the caller says otherwise.
+const BATCH_WITHIN: Duration = Duration::from_secs(300);
+/// How long the undo of a batch is waited for.
+const UNDO_WITHIN: Duration = Duration::from_secs(3_600);
 
 /// The managed services of a namespace: declared with a kind and a configuration, and started, configured, replaced and
 /// stopped by their names.
@@ -129,7 +130,8 @@ impl Managed {
     /// # Errors
     /// [`ManagedError::Kind`] if the name is too long to be that of a managed service.
     pub fn key<M>(name: &ServiceName) -> Result<ServiceKey<M>, ManagedError> {
-        let instance = instance_name(name).map_err(|source| ManagedError::Kind { name: name.clone(), source })?;
+        let instance =
+            instance_name(name).map_err(|error| ManagedError::Kind { name: name.clone(), source: error.into() })?;
         Ok(crate::Discovery::key(&instance))
     }
 
@@ -275,15 +277,43 @@ impl Managed {
         self.ask(Request::Remove(name.clone()), WITHIN.saturating_mul(2), "removed").await.map(drop)
     }
 
+    /// Applies operations together, or not at all: within 5 minutes.
+    ///
+    /// All of them are checked before anything is done. Services are started and successors prepared first, then names are
+    /// handed over, and services are stopped last. If a step fails, those before it are taken back in reverse. The plan is
+    /// recorded before its first step, so a next process finds a batch that was not completed, and nothing of it counts.
+    /// Other requests wait meanwhile. A call that is cancelled does not cancel the batch.
+    ///
+    /// # Errors
+    /// [`BatchError::Refused`] with all that is wrong; [`BatchError::Undone`] if a step failed and everything is as before,
+    /// except for the state of services that were restarted; [`BatchError::UndoFailed`].
+    pub async fn apply(&self, batch: Batch) -> Result<BatchReport, BatchError> {
+        self.apply_within(batch, BATCH_WITHIN).await
+    }
+
+    /// The same within another time. The undo of a batch whose time is over takes its own time: up to 30 s a step.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    pub async fn apply_within(&self, batch: Batch, within: Duration) -> Result<BatchReport, BatchError> {
+        let request = |reply| ManagerMsg::Batch(BatchRequest { batch, within, reply });
+        // The manager answers when the batch has ended, or its undo has.
+        let answered = self.via.call(request, within.saturating_add(UNDO_WITHIN)).await;
+        answered.unwrap_or_else(|error| {
+            let (namespace, reason) = (self.shared.names.namespace(), error.to_string());
+            Err(BatchError::Unclear { namespace, reason })
+        })
+    }
+
     fn written<K: ServiceKind>(
         &self,
         name: &ServiceName,
         config: &impl Serialize,
     ) -> Result<serde_json::Value, ManagedError> {
-        configuration::written(config).map_err(|source| ManagedError::Configuration {
+        written(config).map_err(|error| ManagedError::Configuration {
             name: name.clone(),
             kind: K::NAME.to_owned(),
-            source,
+            source: Box::new(error),
         })
     }
 
@@ -412,6 +442,6 @@ impl Managed {
 
 impl fmt::Debug for Managed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Managed({}, instance {MAIN})", self.shared.names.namespace())
+        write!(f, "Managed({})", self.shared.names.namespace())
     }
 }

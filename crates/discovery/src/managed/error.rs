@@ -5,8 +5,7 @@ use std::time::Duration;
 use foundation_events::EventStoreError;
 use foundation_kernel::names::{Namespace, ServiceName};
 
-use super::configuration::ConfigurationError;
-use super::kinds::KindError;
+use super::kinds::{ConfigurationError, KindError};
 use super::lifecycle::ServiceState;
 use super::roster::RosterError;
 
@@ -38,7 +37,7 @@ pub enum ManagedError {
         kind: String,
         /// What is wrong, with the path.
         #[source]
-        source: ConfigurationError,
+        source: Box<ConfigurationError>,
     },
     /// The event store has not recorded it. Nothing is changed.
     #[error("service {name}: nothing is changed, as it cannot be recorded: {source}")]

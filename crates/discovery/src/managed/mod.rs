@@ -2,54 +2,38 @@
 //!
 //! The rules are pure: the [lifecycle](ServiceState) of a service, the [needs](NeedGraph) that order starts and stops, the
 //! [roster](Roster) of the services that are wanted with the [plans](ServicePlan) that bring it about, the
-//! [steps](ServiceStep) of services, each with its undo, and the [plan](BatchPlan) of a [batch](Batch).
+//! [steps](ServiceStep) of services, each with its inverse, and the [plan](BatchPlan) of a [batch](Batch).
 //!
 //! A [kind](ServiceKind) makes services from configurations; [`Managed`] is the client of the manager of a namespace, which
 //! records what is wanted and brings it about.
 
-#[cfg_attr(not(test), allow(dead_code, reason = "the manager applies batches"))]
 mod batch;
-#[cfg_attr(not(test), allow(dead_code, reason = "the manager applies batches"))]
 mod batch_error;
-#[cfg_attr(not(test), allow(dead_code, reason = "the manager applies batches"))]
 mod batch_plan;
-#[cfg_attr(not(test), allow(dead_code, reason = "the manager applies batches"))]
 mod batch_run;
 mod client;
-mod configuration;
-mod context;
 mod error;
 mod fact;
-mod fleet;
-mod journal;
-mod kind;
 mod kinds;
 mod lifecycle;
-mod manager;
 mod needs;
-mod prepared;
 mod reconcile;
 mod record;
 mod replacement;
 mod report;
 mod roster;
-mod runner;
 #[cfg(test)]
 mod samples;
-mod shared;
-mod waiters;
+mod server;
 
 pub use batch::{Batch, BatchOperation};
 pub use batch_error::{BatchError, BatchFault, BatchFaultReason, BatchReport, LeftBehind};
 pub use client::Managed;
-pub use configuration::{ConfigurationError, InvalidField};
-pub use context::ServiceContext;
 pub use error::ManagedError;
 pub use fact::{
     BatchOutcome, BatchPlan, DesiredState, PlannedStep, RosterFact, RosterFactError, ServiceConfig, ServiceFact,
 };
-pub use kind::ServiceKind;
-pub use kinds::{KindError, KindRecord};
+pub use kinds::{ConfigurationError, InvalidField, KindError, KindRecord, ServiceContext, ServiceKind};
 pub use lifecycle::{LifecycleChange, LifecycleError, LifecycleFact, ServiceState, ServiceStatus, UnhealthyCause};
 pub use needs::{Need, NeedCycleError, NeedGraph};
 pub use reconcile::{ActualService, ActualServices, ServicePlan};

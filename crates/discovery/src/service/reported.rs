@@ -21,7 +21,9 @@ impl Reported {
     /// What an item of a watch of all instances says that has not been reported.
     pub(super) fn read(&mut self, watched: InstanceWatched) -> Vec<DiscoveryEvent> {
         match watched {
-            InstanceWatched::Snapshot(instances) => self.read_all(instances),
+            InstanceWatched::Snapshot(instances) | InstanceWatched::Lagged { snapshot: instances, .. } => {
+                self.read_all(instances)
+            }
             InstanceWatched::Change(InstanceChange::Removed { instance, cause }) => {
                 self.remove(instance.name(), cause).into_iter().collect()
             }

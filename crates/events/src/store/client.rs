@@ -255,9 +255,14 @@ impl EventStore {
 
     /// Holds the events recorded from now on, unless a hold is set already.
     pub fn hold_from_here(&self) {
-        if self.handle.hold.kept_from().is_none() {
+        self.hold_from_here_as(&self.handle.hold);
+    }
+
+    /// The same with the hold of another holder.
+    pub fn hold_from_here_as(&self, hold: &Hold) {
+        if hold.kept_from().is_none() {
             let recorded = self.position().map_or(0, EventId::get);
-            self.handle.hold.keep_from(Some(EventId::after(recorded)));
+            hold.keep_from(Some(EventId::after(recorded)));
         }
     }
 

@@ -114,7 +114,7 @@ impl EventStore {
         let (mut pruned, held_back) = self.prune(bound).await?;
         if let Some(kept) = held_back {
             // Once: the newly recorded event may be before this time as well.
-            self.handle.hold.notify_holder();
+            self.handle.hold.notify_holders();
             if timeout(self.handle.limits.answer, self.handle.hold.moved(Some(kept))).await.is_ok() {
                 pruned += self.prune(bound).await?.0;
             }
@@ -128,7 +128,7 @@ impl EventStore {
     async fn prune(&self, bound: PruneBound) -> Result<(u64, Option<EventId>), EventStoreError> {
         let mut total = 0;
         loop {
-            let hold = Arc::clone(&self.handle.hold);
+            let hold = self.handle.hold.clone();
             match self.ask(move |log| hold.prune(log, bound)).await? {
                 Pruned::Events(events) => total += events,
                 Pruned::HeldBack(kept) => return Ok((total, Some(kept))),

@@ -36,7 +36,7 @@ pub(super) struct WriterHandle {
     /// Subscriptions read the latest events there.
     pub(super) tail: Arc<Tail>,
     /// The events that pruning must keep.
-    pub(super) hold: Arc<Hold>,
+    pub(super) hold: Hold,
     pub(super) limits: EventStoreLimits,
 }
 
@@ -85,7 +85,7 @@ impl WriterHandle {
             writer_slot: Arc::new(Semaphore::new(1)),
             readers: Readers::new(),
             tail: Arc::default(),
-            hold: Arc::new(Hold::new()),
+            hold: Hold::new(),
             limits,
         }
     }

@@ -3,6 +3,7 @@
 //! The writer reads the hold between two commits. So an event that is appended after the hold was taken is kept,
 //! however a run of the retention meets the append.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -16,17 +17,29 @@ use crate::{EventId, EventLog, LogError, PruneBound};
 const CHUNK: usize = 1_000;
 
 /// The oldest event that is still needed: it and all after it are kept, whatever the retention and
-/// [`prune_before`](super::EventStore::prune_before) say. Each namespace has one hold. The config server has it, since
-/// changes at run time exist as events only.
+/// [`prune_before`](super::EventStore::prune_before) say.
 ///
-/// A program without a config server may use it for views that it builds anew from the log at each start.
+/// Each part of a program that needs old events has a hold [of its own](Self::of), by its name: the events that any of them
+/// holds are kept. The config server has the hold of the [store](super::EventStore::hold), since changes at run time exist
+/// as events only. A program without a config server may use it for views that it builds anew from the log at each start.
 ///
-/// Modelled on PostgreSQL's replication slots, which hold its write-ahead log; but this holder is notified when events
+/// Modelled on PostgreSQL's replication slots, which hold its write-ahead log; but a holder is notified when events
 /// that it holds are to be pruned, and can let go in time.
+#[derive(Clone)]
 pub struct Hold {
-    keep_from: watch::Sender<Option<EventId>>,
-    holder: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
+    holder: &'static str,
+    all: Arc<Holds>,
 }
+
+/// The holds of one store, by the names of their holders.
+#[derive(Default)]
+struct Holds {
+    kept: watch::Sender<BTreeMap<&'static str, EventId>>,
+    holders: Mutex<BTreeMap<&'static str, Notify>>,
+}
+
+/// Notifies a holder that events that it holds are to be pruned.
+type Notify = Arc<dyn Fn() + Send + Sync>;
 
 impl fmt::Debug for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -36,47 +49,62 @@ impl fmt::Debug for Hold {
 
 impl Hold {
     pub(super) fn new() -> Self {
-        Self { keep_from: watch::Sender::new(None), holder: Mutex::default() }
+        Self { holder: "", all: Arc::default() }
+    }
+
+    /// The hold of another holder on the events of the same store.
+    pub fn of(&self, holder: &'static str) -> Self {
+        Self { holder, all: Arc::clone(&self.all) }
     }
 
     /// Keeps the events from this one on, instead of those kept before; `None` lets go.
     pub fn keep_from(&self, event: Option<EventId>) {
-        self.keep_from.send_replace(event);
+        self.all.kept.send_modify(|kept| match event {
+            Some(event) => drop(kept.insert(self.holder, event)),
+            None => drop(kept.remove(self.holder)),
+        });
     }
 
-    /// The first event that is kept.
+    /// The first event that this holder keeps.
     pub fn kept_from(&self) -> Option<EventId> {
-        *self.keep_from.borrow()
+        self.all.kept.borrow().get(self.holder).copied()
     }
 
     /// Sets the callback that runs each time an event that is held is to be pruned, and replaces the one before. It must be
     /// brief.
     pub fn held_by(&self, notify: impl Fn() + Send + Sync + 'static) {
-        let before = self.holder.lock().replace(Arc::new(notify));
+        let before = self.all.holders.lock().insert(self.holder, Arc::new(notify));
         // Not under the lock: the callback may have the last reference to an actor.
         drop_contained("a former holder of events", before);
     }
 
-    /// Waits until the hold is no longer at this event.
-    pub(super) async fn moved(&self, from: Option<EventId>) {
-        // The sender cannot be dropped first: `self` owns it.
-        let _ = waking_contained(self.keep_from.subscribe().wait_for(|kept| *kept != from)).await.map(drop);
+    /// The first event that any holder keeps.
+    fn first_kept(&self) -> Option<EventId> {
+        self.all.kept.borrow().values().min().copied()
     }
 
-    /// Notifies the holder that an event that it holds is to be pruned.
-    pub(super) fn notify_holder(&self) {
-        let notify = self.holder.lock().clone();
-        if let Some(notify) = notify {
+    /// Waits until the first event that is kept is another one.
+    pub(super) async fn moved(&self, from: Option<EventId>) {
+        let has_moved = |kept: &BTreeMap<&'static str, EventId>| kept.values().min().copied() != from;
+        // The sender cannot be dropped first: `self` owns it.
+        let _ = waking_contained(self.all.kept.subscribe().wait_for(has_moved)).await.map(drop);
+    }
+
+    /// Notifies the holders that hold something.
+    pub(super) fn notify_holders(&self) {
+        let kept = self.all.kept.borrow().clone();
+        let holders = self.all.holders.lock().clone();
+        for (_, notify) in holders.into_iter().filter(|(holder, _)| kept.contains_key(holder)) {
             if let Err(panic) = catch_panic(|| notify()) {
-                report(|| tracing::error!(%panic, "the holder of events panicked when it was notified"));
+                report(|| tracing::error!(%panic, "a holder of events panicked when it was notified"));
             }
-            drop_contained("the holder of events", notify);
+            drop_contained("a holder of events", notify);
         }
     }
 
     /// Prunes one chunk of the events that are not held.
     pub(super) fn prune(&self, log: &mut dyn EventLog, bound: PruneBound) -> Result<Pruned, LogError> {
-        let kept_from = self.kept_from();
+        let kept_from = self.first_kept();
         match (log.prune(bound, kept_from, CHUNK)?, kept_from) {
             (0, Some(kept_from)) if is_exceeded(log, bound)? => Ok(Pruned::HeldBack(kept_from)),
             (0, _) => Ok(Pruned::Nothing),
@@ -111,4 +139,41 @@ fn is_exceeded(log: &dyn EventLog, bound: PruneBound) -> Result<bool, LogError> 
         PruneBound::Count(most) => stats.held > most,
         PruneBound::Bytes(most) => stats.bytes > most,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn only_holders_that_hold_something_are_notified_and_a_panic_of_one_ends_there() {
+        let (first, noted) = (Hold::new(), Arc::new(Mutex::new(Vec::new())));
+        for holder in ["a", "b", "c"] {
+            let noted = Arc::clone(&noted);
+            first.of(holder).held_by(move || {
+                noted.lock().push(holder);
+                assert_ne!(holder, "a", "no luck");
+            });
+        }
+        ["a", "c"].iter().for_each(|holder| first.of(holder).keep_from(Some(EventId::FIRST)));
+        first.notify_holders();
+        assert_eq!(*noted.lock(), ["a", "c"]);
+    }
+
+    proptest! {
+        #[test]
+        fn the_first_event_that_any_holder_keeps_is_kept(steps in vec((0..3_usize, 0..9_u64), 0..20)) {
+            let (first, mut model) = (Hold::new(), [None; 3]);
+            let holds = [first.clone(), first.of("a"), first.of("b")];
+            for (holder, event) in steps {
+                model[holder] = EventId::new(event);
+                holds[holder].keep_from(model[holder]);
+                prop_assert_eq!(holds.each_ref().map(Hold::kept_from), model);
+                prop_assert_eq!(first.first_kept(), model.into_iter().flatten().min());
+            }
+        }
+    }
 }

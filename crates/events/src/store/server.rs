@@ -202,12 +202,12 @@ impl EventStoreServer {
         let Some(bound) = run.bound() else {
             return self.ask(|log| log.maintain()).await;
         };
-        let hold = Arc::clone(&self.handle.hold);
+        let hold = self.handle.hold.clone();
         match self.ask(move |log| hold.prune(log, bound)).await? {
             Pruned::Events(events) => run.pruned(bound, events),
             Pruned::HeldBack(_) => {
                 run.pruned(bound, 0);
-                self.handle.hold.notify_holder();
+                self.handle.hold.notify_holders();
             }
             Pruned::Nothing => run.pruned(bound, 0),
         }

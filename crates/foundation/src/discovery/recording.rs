@@ -79,7 +79,7 @@ fn is_failure(event: &DiscoveryEvent) -> bool {
         DiscoveryEvent::StatusChanged { from, instance } => is_unwell(from) || is_unwell(&instance.health),
         DiscoveryEvent::InstanceRemoved { cause, .. } => match cause {
             RemovalCause::Ended(reason) => reason.as_ref().is_none_or(|reason| reason.is_abnormal()),
-            RemovalCause::Withdrawn | RemovalCause::HandedOver { .. } => false,
+            RemovalCause::Withdrawn | RemovalCause::Unregistered | RemovalCause::HandedOver { .. } => false,
             _ => true,
         },
         _ => true,

@@ -1,6 +1,8 @@
 //! A lookup returns the live actor of a name or none.
 
-use super::super::history::{At, History};
+use foundation::supervision::Shutdown;
+
+use super::super::history::{At, History, Span};
 use super::super::record::{Actor, Entry, Fact, Moment};
 use super::super::shape::Who;
 
@@ -37,10 +39,13 @@ fn is_live(history: &History<'_>, who: Who, actor: Actor, at: At) -> Result<(), 
     Ok(())
 }
 
-/// While nothing moves, every actor that is up is found.
+/// While nothing moves, every actor that is up is found. One that drains takes no message, and is not found any more.
 fn no_actor_is_missed(history: &History<'_>, who: Who, at: At) -> Result<(), String> {
+    let drains = matches!(history.shape.members[who].shutdown, Shutdown::Drain(_));
+    let may_drain = |span: &Span| drains && span.gone() != At::MAX;
     let live = history.lives.iter().find(|(life, span)| {
-        life.who == who && span.at(Moment::Up).is_some_and(|up| up < at) && at < span.end_begins()
+        let is_up = span.at(Moment::Up).is_some_and(|up| up < at) && at < span.end_begins();
+        life.who == who && is_up && !may_drain(span)
     });
     match live {
         Some((life, _)) => {

@@ -35,7 +35,7 @@ fn cast(contest: &mut Contest<'_>) -> Vec<Measured> {
     contest.between(ours, [Peer::new("the same through an ActorRef", 1.05, peer)])
 }
 
-pub(super) async fn windows(operations: u64, actor: &ActorRef<EchoMsg>, cast: impl Fn()) -> Duration {
+pub(in crate::rows) async fn windows(operations: u64, actor: &ActorRef<EchoMsg>, cast: impl Fn()) -> Duration {
     let begun = Instant::now();
     let mut left = operations;
     while left > 0 {

@@ -4,6 +4,8 @@ mod call;
 mod cast;
 mod managed;
 
+pub(super) use cast::windows;
+
 use crate::contest::BenchRow;
 
 pub(crate) fn rows() -> impl Iterator<Item = BenchRow> {

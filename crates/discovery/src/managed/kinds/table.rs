@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use foundation_config_server::ConfigTree;
 use foundation_kernel::containment::{Contained, catch_panic, error_text};
-use foundation_kernel::names::{NameError, NearMisses, ServiceName};
-use foundation_kernel::supervision::{BoxError, ChildId, ChildSpec};
+use foundation_kernel::names::{NearMisses, ServiceName};
+use foundation_kernel::supervision::{BoxError, ChildSpec};
 use futures::future::BoxFuture;
 use parking_lot::RwLock;
 use serde::Serialize;
@@ -15,78 +15,13 @@ use serde_json::Value;
 
 use super::configuration::{self, ConfigurationError};
 use super::context::{MAIN, ServiceContext};
+use super::error::KindError;
 use super::kind::ServiceKind;
-use super::needs::Need;
-use super::replacement::ReplacementStrategy;
 use crate::check::InstanceCheck;
-use crate::instance::{FieldError, Instance};
+use crate::instance::Instance;
 use crate::limits::MAX_KINDS;
-
-/// Why a kind was not registered, or its code did not do what was asked.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum KindError {
-    /// The name of the kind is not valid.
-    #[error("a kind cannot have the name {name:?}: {source}")]
-    InvalidName {
-        /// The name.
-        name: &'static str,
-        /// What is wrong with it.
-        #[source]
-        source: NameError,
-    },
-    /// Another kind has the name.
-    #[error("kind {kind} is registered already")]
-    AlreadyRegistered {
-        /// The name.
-        kind: &'static str,
-    },
-    /// There are as many kinds as there may be.
-    #[error("kind {kind} cannot be registered: there are {limit} kinds, as many as there may be")]
-    TooMany {
-        /// The kind that was to be the next.
-        kind: &'static str,
-        /// The limit.
-        limit: usize,
-    },
-    /// No kind has the name.
-    #[error("there is no kind {kind}{near}")]
-    Unknown {
-        /// The name that was asked for.
-        kind: String,
-        /// Kinds with similar names.
-        near: NearMisses,
-    },
-    /// What the service says of itself is not valid.
-    #[error("what the service says of itself is not valid: {0}")]
-    Description(#[from] FieldError),
-    /// The kind has not made a child.
-    #[error("kind {kind} made no child: {reason}")]
-    NoChild {
-        /// The kind.
-        kind: &'static str,
-        /// Its own error.
-        reason: String,
-    },
-    /// The child has another id than the instance of the service has a name.
-    #[error("kind {kind} described a child with the id {id}: make it with `ServiceContext::child_spec`")]
-    OtherId {
-        /// The kind.
-        kind: &'static str,
-        /// The id.
-        id: ChildId,
-    },
-    /// Its code panicked.
-    #[error("`{function}` of kind {kind} panicked: {panic}")]
-    Panicked {
-        /// The kind.
-        kind: &'static str,
-        /// Which function.
-        function: &'static str,
-        /// The text of the panic.
-        panic: String,
-    },
-}
+use crate::managed::needs::Need;
+use crate::managed::replacement::ReplacementStrategy;
 
 /// A kind, for people: registered, whether it has services or not.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -108,7 +43,7 @@ pub struct KindRecord {
 
 /// A configuration with its type erased. Its last owner drops it contained.
 #[derive(Clone)]
-pub(super) struct TypedConfig(Arc<dyn Any + Send + Sync>);
+pub(in crate::managed) struct TypedConfig(Arc<dyn Any + Send + Sync>);
 
 impl TypedConfig {
     fn new<T: Send + Sync + 'static>(config: T) -> Self {
@@ -121,14 +56,14 @@ impl TypedConfig {
 }
 
 /// What a kind says of a service before it is made.
-pub(super) struct Description {
-    pub(super) instance: Instance,
-    pub(super) needs: Vec<Need>,
-    pub(super) checks: Vec<InstanceCheck>,
+pub(in crate::managed) struct Description {
+    pub(in crate::managed) instance: Instance,
+    pub(in crate::managed) needs: Vec<Need>,
+    pub(in crate::managed) checks: Vec<InstanceCheck>,
 }
 
 /// A kind with its types erased; each panic of its code is an error.
-pub(super) trait AnyKind: Send + Sync {
+pub(in crate::managed) trait AnyKind: Send + Sync {
     fn read(&self, value: &Value) -> Result<TypedConfig, ConfigurationError>;
     fn read_section(&self, tree: &ConfigTree, section: &str) -> Result<TypedConfig, ConfigurationError>;
     fn describe(&self, service: &ServiceName, config: &TypedConfig) -> Result<Description, KindError>;
@@ -235,11 +170,11 @@ fn masked(mut value: Value, secrets: &[&str]) -> Value {
 
 /// The kinds of one namespace, by name. It belongs to the namespace, and outlives the manager.
 #[derive(Default)]
-pub(super) struct Kinds(RwLock<BTreeMap<&'static str, Arc<dyn AnyKind>>>);
+pub(in crate::managed) struct Kinds(RwLock<BTreeMap<&'static str, Arc<dyn AnyKind>>>);
 
 impl Kinds {
     /// Adds a kind.
-    pub(super) fn register<K: ServiceKind>(&self, kind: K) -> Result<(), KindError> {
+    pub(in crate::managed) fn register<K: ServiceKind>(&self, kind: K) -> Result<(), KindError> {
         let kind: Arc<dyn AnyKind> = Arc::new(Erased(Contained::new("a kind of services", kind)));
         ServiceName::new(K::NAME).map_err(|source| KindError::InvalidName { name: K::NAME, source })?;
         // A kind that is refused is dropped after the lock is released: its destructor is the user's.
@@ -255,7 +190,7 @@ impl Kinds {
     }
 
     /// The kind of this name.
-    pub(super) fn get(&self, name: &str) -> Result<Arc<dyn AnyKind>, KindError> {
+    pub(in crate::managed) fn get(&self, name: &str) -> Result<Arc<dyn AnyKind>, KindError> {
         let kinds = self.0.read();
         kinds.get(name).cloned().ok_or_else(|| {
             let near = NearMisses::of(name, kinds.keys().copied());
@@ -264,7 +199,7 @@ impl Kinds {
     }
 
     /// All of them, sorted.
-    pub(super) fn all(&self) -> Vec<Arc<dyn AnyKind>> {
+    pub(in crate::managed) fn all(&self) -> Vec<Arc<dyn AnyKind>> {
         self.0.read().values().cloned().collect()
     }
 }

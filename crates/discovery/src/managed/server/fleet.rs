@@ -11,36 +11,36 @@ use std::sync::Arc;
 use foundation_kernel::names::ServiceName;
 use foundation_kernel::ractor::ActorId;
 
-use super::fact::{RosterFact, ServiceFact};
-use super::lifecycle::{LifecycleFact, ServiceState, UnhealthyCause};
-use super::needs::Need;
 use super::prepared::Prepared;
-use super::reconcile::{ActualService, ActualServices};
-use super::record::{Records, ServiceChange, ServiceRecord};
-use super::roster::Roster;
+use crate::managed::fact::{RosterFact, ServiceFact};
+use crate::managed::lifecycle::{LifecycleFact, ServiceState, UnhealthyCause};
+use crate::managed::needs::Need;
+use crate::managed::reconcile::{ActualService, ActualServices};
+use crate::managed::record::{Records, ServiceChange, ServiceRecord};
+use crate::managed::roster::Roster;
 
 /// What is found of one service.
 #[derive(Default)]
-pub(super) struct Live {
-    pub(super) state: ServiceState,
+pub(in crate::managed) struct Live {
+    pub(in crate::managed) state: ServiceState,
     /// The generation that runs, or is given up.
-    pub(super) generation: Option<u64>,
+    pub(in crate::managed) generation: Option<u64>,
     /// The generation that is to take its place, while it does.
-    pub(super) replacing: Option<u64>,
-    pub(super) actor: Option<ActorId>,
-    pub(super) last_error: Option<String>,
+    pub(in crate::managed) replacing: Option<u64>,
+    pub(in crate::managed) actor: Option<ActorId>,
+    pub(in crate::managed) last_error: Option<String>,
     /// The generations that can be started.
-    pub(super) prepared: BTreeMap<u64, Arc<Prepared>>,
+    pub(in crate::managed) prepared: BTreeMap<u64, Arc<Prepared>>,
 }
 
 impl Live {
     /// Whether it was given up.
-    pub(super) fn has_given_up(&self) -> bool {
+    pub(in crate::managed) fn has_given_up(&self) -> bool {
         matches!(self.state.cause(), Some(UnhealthyCause::GaveUp { .. }))
     }
 
     /// Why it was given up.
-    pub(super) fn give_up_reason(&self) -> Option<&str> {
+    pub(in crate::managed) fn give_up_reason(&self) -> Option<&str> {
         match self.state.cause() {
             Some(UnhealthyCause::GaveUp { reason }) => Some(reason),
             _ => None,
@@ -48,7 +48,7 @@ impl Live {
     }
 
     /// The generation whose checks are those of the actor that has the name.
-    pub(super) fn in_place(&self, actor: ActorId) -> Option<&Arc<Prepared>> {
+    pub(in crate::managed) fn in_place(&self, actor: ActorId) -> Option<&Arc<Prepared>> {
         let is_successor = self.replacing.is_some() && self.actor != Some(actor);
         let generation = if is_successor { self.replacing } else { self.generation };
         generation.and_then(|generation| self.prepared.get(&generation))
@@ -68,15 +68,15 @@ impl Live {
 
 /// The services that are to be, and those that are.
 #[derive(Default)]
-pub(super) struct Fleet {
-    pub(super) roster: Roster,
-    pub(super) lives: BTreeMap<ServiceName, Live>,
+pub(in crate::managed) struct Fleet {
+    pub(in crate::managed) roster: Roster,
+    pub(in crate::managed) lives: BTreeMap<ServiceName, Live>,
     changes: Vec<ServiceChange>,
 }
 
 impl Fleet {
     /// Applies facts that are recorded.
-    pub(super) fn apply(&mut self, facts: &[RosterFact]) {
+    pub(in crate::managed) fn apply(&mut self, facts: &[RosterFact]) {
         for fact in facts {
             self.roster.apply(fact);
             if let RosterFact::Service(ServiceFact::Declared { name, .. }) = fact {
@@ -87,7 +87,7 @@ impl Fleet {
     }
 
     /// Takes over a roster that was read.
-    pub(super) fn restore(&mut self, roster: Roster) {
+    pub(in crate::managed) fn restore(&mut self, roster: Roster) {
         for (name, _) in roster.iter() {
             self.lives.entry(name.clone()).or_default();
         }
@@ -96,18 +96,18 @@ impl Fleet {
     }
 
     /// Forgets services that are neither declared nor there.
-    pub(super) fn forget_removed(&mut self) {
+    pub(in crate::managed) fn forget_removed(&mut self) {
         let roster = &self.roster;
         self.lives.retain(|name, live| roster.get(name).is_some() || live.generation.is_some());
     }
 
     /// What is found of a service; nothing of one that is not known.
-    pub(super) fn live(&mut self, name: &ServiceName) -> Option<&mut Live> {
+    pub(in crate::managed) fn live(&mut self, name: &ServiceName) -> Option<&mut Live> {
         self.lives.get_mut(name)
     }
 
     /// Takes note of a fact.
-    pub(super) fn note(&mut self, name: &ServiceName, fact: LifecycleFact) {
+    pub(in crate::managed) fn note(&mut self, name: &ServiceName, fact: LifecycleFact) {
         let Some(live) = self.lives.get_mut(name) else { return };
         // A start of what is being stopped waits until it is stopped.
         let Ok((state, change)) = live.state.clone().next(fact) else { return };
@@ -116,7 +116,7 @@ impl Fleet {
     }
 
     /// Keeps only the generations that are, or are to be.
-    pub(super) fn forget_old(&mut self, name: &ServiceName) {
+    pub(in crate::managed) fn forget_old(&mut self, name: &ServiceName) {
         let wanted = self.roster.get(name).map(|it| it.generation);
         let Some(live) = self.lives.get_mut(name) else { return };
         let kept = [wanted, live.generation, live.replacing];
@@ -124,21 +124,21 @@ impl Fleet {
     }
 
     /// What is found of all, with the needs that others meet.
-    pub(super) fn actual(&self, met_outside: BTreeSet<Need>) -> ActualServices {
+    pub(in crate::managed) fn actual(&self, met_outside: BTreeSet<Need>) -> ActualServices {
         let services = self.lives.iter().map(|(name, live)| (name.clone(), live.actual()));
         let services = services.filter(|(_, it)| *it != ActualService::Stopped).collect();
         ActualServices { services, met_outside }
     }
 
     /// Which needs are not met by a declared service.
-    pub(super) fn needed_outside(&self) -> BTreeSet<Need> {
+    pub(in crate::managed) fn needed_outside(&self) -> BTreeSet<Need> {
         let graph = self.roster.needs();
         let needs = self.roster.iter().flat_map(|(_, it)| &it.needs);
         needs.filter(|need| graph.providers(need).next().is_none()).cloned().collect()
     }
 
     /// The records of all services.
-    pub(super) fn records(&self) -> Records {
+    pub(in crate::managed) fn records(&self) -> Records {
         let records = self.roster.iter().filter_map(|(name, it)| {
             let live = self.lives.get(name)?;
             let record = ServiceRecord {
@@ -159,7 +159,7 @@ impl Fleet {
     }
 
     /// The changes since they were taken last.
-    pub(super) fn take_changes(&mut self) -> Vec<ServiceChange> {
+    pub(in crate::managed) fn take_changes(&mut self) -> Vec<ServiceChange> {
         std::mem::take(&mut self.changes)
     }
 }

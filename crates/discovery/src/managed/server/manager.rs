@@ -6,6 +6,8 @@
 //! 2. One job of a service runs at a time. What is to be done next follows from what is wanted and what is found.
 //! 3. The manager waits for the event store and for nothing else.
 
+mod batches;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,23 +17,18 @@ use foundation_kernel::answer;
 use foundation_kernel::containment::report;
 use foundation_kernel::local_message;
 use foundation_kernel::names::{ServiceKey, ServiceName};
-use foundation_kernel::ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort};
+use foundation_kernel::ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort};
 use foundation_kernel::supervision::{ChildState, ExitReason};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
-use super::context::instance_name;
-use super::error::ManagedError;
-use super::fact::{RosterFact, ServiceConfig, ServiceFact};
+use self::batches::BatchEnd;
+pub(in crate::managed) use self::batches::BatchRequest;
+use self::batches::Batches;
+use super::batch_runner::Position;
 use super::fleet::Fleet;
 use super::journal::Journal;
-use super::kinds::KindError;
-use super::lifecycle::{LifecycleFact, ServiceState, ServiceStatus, UnhealthyCause};
-use super::needs::Need;
 use super::prepared::{Prepared, Workshop};
-use super::reconcile::ServicePlan;
-use super::replacement::{ReplacementStrategy, ServiceStep};
-use super::roster::RosterRequest;
 use super::runner::StepRunner;
 use super::shared::Shared;
 use super::waiters::{Answer, Goal, Waiters};
@@ -39,13 +36,21 @@ use crate::catalog::{InstanceChange, RemovalCause};
 use crate::client::InstanceWatched;
 use crate::criteria::Criteria;
 use crate::health::InstanceStatus;
-use crate::instance::InstanceRecord;
+use crate::instance::{FieldError, InstanceRecord};
+use crate::managed::error::ManagedError;
+use crate::managed::fact::{RosterFact, ServiceConfig, ServiceFact};
+use crate::managed::kinds::instance_name;
+use crate::managed::lifecycle::{LifecycleFact, ServiceState, ServiceStatus, UnhealthyCause};
+use crate::managed::needs::Need;
+use crate::managed::reconcile::ServicePlan;
+use crate::managed::replacement::{ReplacementStrategy, ServiceStep};
+use crate::managed::roster::RosterRequest;
 
 /// How long a manager that starts waits for the event store.
 const STORE_AT_START: Duration = Duration::from_secs(10);
 
 /// A request about one service.
-pub(super) enum Request {
+pub(in crate::managed) enum Request {
     Declare { name: ServiceName, kind: String, config: ServiceConfig },
     Configure { name: ServiceName, config: ServiceConfig },
     Start(ServiceName),
@@ -55,7 +60,7 @@ pub(super) enum Request {
 }
 
 impl Request {
-    pub(super) fn name(&self) -> &ServiceName {
+    pub(in crate::managed) fn name(&self) -> &ServiceName {
         match self {
             Self::Declare { name, .. } | Self::Configure { name, .. } | Self::Stop { name, .. } => name,
             Self::Start(name) | Self::Restart(name) | Self::Remove(name) => name,
@@ -63,8 +68,14 @@ impl Request {
     }
 }
 
-pub(super) enum ManagerMsg {
+pub(in crate::managed) enum ManagerMsg {
     Request(Request, Answer),
+    /// Operations that take effect together, or not at all.
+    Batch(BatchRequest),
+    /// A step of a batch is about to be taken, or is taken.
+    BatchMoved(ServiceName, Position),
+    /// The steps of a batch are taken, or taken back.
+    BatchEnded(BatchEnd),
     /// An instance has changed.
     Observed(InstanceWatched),
     /// Whether a service whose actor has ended is started again.
@@ -89,12 +100,14 @@ pub(super) enum ManagerMsg {
     Shutdown(RpcReplyPort<()>),
     /// The time of the shutdown is over.
     KillAll,
+    /// The event store is about to prune events that are held.
+    Checkpoint,
 }
 local_message!(ManagerMsg);
 
 /// The dependencies of a manager.
 #[derive(Clone)]
-pub(super) struct Manager {
+pub(in crate::managed) struct Manager {
     shared: Arc<Shared>,
     journal: Journal,
 }
@@ -119,7 +132,7 @@ struct Job {
     task: AbortHandle,
 }
 
-pub(super) struct State {
+pub(in crate::managed) struct State {
     myself: ActorRef<ManagerMsg>,
     fleet: Fleet,
     waiters: Waiters,
@@ -130,6 +143,7 @@ pub(super) struct State {
     is_due: bool,
     jobs: BTreeMap<ServiceName, Job>,
     job_number: u64,
+    batches: Batches,
     /// How long the next stop of a service may take.
     limits: BTreeMap<ServiceName, Duration>,
     followed: BTreeSet<String>,
@@ -138,8 +152,10 @@ pub(super) struct State {
 }
 
 impl Manager {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(in crate::managed) fn new(shared: Arc<Shared>) -> Self {
         let journal = Journal::of(&shared.names);
+        // Before any store checks its retention.
+        journal.hold_all();
         Self { shared, journal }
     }
 
@@ -176,7 +192,7 @@ impl Manager {
             let source = EventStoreError::NoAnswer { reason };
             ManagedError::NotRecorded { name: name.clone(), source }
         };
-        let roster = self.journal.read().await.map_err(|error| unclear(error.to_string()))?;
+        let roster = self.read_roster().await.map_err(unclear)?;
         state.fleet.restore(roster);
         state.in_sync = true;
         Ok(())
@@ -204,7 +220,7 @@ impl Manager {
     fn decide(&self, fleet: &Fleet, request: &Request) -> Result<(Vec<ServiceFact>, Option<Prepared>), ManagedError> {
         let (request, prepared) = match request {
             Request::Declare { name, kind, config } => {
-                let invalid = |source: KindError| ManagedError::Kind { name: name.clone(), source };
+                let invalid = |error: FieldError| ManagedError::Kind { name: name.clone(), source: error.into() };
                 instance_name(name).map_err(invalid)?;
                 let prepared = self.prepare(name, kind, config)?;
                 let (name, kind, config) = (name.clone(), kind.clone(), config.clone());
@@ -426,6 +442,7 @@ impl Manager {
         }
         state.fleet.forget_old(&name);
         state.reconcile();
+        self.try_begin_batch(state).await;
     }
 
     /// Lets a service that was not replaced be as it was: its former configuration is recorded again.
@@ -451,16 +468,34 @@ impl Manager {
 
     fn observed(&self, state: &mut State, watched: InstanceWatched) {
         match watched {
-            InstanceWatched::Snapshot(records) => {
-                records.iter().for_each(|record| self.arrived(state, record));
-            }
+            InstanceWatched::Snapshot(records) => records.iter().for_each(|record| self.arrived(state, record)),
+            InstanceWatched::Lagged { snapshot, .. } => self.compare(state, &snapshot),
             InstanceWatched::Change(InstanceChange::Added(record)) => self.arrived(state, &record),
-            InstanceWatched::Change(InstanceChange::Removed { instance, cause }) => {
-                self.departed(state, &instance, cause);
+            InstanceWatched::Change(InstanceChange::Removed { instance, cause }) if is_instance(&instance) => {
+                self.departed(state, instance.service(), instance.actor, cause);
             }
             InstanceWatched::Change(change) => self.observe(state, change.name().service()),
         }
         state.reconcile();
+    }
+
+    /// Some changes were dropped: compares what is there with what was found before.
+    fn compare(&self, state: &mut State, records: &[InstanceRecord]) {
+        let there: BTreeMap<_, _> =
+            records.iter().filter(|it| is_instance(it)).map(|it| (it.service().clone(), it)).collect();
+        let known = state.fleet.lives.iter().filter_map(|(name, live)| Some((name.clone(), live.actor?)));
+        let known: BTreeMap<_, _> = known.collect();
+        for (name, actor) in &known {
+            if there.get(name).is_none_or(|record| record.actor != *actor) {
+                self.departed(state, name, *actor, RemovalCause::Missed);
+            }
+        }
+        for (name, record) in there {
+            match known.get(&name) {
+                Some(actor) if *actor == record.actor => self.observe(state, &name),
+                _ => self.arrived(state, record),
+            }
+        }
     }
 
     /// The instance of a service is there: it is checked from now on.
@@ -481,22 +516,18 @@ impl Manager {
     }
 
     /// The instance of a service is gone: its supervisor knows whether it comes back.
-    fn departed(&self, state: &mut State, record: &InstanceRecord, cause: RemovalCause) {
-        let name = record.service().clone();
-        let Some(live) = state.fleet.live(&name).filter(|live| is_instance(record) && live.actor == Some(record.actor))
-        else {
-            return;
-        };
+    fn departed(&self, state: &mut State, name: &ServiceName, actor: ActorId, cause: RemovalCause) {
+        let Some(live) = state.fleet.live(name).filter(|live| live.actor == Some(actor)) else { return };
+        let Ok(instance) = instance_name(name) else { return };
         let reason = match cause {
             RemovalCause::HandedOver { .. } => return,
             RemovalCause::Ended(reason) => reason,
             _ => None,
         };
         live.actor = None;
-        let (supervisor, myself) = (self.shared.supervisor(), state.myself.clone());
-        let id = record.name().to_string();
+        let (supervisor, myself, name) = (self.shared.supervisor(), state.myself.clone(), name.clone());
         state.tasks.spawn(async move {
-            let child = supervisor.which_child(&id).await;
+            let child = supervisor.which_child(&instance.to_string()).await;
             let is_restarted = child.is_ok_and(|child| child.state != ChildState::Stopped);
             // A manager that has ended leaves it to its successor.
             let _ = myself.cast(ManagerMsg::Ended { name, reason, is_restarted });
@@ -506,7 +537,7 @@ impl Manager {
     fn ended(&self, state: &mut State, name: &ServiceName, reason: Option<ExitReason>, is_restarted: bool) {
         let Some(live) = state.fleet.live(name).filter(|live| live.actor.is_none()) else { return };
         // A job of its own says how it ends.
-        if live.generation.is_none() || state.jobs.contains_key(name) {
+        if live.generation.is_none() || state.jobs.contains_key(name) || state.batches.has(name) {
             return;
         }
         let reason = reason.map_or_else(|| "its actor has ended".to_owned(), |reason| reason.to_string());
@@ -594,7 +625,7 @@ impl Manager {
 
     /// Reads what is recorded, and finds out what runs.
     async fn begin(&self, state: &mut State) -> Result<(), ActorProcessingErr> {
-        let roster = timeout(STORE_AT_START, self.journal.read()).await;
+        let roster = timeout(STORE_AT_START, self.read_roster()).await;
         let late = |_| format!("the event store did not show within {STORE_AT_START:?} which services are declared");
         state.fleet.restore(roster.map_err(late)??);
         for (name, generation) in self.shared.running.lock().iter() {
@@ -613,7 +644,8 @@ impl Manager {
         Ok(())
     }
 
-    fn shut_down(&self, state: &mut State, reply: RpcReplyPort<()>) {
+    async fn shut_down(&self, state: &mut State, reply: RpcReplyPort<()>) {
+        self.cancel_batch(state).await;
         match &mut state.phase {
             Phase::ShuttingDown(replies) => replies.push(reply),
             Phase::Open => state.phase = Phase::ShuttingDown(vec![reply]),
@@ -627,6 +659,16 @@ impl Manager {
         for name in names.filter_map(|name| instance_name(name).ok()) {
             let found = self.shared.names.lookup_any(name.registered());
             found.iter().for_each(|found| ActorCell::kill(found.cell()));
+        }
+    }
+
+    /// Records what is wanted anew, so that older events can be pruned. If that fails they are kept, and the store asks again.
+    async fn checkpoint(&self, state: &mut State) {
+        if !state.in_sync {
+            return;
+        }
+        if let Err(error) = self.journal.checkpoint(&state.fleet.roster).await {
+            report(|| tracing::warn!(%error, "the declared services are not recorded anew, and older events are kept"));
         }
     }
 
@@ -645,16 +687,21 @@ impl Manager {
     async fn serve(&self, state: &mut State, message: ManagerMsg) {
         // Those that have ended are of no interest.
         while state.tasks.try_join_next().is_some() {}
+        let Some(message) = state.batches.defer(message) else { return };
         match message {
             ManagerMsg::Request(request, reply) => self.request(state, request, reply).await,
+            ManagerMsg::Batch(request) => self.batch(state, request).await,
+            ManagerMsg::BatchMoved(name, position) => self.batch_moved(state, &name, position),
+            ManagerMsg::BatchEnded(end) => self.batch_ended(state, end).await,
             ManagerMsg::Observed(watched) => self.observed(state, watched),
             ManagerMsg::Ended { name, reason, is_restarted } => self.ended(state, &name, reason, is_restarted),
             ManagerMsg::JobEnded { name, job, outcome } => self.job_ended(state, name, job, outcome).await,
             ManagerMsg::SectionChanged(path) => self.section_changed(state, &path).await,
             ManagerMsg::KindRegistered => state.try_again(),
             ManagerMsg::Reconcile => self.reconcile(state),
-            ManagerMsg::Shutdown(reply) => self.shut_down(state, reply),
+            ManagerMsg::Shutdown(reply) => self.shut_down(state, reply).await,
             ManagerMsg::KillAll => self.kill_all(state),
+            ManagerMsg::Checkpoint => self.checkpoint(state).await,
         }
     }
 }
@@ -687,6 +734,7 @@ impl State {
             is_due: false,
             jobs: BTreeMap::new(),
             job_number: 0,
+            batches: Batches::default(),
             limits: BTreeMap::new(),
             followed: BTreeSet::new(),
             tasks: JoinSet::new(),
@@ -711,7 +759,7 @@ impl State {
     fn all_stopped(&self) -> Vec<ServiceFact> {
         let stopped = |name: &ServiceName| ServiceFact::Wanted {
             name: name.clone(),
-            state: super::fact::DesiredState::Stopped,
+            state: crate::managed::fact::DesiredState::Stopped,
             restart: false,
         };
         self.fleet.roster.iter().map(|(name, _)| stopped(name)).collect()
@@ -790,6 +838,8 @@ impl Actor for Manager {
     type Arguments = ();
 
     async fn pre_start(&self, myself: ActorRef<ManagerMsg>, (): ()) -> Result<State, ActorProcessingErr> {
+        let manager = myself.clone();
+        self.journal.on_pruning(move || drop(manager.cast(ManagerMsg::Checkpoint)));
         let mut state = State::new(myself);
         self.begin(&mut state).await?;
         self.watch(&mut state);

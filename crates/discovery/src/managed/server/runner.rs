@@ -19,14 +19,14 @@ use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::context::{Gate, instance_name};
 use super::prepared::Prepared;
-use super::replacement::ServiceStep;
 use crate::client::Discovery;
 use crate::instance::InstanceName;
+use crate::managed::kinds::{Gate, instance_name};
+use crate::managed::replacement::ServiceStep;
 
 /// Carries out the steps of one service.
-pub(super) struct StepRunner {
+pub(in crate::managed) struct StepRunner {
     supervisor: Supervisor,
     discovery: Discovery,
     name: InstanceName,
@@ -47,7 +47,7 @@ struct Beside {
 
 impl StepRunner {
     /// For this service. `None` if it cannot have an instance, which is checked when it is declared.
-    pub(super) fn new(
+    pub(in crate::managed) fn new(
         supervisor: Supervisor,
         discovery: Discovery,
         service: &ServiceName,
@@ -58,7 +58,7 @@ impl StepRunner {
     }
 
     /// Takes all steps, up to the first that fails.
-    pub(super) async fn run_all(&mut self, steps: &[ServiceStep]) -> Result<(), String> {
+    pub(in crate::managed) async fn run_all(&mut self, steps: &[ServiceStep]) -> Result<(), String> {
         for step in steps {
             self.run(step).await?;
         }
@@ -66,7 +66,7 @@ impl StepRunner {
     }
 
     /// Takes one step. The error says why it is not taken.
-    pub(super) async fn run(&mut self, step: &ServiceStep) -> Result<(), String> {
+    pub(in crate::managed) async fn run(&mut self, step: &ServiceStep) -> Result<(), String> {
         match step {
             ServiceStep::Start { generation, .. } => self.start(*generation).await,
             ServiceStep::Stop { .. } => self.stop().await,
@@ -239,7 +239,7 @@ impl StepRunner {
 }
 
 /// The supervisor of the managed services.
-pub(super) fn supervisor_spec() -> SupervisorSpec {
+pub(in crate::managed) fn supervisor_spec() -> SupervisorSpec {
     SupervisorSpec::new(Strategy::OneForOne)
 }
 

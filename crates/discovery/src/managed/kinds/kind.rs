@@ -11,20 +11,20 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::context::ServiceContext;
-use super::needs::Need;
-use super::replacement::ReplacementStrategy;
 use crate::check::InstanceCheck;
 use crate::instance::InstanceBuilder;
+use crate::managed::needs::Need;
+use crate::managed::replacement::ReplacementStrategy;
 
 /// A kind of service that is made from a configuration: a plug-in, registered at run time or built in.
 ///
 /// A managed service has a kind and a configuration. Its kind says how the child is made of the configuration, what it
 /// needs, how its health is checked, and what a change of the configuration means. The functions are called by the
-/// [manager](super::Managed) of each namespace; a panic in one is an error of the request, and nothing is changed.
+/// [manager](crate::managed::Managed) of each namespace; a panic in one is an error of the request, and nothing is changed.
 ///
 /// A configuration is validated by [`garde`](foundation_config_server::garde) before anything is made of it, and recorded
 /// as JSON. So it has no secrets: these belong in a section of the configuration server, which a service can be
-/// [declared with](super::Managed::declare_section).
+/// [declared with](crate::managed::Managed::declare_section).
 ///
 /// ```
 /// use std::sync::Arc;

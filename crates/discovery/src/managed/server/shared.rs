@@ -8,26 +8,26 @@ use foundation_kernel::names::{ServiceKey, ServiceName, ServiceRegistry};
 use foundation_kernel::supervision::{Supervisor, SupervisorKey};
 use parking_lot::Mutex;
 
-use super::kinds::Kinds;
-use super::record::Published;
 use crate::client::Discovery;
+use crate::managed::kinds::Kinds;
+use crate::managed::record::Published;
 
 /// The supervisor of the managed services.
-pub(super) const SUPERVISOR: SupervisorKey<Supervisor> = SupervisorKey::from_static("managed");
+pub(in crate::managed) const SUPERVISOR: SupervisorKey<Supervisor> = SupervisorKey::from_static("managed");
 
 /// The state of managed services that outlives their manager. It belongs to the namespace.
-pub(super) struct Shared {
-    pub(super) names: ServiceRegistry,
-    pub(super) discovery: Discovery,
-    pub(super) config: ConfigServer,
-    pub(super) kinds: Kinds,
-    pub(super) published: Arc<Published>,
+pub(in crate::managed) struct Shared {
+    pub(in crate::managed) names: ServiceRegistry,
+    pub(in crate::managed) discovery: Discovery,
+    pub(in crate::managed) config: ConfigServer,
+    pub(in crate::managed) kinds: Kinds,
+    pub(in crate::managed) published: Arc<Published>,
     /// Which generation of each service was started last, for a manager that takes over.
-    pub(super) running: Mutex<BTreeMap<ServiceName, u64>>,
+    pub(in crate::managed) running: Mutex<BTreeMap<ServiceName, u64>>,
 }
 
 impl Shared {
-    pub(super) fn new(names: &ServiceRegistry) -> Self {
+    pub(in crate::managed) fn new(names: &ServiceRegistry) -> Self {
         // The config server has begun with its own base: it is described before those that need it.
         let config = ConfigServer::new(names, &Arc::<ConfigTree>::default());
         Self {
@@ -40,12 +40,12 @@ impl Shared {
         }
     }
 
-    pub(super) fn supervisor(&self) -> Supervisor {
+    pub(in crate::managed) fn supervisor(&self) -> Supervisor {
         self.names.supervisor(&SUPERVISOR)
     }
 }
 
 /// The manager in each namespace.
-pub(super) const fn manager_key<M>() -> ServiceKey<M> {
+pub(in crate::managed) const fn manager_key<M>() -> ServiceKey<M> {
     ServiceKey::from_static("managed.manager")
 }

@@ -14,7 +14,7 @@ const EVERYTHING: &str = "*";
 
 /// Why a configuration is refused.
 ///
-/// No message has a value at a path that its kind declares as [secret](super::ServiceKind::SECRETS).
+/// No message has a value at a path that its kind declares as [secret](super::kind::ServiceKind::SECRETS).
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigurationError {
@@ -68,13 +68,13 @@ fn listed(fields: &[InvalidField]) -> String {
 }
 
 /// Writes a configuration as JSON.
-pub(super) fn written(config: &impl Serialize) -> Result<Value, ConfigurationError> {
+pub(in crate::managed) fn written(config: &impl Serialize) -> Result<Value, ConfigurationError> {
     contained(|| serde_json::to_value(config))?
         .map_err(|error| ConfigurationError::Unwritable { reason: error.to_string() })
 }
 
 /// Reads a configuration that is recorded as it is: it has no secret.
-pub(super) fn read<T>(value: &Value, secrets: &[&str]) -> Result<T, ConfigurationError>
+pub(in crate::managed) fn read<T>(value: &Value, secrets: &[&str]) -> Result<T, ConfigurationError>
 where
     T: DeserializeOwned + Validate<Context: Default>,
 {
@@ -84,7 +84,11 @@ where
 }
 
 /// Reads a section of the configuration server.
-pub(super) fn read_section<T>(tree: &ConfigTree, section: &str, secrets: &[&str]) -> Result<T, ConfigurationError>
+pub(in crate::managed) fn read_section<T>(
+    tree: &ConfigTree,
+    section: &str,
+    secrets: &[&str],
+) -> Result<T, ConfigurationError>
 where
     T: DeserializeOwned + Validate<Context: Default>,
 {
@@ -136,7 +140,6 @@ fn has(value: &Value, path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use foundation_config_server::garde;
     use serde::Deserialize;
     use serde_json::json;
 
@@ -189,10 +192,12 @@ mod tests {
 
     #[test]
     fn a_validator_that_panics_refuses_the_configuration() {
+        fn unlucky(_: &u8, (): &()) -> garde::Result {
+            panic!("no luck")
+        }
         #[derive(Debug, Deserialize, Validate)]
         struct Hostile {
-            #[garde(custom(|_: &u8, _: &()| panic!("no luck")))]
-            #[expect(dead_code, reason = "only its validator is of interest")]
+            #[garde(custom(unlucky))]
             number: u8,
         }
         let error = read::<Hostile>(&json!({ "number": 1 }), &[]).unwrap_err();

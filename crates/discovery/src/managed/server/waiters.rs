@@ -6,17 +6,17 @@ use foundation_kernel::answer;
 use foundation_kernel::names::ServiceName;
 use foundation_kernel::ractor::RpcReplyPort;
 
-use super::error::ManagedError;
 use super::fleet::Fleet;
-use super::lifecycle::ServiceState;
-use super::record::{Records, ServiceRecord};
+use crate::managed::error::ManagedError;
+use crate::managed::lifecycle::ServiceState;
+use crate::managed::record::{Records, ServiceRecord};
 
 /// The answer to a request about a service.
-pub(super) type Answer = RpcReplyPort<Result<Option<Arc<ServiceRecord>>, ManagedError>>;
+pub(in crate::managed) type Answer = RpcReplyPort<Result<Option<Arc<ServiceRecord>>, ManagedError>>;
 
 /// What a request waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Goal {
+pub(in crate::managed) enum Goal {
     /// It is recorded.
     Recorded,
     /// This generation is healthy.
@@ -28,7 +28,7 @@ pub(super) enum Goal {
 }
 
 /// A request that waits.
-pub(super) struct Waiter {
+pub(in crate::managed) struct Waiter {
     name: ServiceName,
     goal: Goal,
     reply: Answer,
@@ -36,15 +36,15 @@ pub(super) struct Waiter {
 
 /// All that wait.
 #[derive(Default)]
-pub(super) struct Waiters(Vec<Waiter>);
+pub(in crate::managed) struct Waiters(Vec<Waiter>);
 
 impl Waiters {
-    pub(super) fn add(&mut self, name: ServiceName, goal: Goal, reply: Answer) {
+    pub(in crate::managed) fn add(&mut self, name: ServiceName, goal: Goal, reply: Answer) {
         self.0.push(Waiter { name, goal, reply });
     }
 
     /// Answers each whose wait is over.
-    pub(super) fn answer(&mut self, fleet: &Fleet, records: &Records) {
+    pub(in crate::managed) fn answer(&mut self, fleet: &Fleet, records: &Records) {
         for waiter in std::mem::take(&mut self.0) {
             if waiter.reply.is_closed() {
                 continue;
@@ -60,7 +60,7 @@ impl Waiters {
     }
 
     /// Answers the requests about a service that failed.
-    pub(super) fn fail(&mut self, name: &ServiceName, error: impl Fn() -> ManagedError) {
+    pub(in crate::managed) fn fail(&mut self, name: &ServiceName, error: impl Fn() -> ManagedError) {
         for waiter in std::mem::take(&mut self.0) {
             match &waiter.name == name && matches!(waiter.goal, Goal::Configured(_)) {
                 true => answer(waiter.reply, Err(error())),

@@ -7,42 +7,42 @@ use foundation_config_server::ConfigServer;
 use foundation_kernel::names::ServiceName;
 use foundation_kernel::supervision::{ChildSpec, ExponentialBackoff, RestartIntensity};
 
-use super::context::{Gate, ServiceContext, Times};
-use super::error::ManagedError;
-use super::fact::ServiceConfig;
-use super::kinds::{AnyKind, Description, KindError, Kinds, TypedConfig};
-use super::needs::Need;
-use super::replacement::ReplacementStrategy;
 use crate::check::InstanceCheck;
 use crate::client::Discovery;
 use crate::instance::{Capability, Instance};
+use crate::managed::error::ManagedError;
+use crate::managed::fact::ServiceConfig;
+use crate::managed::kinds::{AnyKind, Description, KindError, Kinds, TypedConfig};
+use crate::managed::kinds::{Gate, ServiceContext, Times};
+use crate::managed::needs::Need;
+use crate::managed::replacement::ReplacementStrategy;
 
 /// How long the parts of a service may take, unless its strategy says otherwise.
 const TIMES: Times = Times { ready: Duration::from_secs(30), overlap: Duration::from_secs(30) };
 
 /// One generation of a service, of which everything is known but that it starts.
 #[derive(Clone)]
-pub(super) struct Prepared {
-    pub(super) kind: Arc<dyn AnyKind>,
-    pub(super) source: ServiceConfig,
-    pub(super) config: TypedConfig,
-    pub(super) instance: Instance,
-    pub(super) needs: Vec<Need>,
-    pub(super) checks: Vec<InstanceCheck>,
+pub(in crate::managed) struct Prepared {
+    pub(in crate::managed) kind: Arc<dyn AnyKind>,
+    pub(in crate::managed) source: ServiceConfig,
+    pub(in crate::managed) config: TypedConfig,
+    pub(in crate::managed) instance: Instance,
+    pub(in crate::managed) needs: Vec<Need>,
+    pub(in crate::managed) checks: Vec<InstanceCheck>,
     discovery: Discovery,
     child: ChildSpec,
 }
 
 /// What services are made with.
-pub(super) struct Workshop<'a> {
-    pub(super) kinds: &'a Kinds,
-    pub(super) discovery: &'a Discovery,
-    pub(super) config: &'a ConfigServer,
+pub(in crate::managed) struct Workshop<'a> {
+    pub(in crate::managed) kinds: &'a Kinds,
+    pub(in crate::managed) discovery: &'a Discovery,
+    pub(in crate::managed) config: &'a ConfigServer,
 }
 
 impl Workshop<'_> {
     /// Reads, validates and describes a service. Nothing is started.
-    pub(super) fn prepare(
+    pub(in crate::managed) fn prepare(
         &self,
         name: &ServiceName,
         kind_name: &str,
@@ -56,7 +56,7 @@ impl Workshop<'_> {
         };
         let config = config.map_err(|source| {
             let (name, kind) = (name.clone(), kind_name.to_owned());
-            ManagedError::Configuration { name, kind, source }
+            ManagedError::Configuration { name, kind, source: Box::new(source) }
         })?;
         let Description { instance, needs, checks } = kind.describe(name, &config).map_err(of_kind)?;
         let context = ServiceContext::new(self.discovery, instance.clone(), checks.clone(), TIMES, None);
@@ -80,12 +80,12 @@ fn with_restarts(child: ChildSpec) -> ChildSpec {
 
 impl Prepared {
     /// How it is started.
-    pub(super) fn child(&self) -> ChildSpec {
+    pub(in crate::managed) fn child(&self) -> ChildSpec {
         self.child.clone()
     }
 
     /// How it is started beside a predecessor, which it follows when the gate is open.
-    pub(super) fn successor(&self, ready: Duration, gate: Gate) -> Result<ChildSpec, KindError> {
+    pub(in crate::managed) fn successor(&self, ready: Duration, gate: Gate) -> Result<ChildSpec, KindError> {
         let times = Times { ready, ..TIMES };
         let context =
             ServiceContext::new(&self.discovery, self.instance.clone(), self.checks.clone(), times, Some(gate));
@@ -93,17 +93,17 @@ impl Prepared {
     }
 
     /// What it provides.
-    pub(super) fn provides(&self) -> Vec<Capability> {
+    pub(in crate::managed) fn provides(&self) -> Vec<Capability> {
         self.instance.capabilities().cloned().collect()
     }
 
     /// Where it is.
-    pub(super) fn context(&self) -> ServiceContext {
+    pub(in crate::managed) fn context(&self) -> ServiceContext {
         ServiceContext::new(&self.discovery, self.instance.clone(), self.checks.clone(), TIMES, None)
     }
 
     /// How a running service with this configuration gets another one.
-    pub(super) fn strategy_to(&self, next: &Self) -> Result<ReplacementStrategy, KindError> {
+    pub(in crate::managed) fn strategy_to(&self, next: &Self) -> Result<ReplacementStrategy, KindError> {
         self.kind.replacement(&self.config, &next.config)
     }
 }

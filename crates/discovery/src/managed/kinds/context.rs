@@ -12,13 +12,12 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::kinds::KindError;
 use crate::check::InstanceCheck;
 use crate::client::Discovery;
-use crate::instance::{Instance, InstanceName, InstanceRecord};
+use crate::instance::{FieldError, Instance, InstanceName, InstanceRecord};
 
 /// The id of the instance that a managed service has.
-pub(super) const MAIN: &str = "main";
+pub(in crate::managed) const MAIN: &str = "main";
 /// The id of its successor, until that has the name.
 const NEXT: &str = "next";
 
@@ -36,7 +35,7 @@ pub struct ServiceContext {
 }
 
 impl ServiceContext {
-    pub(super) fn new(
+    pub(in crate::managed) fn new(
         discovery: &Discovery,
         instance: Instance,
         checks: Vec<InstanceCheck>,
@@ -93,29 +92,26 @@ impl ServiceContext {
             async move { trial.pass::<A::Msg>(actor).await }
         });
         let start_limit = self.trial.within.saturating_mul(2);
-        Ok(registration
-            .child_spec(&self.key(), start)
-            .shutdown(Shutdown::Drain(self.overlap))
-            .start_timeout(start_limit))
+        Ok(registration.child_spec(start).shutdown(Shutdown::Drain(self.overlap)).start_timeout(start_limit))
     }
 }
 
 /// How long the parts of a replacement may take.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Times {
+pub(in crate::managed) struct Times {
     /// Until the checks of a successor have succeeded.
-    pub(super) ready: Duration,
+    pub(in crate::managed) ready: Duration,
     /// Until an actor that is stopped has finished what it has.
-    pub(super) overlap: Duration,
+    pub(in crate::managed) overlap: Duration,
 }
 
 /// Where a successor that has passed its checks waits until it is to have the name.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(in crate::managed) struct Gate {
     /// Notified when the checks are passed.
-    pub(super) passed: oneshot::Sender<()>,
+    pub(in crate::managed) passed: oneshot::Sender<()>,
     /// Sent to when it is to have the name; dropped if it is not to have it.
-    pub(super) open: oneshot::Receiver<()>,
+    pub(in crate::managed) open: oneshot::Receiver<()>,
 }
 
 /// What a successor has to pass before it gets the name.
@@ -172,6 +168,9 @@ impl Drop for Registered<'_> {
 }
 
 /// The name of the instance of a managed service.
-pub(super) fn instance_name(service: &ServiceName) -> Result<InstanceName, KindError> {
-    Ok(InstanceName::new(service, MAIN)?)
+///
+/// # Errors
+/// [`FieldError`] if the name is too long.
+pub(in crate::managed) fn instance_name(service: &ServiceName) -> Result<InstanceName, FieldError> {
+    InstanceName::new(service, MAIN)
 }

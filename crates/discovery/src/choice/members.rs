@@ -1,0 +1,19 @@
+//! The members of a rotation.
+
+use super::locality::Locality;
+
+/// An instance that takes part.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Member {
+    /// Its place among the instances.
+    pub(crate) at: usize,
+    /// Its weight after the slow start.
+    pub(crate) weight: f64,
+    pub(crate) tier: Locality,
+}
+
+/// The members that a policy chooses among.
+pub(crate) struct Among<'r, I: ?Sized> {
+    pub(crate) members: &'r [Member],
+    pub(crate) instances: &'r I,
+}

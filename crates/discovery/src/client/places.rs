@@ -1,0 +1,163 @@
+//! Places: the limited number of instances of a namespace, and of each of its services.
+//!
+//! # Invariants
+//!
+//! 1. An instance has a place while it is in the catalog, and while a place is reserved for its name; never two.
+//! 2. A reservation is given back after what was registered with it is in the catalog. So at no time more instances have a
+//!    place than the limits say, whoever registers at the same time.
+//! 3. A child has its place for as long as its specification is there: a restart is never refused.
+
+use std::collections::{BTreeMap, HashMap};
+
+use foundation_kernel::names::ServiceName;
+
+use crate::catalog::Catalog;
+use crate::instance::InstanceName;
+use crate::limits::PlaceLimits;
+
+/// Which limit is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Full {
+    Service,
+    Namespace,
+}
+
+/// The places that are reserved, with how often.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    of: HashMap<ServiceName, BTreeMap<InstanceName, usize>>,
+    /// How many names there are in all.
+    names: usize,
+}
+
+impl Places {
+    /// Reserves a place for an instance, which may have one already.
+    pub(super) fn reserve(&mut self, name: &InstanceName, catalog: &Catalog, limits: PlaceLimits) -> Result<(), Full> {
+        let has_one = catalog.get(name).is_some() || self.reserved(name.service()).any(|it| it == name);
+        if !has_one && self.taken_of(name.service(), catalog) >= limits.service {
+            return Err(Full::Service);
+        }
+        if !has_one && self.is_full(catalog, limits.namespace) {
+            return Err(Full::Namespace);
+        }
+        let times = self.of.entry(name.service().clone()).or_default().entry(name.clone()).or_insert(0);
+        self.names += usize::from(*times == 0);
+        *times += 1;
+        Ok(())
+    }
+
+    /// Gives one reservation of this name back.
+    pub(super) fn release(&mut self, name: &InstanceName) {
+        let Some(names) = self.of.get_mut(name.service()) else { return };
+        let Some(times) = names.get_mut(name) else { return };
+        *times -= 1;
+        if *times == 0 {
+            names.remove(name);
+            self.names -= 1;
+        }
+        if names.is_empty() {
+            self.of.remove(name.service());
+        }
+    }
+
+    fn reserved(&self, service: &ServiceName) -> impl Iterator<Item = &InstanceName> {
+        self.of.get(service).into_iter().flat_map(BTreeMap::keys)
+    }
+
+    fn taken_of(&self, service: &ServiceName, catalog: &Catalog) -> usize {
+        let only_reserved = self.reserved(service).filter(|name| catalog.get(name).is_none());
+        catalog.instances(service).count() + only_reserved.count()
+    }
+
+    fn is_full(&self, catalog: &Catalog, limit: usize) -> bool {
+        // Those that are both are looked for only near the limit.
+        if catalog.len() + self.names < limit {
+            return false;
+        }
+        let reserved = self.of.values().flat_map(BTreeMap::keys);
+        catalog.len() + reserved.filter(|name| catalog.get(name).is_none()).count() >= limit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::instance::Instance;
+    use crate::samples::registration;
+    use foundation_kernel::names::{NameChange, Watched};
+    use foundation_kernel::ractor::ActorId;
+
+    const LIMITS: PlaceLimits = PlaceLimits { namespace: 5, service: 3 };
+
+    #[derive(Debug, Clone)]
+    enum Deed {
+        Reserve(usize),
+        /// Registers with a reservation.
+        Register(usize),
+        Release(usize),
+        End(usize),
+    }
+
+    fn name(number: usize) -> InstanceName {
+        let service = ServiceName::new(["orders", "mail"][number % 2]).unwrap();
+        InstanceName::new(&service, &format!("i{number}")).unwrap()
+    }
+
+    fn deeds() -> impl Strategy<Value = Vec<Deed>> {
+        let number = || 0..10_usize;
+        vec(
+            prop_oneof![
+                number().prop_map(Deed::Reserve),
+                number().prop_map(Deed::Register),
+                number().prop_map(Deed::Release),
+                number().prop_map(Deed::End),
+            ],
+            0..80,
+        )
+    }
+
+    fn shown(number: usize) -> Watched {
+        let name = name(number);
+        let metadata = Instance::builder(name.service(), name.id()).build().unwrap().to_metadata().unwrap();
+        Watched::Change(NameChange::Registered(registration(name.as_str(), ActorId::Local(1), Some(metadata))))
+    }
+
+    fn ended(number: usize) -> Watched {
+        let name = name(number).registered().clone();
+        Watched::Change(NameChange::Died { name, actor: ActorId::Local(1), reason: None })
+    }
+
+    proptest! {
+        #[test]
+        fn no_more_instances_have_a_place_than_the_limits_say_and_a_place_is_refused_only_then(deeds in deeds()) {
+            let (mut places, mut catalog, mut reserved) = (Places::default(), Catalog::new(), vec![0_usize; 10]);
+            for deed in deeds {
+                let has_place = |catalog: &Catalog, reserved: &[usize], it: usize| {
+                    reserved[it] > 0 || catalog.get(&name(it)).is_some()
+                };
+                match deed {
+                    Deed::Reserve(it) => {
+                        let all = (0..10).filter(|it| has_place(&catalog, &reserved, *it)).count();
+                        let like = (0..10).filter(|at| at % 2 == it % 2 && has_place(&catalog, &reserved, *at)).count();
+                        let fits = has_place(&catalog, &reserved, it) || (all < LIMITS.namespace && like < LIMITS.service);
+                        let result = places.reserve(&name(it), &catalog, LIMITS);
+                        prop_assert_eq!(result.is_ok(), fits);
+                        reserved[it] += usize::from(fits);
+                    }
+                    Deed::Register(it) if reserved[it] > 0 => drop(catalog.apply(shown(it))),
+                    Deed::Release(it) if reserved[it] > 0 => {
+                        places.release(&name(it));
+                        reserved[it] -= 1;
+                    }
+                    Deed::End(it) => drop(catalog.apply(ended(it))),
+                    _ => {}
+                }
+                prop_assert!(catalog.len() <= LIMITS.namespace);
+                prop_assert_eq!(places.names, reserved.iter().filter(|times| **times > 0).count());
+            }
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! An instance that was picked for one call.
+
+use std::fmt;
+use std::sync::Arc;
+
+use foundation_kernel::names::CallError;
+use foundation_kernel::ractor::ActorRef;
+use tokio::time::Instant;
+
+use super::fitting::Fitting;
+use crate::choice::{ChoiceReason, Decision, Locality, Outcome};
+use crate::client::now::Now;
+use crate::instance::InstanceRecord;
+
+/// An instance that was picked for one call, which counts as in flight until this is dropped.
+///
+/// Say how the call ended with [`succeeded`](Self::succeeded) or [`failed`](Self::failed): the next choices heed it. Dropped
+/// without either, the call was cancelled, which says nothing of the instance. It may outlive its instance, and its
+/// namespace: then how it ends changes nothing.
+#[must_use = "a call that is dropped at once is cancelled"]
+pub struct Picked<M> {
+    /// Never changed, so the place is always that of the same instance.
+    fitting: Arc<[Fitting<M>]>,
+    decided: Decision,
+    /// When the call began, if that is measured.
+    began: Option<Instant>,
+    ended: Ended,
+}
+
+#[derive(Clone, Copy)]
+enum Ended {
+    Succeeded,
+    Failed,
+    Cancelled,
+}
+
+impl<M> Picked<M> {
+    /// The call begins; at this time, if its time is measured.
+    pub(in crate::client) fn begin(fitting: Arc<[Fitting<M>]>, decided: Decision, began: Option<Instant>) -> Self {
+        let picked = Self { fitting, decided, began, ended: Ended::Cancelled };
+        let load = &picked.chosen().calls.load;
+        match began {
+            Some(now) => load.begin(now),
+            None => load.enter(),
+        }
+        picked
+    }
+
+    pub(in crate::client) fn chosen(&self) -> &Fitting<M> {
+        &self.fitting[self.decided.at]
+    }
+
+    /// The instance.
+    pub fn record(&self) -> &InstanceRecord {
+        &self.chosen().record
+    }
+
+    /// Its actor.
+    pub fn actor(&self) -> &ActorRef<M> {
+        &self.chosen().actor
+    }
+
+    /// Whether too few instances were in rotation, so that those that are out took part.
+    pub fn fail_open(&self) -> bool {
+        self.decided.fail_open
+    }
+
+    /// How near it is; `None` if the choice does not look at zones.
+    pub fn locality(&self) -> Option<Locality> {
+        self.decided.locality
+    }
+
+    /// Why it was chosen among those of its tier, with the scores that were compared. Costs a name; the pick costs nothing
+    /// for it.
+    pub fn reason(&self) -> ChoiceReason {
+        ChoiceReason::new(self.decided.basis, |at| self.fitting[at].record.name().clone())
+    }
+
+    /// The call has succeeded, after the time since the pick.
+    pub fn succeeded(mut self) {
+        self.ended = Ended::Succeeded;
+    }
+
+    /// The call has failed.
+    pub fn failed(mut self) {
+        self.ended = Ended::Failed;
+    }
+
+    /// A call that was not even tried says nothing of the instance.
+    pub(in crate::client) fn ended_with(self, error: &CallError<M>) {
+        match error {
+            CallError::NoRuntime { .. } => drop(self),
+            _ => self.failed(),
+        }
+    }
+
+    fn outcome(&self, now: &Now) -> Outcome {
+        match (self.ended, self.began) {
+            (Ended::Succeeded, Some(began)) => Outcome::Succeeded(now.get().saturating_duration_since(began)),
+            // The time of a call that is not measured is not looked at.
+            (Ended::Succeeded, None) => Outcome::Succeeded(std::time::Duration::ZERO),
+            (Ended::Failed, _) => Outcome::Failed,
+            (Ended::Cancelled, _) => Outcome::Cancelled,
+        }
+    }
+}
+
+impl<M> Drop for Picked<M> {
+    fn drop(&mut self) {
+        let now = Now::default();
+        let (outcome, Fitting { calls, service, .. }) = (self.outcome(&now), self.chosen());
+        match self.began {
+            Some(_) if outcome != Outcome::Cancelled => calls.load.end(&service.rules, outcome, now.get()),
+            _ => calls.load.end_unmeasured(&service.rules, outcome, || now.get()),
+        }
+        calls.note_end();
+        service.record(calls, outcome, &now);
+    }
+}
+
+impl<M> fmt::Debug for Picked<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Picked")
+            .field("record", self.record())
+            .field("fail_open", &self.fail_open())
+            .field("reason", &self.reason())
+            .finish_non_exhaustive()
+    }
+}
