@@ -5,6 +5,7 @@
 //! is printed. `.ci/run` runs the hundred rounds; `FOUNDATION_CRASH_SEED` repeats them from a seed, as far as a random
 //! moment can be repeated.
 
+mod batches;
 mod child;
 mod ledger;
 mod mark;

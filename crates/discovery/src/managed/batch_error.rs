@@ -5,7 +5,6 @@ use std::fmt;
 use foundation_kernel::names::{Namespace, ServiceName};
 use serde::Serialize;
 
-use super::batch::BatchOperation;
 use super::fact::BatchPlan;
 use super::needs::Need;
 use super::replacement::ServiceStep;
@@ -24,7 +23,7 @@ pub struct BatchFault {
 }
 
 impl BatchFault {
-    pub(in crate::managed) fn new(at: usize, operation: &BatchOperation, reason: BatchFaultReason) -> Self {
+    pub(in crate::managed) fn new(at: usize, operation: &impl ToString, reason: BatchFaultReason) -> Self {
         Self { at: Some(at), operation: operation.to_string(), reason }
     }
 }

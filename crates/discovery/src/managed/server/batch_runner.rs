@@ -92,6 +92,12 @@ impl<N: Fn(&ServiceName, Position) + Send + Sync> BatchRunner<N> {
                 self.moved(&mut member, step.name(), Some(to), None);
                 Ok(())
             }
+            // A generation that has ended already must not take its successor out of rotation.
+            ServiceStep::Drain { generation, .. } | ServiceStep::Resume { generation, .. }
+                if member.position.generation != Some(generation) && !member.runner.is_replacing() =>
+            {
+                Ok(())
+            }
             ServiceStep::Drain { .. } | ServiceStep::Resume { .. } => member.runner.run(step).await,
         }
     }
@@ -140,9 +146,11 @@ impl<N: Fn(&ServiceName, Position) + Send + Sync> BatchRunner<N> {
             // There is no predecessor to start it beside.
             None | Some(UNSURE) => self.start(member, name, generation).await,
             Some(running) => {
-                // An earlier replacement ends first.
-                let (name, within) = (name.clone(), ready_within);
-                member.runner.run(&ServiceStep::Drain { name, generation: running, within }).await?;
+                if member.runner.is_replacing() {
+                    // An earlier replacement ends first.
+                    let (name, within) = (name.clone(), ready_within);
+                    member.runner.run(&ServiceStep::Drain { name, generation: running, within }).await?;
+                }
                 self.moved(member, step.name(), Some(running), Some(generation));
                 member.runner.run(step).await
             }

@@ -12,7 +12,7 @@ use foundation_kernel::names::ServiceName;
 use foundation_kernel::ractor::ActorId;
 
 use super::prepared::Prepared;
-use crate::managed::fact::{RosterFact, ServiceFact};
+use crate::managed::fact::RosterFact;
 use crate::managed::lifecycle::{LifecycleFact, ServiceState, UnhealthyCause};
 use crate::managed::needs::Need;
 use crate::managed::reconcile::{ActualService, ActualServices};
@@ -79,9 +79,10 @@ impl Fleet {
     pub(in crate::managed) fn apply(&mut self, facts: &[RosterFact]) {
         for fact in facts {
             self.roster.apply(fact);
-            if let RosterFact::Service(ServiceFact::Declared { name, .. }) = fact {
-                self.lives.entry(name.clone()).or_default();
-            }
+        }
+        // A batch declares services with its end.
+        for (name, _) in self.roster.iter() {
+            self.lives.entry(name.clone()).or_default();
         }
         self.forget_removed();
     }

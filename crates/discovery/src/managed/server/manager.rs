@@ -842,6 +842,8 @@ impl Actor for Manager {
         self.journal.on_pruning(move || drop(manager.cast(ManagerMsg::Checkpoint)));
         let mut state = State::new(myself);
         self.begin(&mut state).await?;
+        // Before the start is over: a namespace that runs shows which services it has.
+        self.show(&mut state);
         self.watch(&mut state);
         state.reconcile();
         Ok(state)

@@ -57,6 +57,11 @@ impl StepRunner {
         Some(Self { supervisor, discovery, name, prepared, beside: None, drain: None })
     }
 
+    /// Whether a successor is there, or a predecessor that has not finished.
+    pub(super) fn is_replacing(&self) -> bool {
+        self.beside.is_some()
+    }
+
     /// Takes all steps, up to the first that fails.
     pub(in crate::managed) async fn run_all(&mut self, steps: &[ServiceStep]) -> Result<(), String> {
         for step in steps {

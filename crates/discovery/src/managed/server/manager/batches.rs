@@ -30,7 +30,7 @@ use crate::managed::reconcile::ActualServices;
 use crate::managed::replacement::ReplacementStrategy;
 use crate::managed::roster::Roster;
 use crate::managed::server::batch_runner::{BatchMember, BatchRunner, Position};
-use crate::managed::server::fleet::Fleet;
+use crate::managed::server::fleet::{Fleet, Live};
 
 /// The answer to a batch.
 pub(in crate::managed) type BatchReply = RpcReplyPort<Result<BatchReport, BatchError>>;
@@ -142,7 +142,10 @@ impl Manager {
         if !reply.is_closed() {
             match self.begin_batch(state, &batch).await {
                 Ok((plan, members)) if !plan.steps.is_empty() => self.run_batch(state, plan, members, within, reply),
-                Ok((plan, _)) => answer(reply, Ok(BatchReport::of(&plan))),
+                Ok((plan, _)) => {
+                    self.show(state);
+                    answer(reply, Ok(BatchReport::of(&plan)));
+                }
                 Err(error) => answer(reply, Err(error)),
             }
         }
@@ -315,17 +318,29 @@ impl Manager {
     pub(super) async fn batch_ended(&self, state: &mut State, end: BatchEnd) {
         let Current::Running { plan, members, reply, .. } = std::mem::take(&mut state.batches.current) else { return };
         let outcome = end.taken.as_ref().err().map_or(BatchOutcome::Done, FailedStep::outcome);
-        match (self.record_end(state, outcome).await, end.taken) {
-            (Err(reason), Ok(())) => return self.undo_unrecorded(state, (plan, members, reply), reason),
-            (_, Ok(())) => answer(reply, Ok(BatchReport::of(&plan))),
-            (_, Err(failed)) => answer(reply, Err(failed.into_error(&plan, end.left))),
+        let recorded = self.record_end(state, outcome).await;
+        if let (Err(reason), Ok(())) = (&recorded, &end.taken) {
+            return self.undo_unrecorded(state, (plan, members, reply), reason);
         }
         for name in members.keys() {
-            state.fleet.forget_old(name);
-            self.observe(state, name);
+            self.settle_member(state, name);
         }
         state.fleet.forget_removed();
+        // Before the answer: the caller sees what the batch has done.
+        self.show(state);
+        answer(reply, end.taken.map(|()| BatchReport::of(&plan)).map_err(|failed| failed.into_error(&plan, end.left)));
         self.go_on(state);
+    }
+
+    /// Takes note of what became of a service of a batch that has ended.
+    fn settle_member(&self, state: &mut State, name: &ServiceName) {
+        state.fleet.forget_old(name);
+        let is_unsure = |live: &&mut Live| live.generation == Some(Position::UNSURE);
+        if state.fleet.live(name).filter(is_unsure).is_some() {
+            // Its undo failed: it is stopped, and started if it is wanted.
+            state.fleet.note(name, LifecycleFact::Gone { reason: "a batch was not undone".to_owned() });
+        }
+        self.observe(state, name);
     }
 
     /// The end of a batch counts if it is recorded, or if it changes nothing.
@@ -354,7 +369,7 @@ impl Manager {
         &self,
         state: &mut State,
         (plan, members, reply): (Arc<BatchPlan>, BTreeMap<ServiceName, BatchMember>, BatchReply),
-        error: String,
+        error: &str,
     ) {
         let (at, begun) = (plan.steps.len().saturating_sub(1), plan.steps.len());
         let failed = FailedStep { at, begun, reason: format!("the end of the batch cannot be recorded: {error}") };
