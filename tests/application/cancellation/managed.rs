@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use foundation::names::ServiceName;
 use foundation::supervision::{BoxError, ChildSpec};
-use foundation_discovery::managed::{Managed, ServiceConfig, ServiceContext, ServiceKind};
+use foundation_discovery::managed::{Batch, Managed, ServiceConfig, ServiceContext, ServiceKind};
 use foundation_testkit::{Pool, Puppet};
 use serde::{Deserialize, Serialize};
 
@@ -157,6 +157,26 @@ async fn a_cancelled_shutdown_goes_on_and_a_watch_may_be_cancelled() {
             watch.next().await;
             tokio::join!(watch.next(), started(fixture));
         },
+        async |fixture, _| works(fixture).await,
+    )
+    .await;
+}
+
+// covers: Managed::apply, Managed::apply_within
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_batch_is_done_or_not_made() {
+    let batch = || {
+        let shelf = ServiceName::from_static("shelf");
+        let config = serde_json::json!({ "number": 2 });
+        Batch::new().declare(&shelf, "clerks", config).start(&shelf).restart(&DESK)
+    };
+    dropped_at_each_poll(
+        async |fixture| drop(started(fixture).await.apply(batch()).await.unwrap()),
+        async |fixture, _| works(fixture).await,
+    )
+    .await;
+    dropped_at_each_poll(
+        async |fixture| drop(started(fixture).await.apply_within(batch(), LONG).await.unwrap()),
         async |fixture, _| works(fixture).await,
     )
     .await;
