@@ -13,7 +13,7 @@ use foundation::events::EventStorage;
 use foundation::names::ServiceName;
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef};
 use foundation::supervision::{BoxError, ChildSpec};
-use foundation_discovery::managed::{
+use foundation_managed::{
     Batch, DesiredState, LifecycleWatched, Managed, Need, ReplacementStrategy, ServiceContext, ServiceKind,
     ServiceRecord, ServiceStatus,
 };

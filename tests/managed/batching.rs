@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use foundation::names::{ServiceKey, ServiceName};
-use foundation_discovery::managed::{Batch, BatchError, ServiceStatus};
+use foundation_managed::{Batch, BatchError, ServiceStatus};
 use foundation_testkit::soon;
 use serde_json::{Value, json};
 use tokio::time::advance;
@@ -134,7 +134,7 @@ async fn services_that_would_need_each_other_in_a_circle_or_never_be_ready_are_r
 #[tokio::test(start_paused = true)]
 async fn callers_of_a_service_that_is_handed_over_and_back_are_never_refused() {
     let world = office().await;
-    let clerk = world.names.via(&foundation_discovery::managed::Managed::key::<ClerkMsg>(&DESK).unwrap());
+    let clerk = world.names.via(&foundation_managed::Managed::key::<ClerkMsg>(&DESK).unwrap());
     let calling = async {
         loop {
             let answer = clerk.call(ClerkMsg::Ask, Duration::from_secs(5)).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use foundation::config::{ConfigSources, ExposeSecret, SecretString};
-use foundation_discovery::managed::{LifecycleWatched, ManagedError, ServiceStatus};
+use foundation_managed::{LifecycleWatched, ManagedError, ServiceStatus};
 
 use crate::setup::{ClerkMsg, Clerks, DESK, DOOR, broken, desk, needing, world, world_with};
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use foundation::events::{EventStorage, LogError, MemoryLog};
 use foundation::names::ServiceName;
-use foundation_discovery::limits::{MAX_KINDS, MAX_MANAGED_SERVICES};
-use foundation_discovery::managed::{KindError, ManagedError, RosterError, ServiceStatus};
+use foundation_managed::limits::{MAX_KINDS, MAX_MANAGED_SERVICES};
+use foundation_managed::{KindError, ManagedError, RosterError, ServiceStatus};
 use foundation_testkit::FaultyLog;
 use serde_json::json;
 

@@ -1,6 +1,6 @@
 //! A running service gets another configuration.
 
-use foundation_discovery::managed::{Managed, ManagedError, ServiceStatus};
+use foundation_managed::{Managed, ManagedError, ServiceStatus};
 
 use crate::setup::{ClerkMsg, Clerks, DESK, broken, desk, world};
 

@@ -1,7 +1,7 @@
 //! What is requested is recorded, and then made.
 
-use foundation_discovery::managed::{DesiredState, Managed, ManagedError, ServiceStatus};
 use foundation_discovery::{Criteria, Discovery};
+use foundation_managed::{DesiredState, Managed, ManagedError, ServiceStatus};
 use std::time::Duration;
 use tokio::join;
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use foundation_discovery::managed::{Managed, ServiceStatus};
+use foundation_managed::{Managed, ServiceStatus};
 
 use crate::setup::{Clerks, DESK, DOOR, desk, kept, needing, world, world_in};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use foundation::config::{ConfigSection, ConfigSources, ExposeSecret, SecretString};
 use foundation::events::EventStorage;
 use foundation::supervision::{BoxError, ChildSpec};
-use foundation_discovery::managed::{ReplacementStrategy, ServiceContext, ServiceKind, ServiceStatus};
+use foundation_managed::{ReplacementStrategy, ServiceContext, ServiceKind, ServiceStatus};
 use foundation_testkit::soon;
 use garde::Validate;
 use serde::{Deserialize, Serialize, Serializer};

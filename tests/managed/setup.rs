@@ -9,10 +9,10 @@ use foundation::events::{EventStorage, EventStore, MemoryLog};
 use foundation::names::{NameChange, Namespace, ProcessRegistry, ServiceKey, ServiceName, ServiceRegistry, Watched};
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use foundation::supervision::{BoxError, ChildSpec};
-use foundation_discovery::managed::{
+use foundation_discovery::{InstanceBuilder, InstanceCheck};
+use foundation_managed::{
     LifecycleWatched, Managed, Need, ReplacementStrategy, ServiceConfig, ServiceContext, ServiceKind, ServiceStatus,
 };
-use foundation_discovery::{InstanceBuilder, InstanceCheck};
 use foundation_testkit::soon;
 use futures::FutureExt;
 use futures::future::BoxFuture;

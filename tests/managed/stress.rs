@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use foundation::names::CallError;
-use foundation_discovery::managed::Managed;
+use foundation_managed::Managed;
 use tokio::task::JoinSet;
 
 use crate::setup::{ClerkMsg, Clerks, DESK, World, desk, world};

@@ -10,7 +10,6 @@ pub mod health;
 mod instance;
 pub mod lease;
 pub mod limits;
-pub mod managed;
 #[cfg(test)]
 mod samples;
 mod service;

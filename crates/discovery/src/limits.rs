@@ -18,8 +18,6 @@
 //! | checks that are declared in a namespace | [`MAX_DECLARED_CHECKS`] |
 //! | checks that run at the same time in a namespace | [`MAX_RUNNING_CHECKS`], of them [`MAX_RUNNING_UNPROVEN`] whose last run was no success |
 //! | body of a response to a check by HTTP | [`MAX_HTTP_BODY`] |
-//! | managed services of a namespace | [`MAX_MANAGED_SERVICES`] |
-//! | operations of a batch | [`MAX_BATCH_OPERATIONS`] |
 //!
 //! The number of capabilities and labels and the length as a whole can be [set](crate::DiscoveryOptions) lower for a namespace:
 //! metadata beyond those of this table is none of an instance.
@@ -68,12 +66,6 @@ pub const MAX_RUNNING_CHECKS: usize = 64;
 pub const MAX_RUNNING_UNPROVEN: usize = 32;
 /// How much of the body of a response to a check by HTTP is read, in bytes.
 pub const MAX_HTTP_BODY: usize = 64 * 1_024;
-/// The largest number of kinds of managed services of a namespace.
-pub const MAX_KINDS: usize = 256;
-/// The largest number of managed services of a namespace.
-pub const MAX_MANAGED_SERVICES: usize = 1_024;
-/// The largest number of operations of a batch.
-pub const MAX_BATCH_OPERATIONS: usize = 256;
 
 /// How many instances there may be.
 #[derive(Debug, Clone, Copy)]

@@ -20,7 +20,7 @@ use foundation::{
     ChildSpec, ConfigServer, EventStore, Foundation, Namespace, NewEvent, ServiceKey, Services, Strategy, Supervisor,
     Telemetry,
 };
-use foundation_discovery::managed::Managed;
+use foundation_managed::Managed;
 use foundation_testkit::{Command, Log, PanickingWaker, Pool, Puppet};
 use tokio::runtime::Handle;
 

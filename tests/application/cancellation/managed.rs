@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use foundation::names::ServiceName;
 use foundation::supervision::{BoxError, ChildSpec};
-use foundation_discovery::managed::{Batch, Managed, ServiceConfig, ServiceContext, ServiceKind};
+use foundation_managed::{Batch, Managed, ServiceConfig, ServiceContext, ServiceKind};
 use foundation_testkit::{Pool, Puppet};
 use serde::{Deserialize, Serialize};
 

@@ -90,18 +90,20 @@ impl Discovery {
         Self { shared: names.extension(|| Shared::new(names.clone(), options)) }
     }
 
-    /// Checks one incarnation from now on, until it is gone.
-    pub(crate) async fn check_incarnation(&self, record: InstanceRecord, check: InstanceCheck) {
+    /// Checks one incarnation until it is gone, for a caller that awaits its first success: at once, and ten times as often until
+    /// then. Results are recorded as those of [`run_check`](Self::run_check). The checks end when the future is dropped.
+    pub async fn check_incarnation(&self, record: InstanceRecord, check: InstanceCheck) {
         check_until_gone(check, Arc::clone(&self.shared), record).await;
     }
 
-    /// Checks an incarnation until the check has succeeded once; the results are not recorded.
-    pub(crate) async fn await_success(&self, record: &InstanceRecord, check: &InstanceCheck) {
+    /// Checks an incarnation until the check succeeds, ten times as often as the check says. Nothing is recorded, so the
+    /// instance need not be registered yet. A heartbeat check cannot be awaited: it returns at once.
+    pub async fn await_success(&self, record: &InstanceRecord, check: &InstanceCheck) {
         check_until_success(check, &self.shared, record).await;
     }
 
-    /// The load of an instance. `None` if it is gone.
-    pub(crate) fn load(&self, name: &InstanceName) -> Option<LoadReading> {
+    /// The load of an instance: its calls by all selectors of the namespace. `None` if it is gone.
+    pub fn load(&self, name: &InstanceName) -> Option<LoadReading> {
         let (calls, service) = self.shared.calls(&self.instance(name)?)?;
         Some(calls.load.reading(&service.rules, Instant::now()))
     }
@@ -526,7 +528,8 @@ impl Discovery {
         self.shared.first_use().await;
     }
 
-    pub(crate) fn names(&self) -> &ServiceRegistry {
+    /// The names of its namespace.
+    pub fn registry(&self) -> &ServiceRegistry {
         &self.shared.names
     }
 

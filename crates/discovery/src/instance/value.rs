@@ -280,8 +280,8 @@ fn default_weight() -> u16 {
 }
 
 impl InstanceBuilder {
-    /// With another id.
-    pub(crate) fn id(mut self, id: &str) -> Self {
+    /// With another id: another instance of the same service.
+    pub fn id(mut self, id: &str) -> Self {
         id.clone_into(&mut self.id);
         self
     }

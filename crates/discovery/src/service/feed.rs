@@ -36,7 +36,7 @@ impl FeedSlot {
         let mut feed = self.0.lock().await;
         let feed = feed.get_or_insert_with(|| Feed::new(discovery));
         while let Some(event) = feed.next().await {
-            observer.notify(discovery.names(), &event);
+            observer.notify(discovery.registry(), &event);
         }
     }
 }

@@ -1,0 +1,239 @@
+//! How a batch ended: its report, and its errors.
+
+use std::fmt;
+
+use foundation_kernel::names::{Namespace, ServiceName};
+use serde::Serialize;
+
+use super::fact::BatchPlan;
+use super::needs::Need;
+use super::replacement::ServiceStep;
+use super::roster::RosterError;
+
+/// What is wrong with one operation of a batch.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct BatchFault {
+    /// Which operation, from 0; `None` for the batch as a whole.
+    pub at: Option<usize>,
+    /// What it was to do.
+    pub operation: String,
+    /// Why it is refused.
+    pub reason: BatchFaultReason,
+}
+
+impl BatchFault {
+    pub(crate) fn new(at: usize, operation: &impl ToString, reason: BatchFaultReason) -> Self {
+        Self { at: Some(at), operation: operation.to_string(), reason }
+    }
+}
+
+impl fmt::Display for BatchFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { operation, reason, .. } = self;
+        match self.at {
+            Some(at) => write!(f, "operation {at} ({operation}): {reason}"),
+            None => write!(f, "{operation}: {reason}"),
+        }
+    }
+}
+
+/// Why an operation of a batch is refused.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BatchFaultReason {
+    /// The roster does not allow it.
+    #[error(transparent)]
+    Roster(#[from] RosterError),
+    /// Its kind does not allow it, or there is no such kind.
+    #[error("{0}")]
+    Kind(String),
+    /// The service would be started and could never be ready.
+    #[error("it needs {}, and no service that is to run provides that", listed(.needs))]
+    Lacks {
+        /// What is missing.
+        needs: Vec<Need>,
+    },
+    /// The batch has too many operations.
+    #[error("it has {operations} operations, and at most {limit} are allowed")]
+    TooMany {
+        /// How many it has.
+        operations: usize,
+        /// How many it may have.
+        limit: usize,
+    },
+}
+
+fn listed<T: ToString>(items: &[T]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// What a batch has done.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct BatchReport {
+    /// The services that were started.
+    pub started: Vec<ServiceName>,
+    /// The services that run with another generation.
+    pub replaced: Vec<ServiceName>,
+    /// The services that were stopped.
+    pub stopped: Vec<ServiceName>,
+    /// How many changes of the roster were recorded.
+    pub changes: usize,
+}
+
+impl BatchReport {
+    pub(crate) fn of(plan: &BatchPlan) -> Self {
+        let mut report = Self { changes: plan.changes.len(), ..Self::default() };
+        for step in &plan.steps {
+            let list = match &step.take {
+                ServiceStep::Start { .. } => &mut report.started,
+                ServiceStep::Stop { .. } => &mut report.stopped,
+                ServiceStep::HandOver { .. } | ServiceStep::Reload { .. } => &mut report.replaced,
+                _ => continue,
+            };
+            list.push(step.take.name().clone());
+        }
+        report.pair_up();
+        report
+    }
+
+    /// A service that was stopped and started is replaced.
+    fn pair_up(&mut self) {
+        let Self { started, stopped, replaced, .. } = self;
+        replaced.extend(started.extract_if(.., |name| stopped.contains(name)));
+        stopped.retain(|name| !replaced.contains(name));
+    }
+}
+
+impl fmt::Display for BatchReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lists = [("started", &self.started), ("replaced", &self.replaced), ("stopped", &self.stopped)];
+        let texts: Vec<_> = lists
+            .iter()
+            .filter(|it| !it.1.is_empty())
+            .map(|(what, names)| format!("{what} {}", listed(names)))
+            .collect();
+        f.write_str(&if texts.is_empty() { "nothing to be done".to_owned() } else { texts.join("; ") })
+    }
+}
+
+/// A step that was to be taken back, and was not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LeftBehind {
+    /// The step that would have taken it back.
+    pub step: ServiceStep,
+    /// Why it failed.
+    pub reason: String,
+}
+
+impl fmt::Display for LeftBehind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.step, self.reason)
+    }
+}
+
+/// Why a batch is not done.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BatchError {
+    /// Operations are not valid; nothing was done.
+    #[error("nothing was done: {}", joined(.faults))]
+    Refused {
+        /// All that is wrong.
+        faults: Vec<BatchFault>,
+    },
+    /// The event store has not recorded it; nothing was done.
+    #[error("nothing was done, as it cannot be recorded: {reason}")]
+    NotRecorded {
+        /// Why not.
+        reason: String,
+    },
+    /// The managed services are being shut down: nothing of the batch counts.
+    #[error("the managed services of namespace {namespace} are shut down, and nothing of the batch counts")]
+    ShuttingDown {
+        /// The namespace.
+        namespace: Namespace,
+    },
+    /// The manager has not answered. The batch may be done, or is undone.
+    #[error(
+        "it is not known whether the batch is done: the manager of namespace {namespace} has not answered: {reason}"
+    )]
+    Unclear {
+        /// The namespace.
+        namespace: Namespace,
+        /// What happened instead.
+        reason: String,
+    },
+    /// A step failed, and all that were taken are taken back: the services are as before.
+    #[error("{failed} failed, and everything before it is undone{}: {reason}", with_restarts(.restarted))]
+    Undone {
+        /// The step that failed.
+        failed: ServiceStep,
+        /// Why.
+        reason: String,
+        /// The services that were stopped and run again, so that what they had in their state is lost.
+        restarted: Vec<ServiceName>,
+    },
+    /// A step failed, and not all that were taken could be taken back. The manager goes on to bring about what was
+    /// desired before the batch.
+    #[error("{failed} failed: {reason}; not undone: {}", joined(.left))]
+    UndoFailed {
+        /// The step that failed.
+        failed: ServiceStep,
+        /// Why.
+        reason: String,
+        /// The steps that would have taken the others back, and failed.
+        left: Vec<LeftBehind>,
+    },
+}
+
+fn joined<T: ToString>(items: &[T]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+fn with_restarts(names: &[ServiceName]) -> String {
+    if names.is_empty() { String::new() } else { format!(" ({} restarted)", listed(names)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fact::PlannedStep;
+    use super::super::samples::{BLUE_GREEN, name};
+    use super::*;
+
+    #[test]
+    fn errors_say_what_failed_and_what_became_of_the_others() {
+        let failed = ServiceStep::Start { name: name("mail"), generation: 3 };
+        let reason = "no port".to_owned();
+        let left = vec![LeftBehind { step: failed.inverse(), reason: "no answer".to_owned() }];
+        let undo_failed = BatchError::UndoFailed { failed: failed.clone(), reason: reason.clone(), left };
+        assert_eq!(undo_failed.to_string(), "start mail#3 failed: no port; not undone: stop mail#3: no answer");
+        let undone = BatchError::Undone { failed, reason, restarted: vec![name("db")] };
+        let text = "start mail#3 failed, and everything before it is undone (db restarted): no port";
+        assert_eq!(undone.to_string(), text);
+    }
+
+    #[test]
+    fn a_report_says_what_became_of_each_service() {
+        let planned = |take| PlannedStep { take, undo: Vec::new() };
+        let steps = BLUE_GREEN.steps(&name("a"), 1, 2).into_iter().map(planned);
+        let steps = steps.chain([planned(ServiceStep::Stop { name: name("b"), generation: 3 })]).collect();
+        let report = BatchReport::of(&BatchPlan { steps, ..BatchPlan::default() });
+        assert_eq!(report.to_string(), "replaced a; stopped b");
+    }
+
+    #[test]
+    fn a_service_that_is_stopped_and_started_is_replaced() {
+        let report = |started: &[&str], stopped: &[&str]| {
+            let names = |names: &[&str]| names.iter().map(|it| name(it)).collect();
+            let (started, stopped) = (names(started), names(stopped));
+            let mut report = BatchReport { started, stopped, ..BatchReport::default() };
+            report.pair_up();
+            report.to_string()
+        };
+        assert_eq!(report(&["a", "b"], &["b", "c"]), "started a; replaced b; stopped c");
+        assert_eq!(report(&[], &[]), "nothing to be done");
+    }
+}

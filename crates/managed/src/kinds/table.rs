@@ -1,0 +1,205 @@
+//! The kinds of a namespace, with their types erased.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use foundation_config_server::ConfigTree;
+use foundation_kernel::containment::{Contained, catch_panic, error_text};
+use foundation_kernel::names::{NearMisses, ServiceName};
+use foundation_kernel::supervision::{BoxError, ChildSpec};
+use futures::future::BoxFuture;
+use parking_lot::RwLock;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::configuration::{self, ConfigurationError};
+use super::context::{MAIN, ServiceContext};
+use super::error::KindError;
+use super::kind::ServiceKind;
+use crate::limits::MAX_KINDS;
+use crate::needs::Need;
+use crate::replacement::ReplacementStrategy;
+use foundation_discovery::Instance;
+use foundation_discovery::InstanceCheck;
+
+/// A kind, for people: registered, whether it has services or not.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct KindRecord {
+    /// Its name.
+    pub name: String,
+    /// Its configuration, as an example, if it has one.
+    pub example: Option<Value>,
+    /// The paths of a configuration that are secrets.
+    pub secrets: Vec<String>,
+    /// The capabilities of its example.
+    pub capabilities: Vec<String>,
+    /// How many services of this kind are declared.
+    pub declared: usize,
+    /// How many of these run.
+    pub running: usize,
+}
+
+/// A configuration with its type erased. Its last owner drops it contained.
+#[derive(Clone)]
+pub(crate) struct TypedConfig(Arc<dyn Any + Send + Sync>);
+
+impl TypedConfig {
+    fn new<T: Send + Sync + 'static>(config: T) -> Self {
+        Self(Arc::new(Contained::new("a configuration", Arc::new(config))))
+    }
+
+    fn get<T: Send + Sync + 'static>(&self) -> Option<&Arc<T>> {
+        self.0.downcast_ref::<Contained<Arc<T>>>()?.get()
+    }
+}
+
+/// What a kind says of a service before it is made.
+pub(crate) struct Description {
+    pub(crate) instance: Instance,
+    pub(crate) needs: Vec<Need>,
+    pub(crate) checks: Vec<InstanceCheck>,
+}
+
+/// A kind with its types erased; each panic of its code is an error.
+pub(crate) trait AnyKind: Send + Sync {
+    fn read(&self, value: &Value) -> Result<TypedConfig, ConfigurationError>;
+    fn read_section(&self, tree: &ConfigTree, section: &str) -> Result<TypedConfig, ConfigurationError>;
+    fn describe(&self, service: &ServiceName, config: &TypedConfig) -> Result<Description, KindError>;
+    fn child(&self, context: &ServiceContext, config: &TypedConfig) -> Result<ChildSpec, KindError>;
+    fn replacement(&self, old: &TypedConfig, new: &TypedConfig) -> Result<ReplacementStrategy, KindError>;
+    fn reload(
+        &self,
+        context: &ServiceContext,
+        config: &TypedConfig,
+    ) -> Result<BoxFuture<'static, Result<(), BoxError>>, KindError>;
+    fn record(&self) -> KindRecord;
+}
+
+/// A kind with its own type.
+struct Erased<K>(Contained<K>);
+
+impl<K: ServiceKind> Erased<K> {
+    /// Calls a function of the kind.
+    fn call<R>(&self, function: &'static str, run: impl FnOnce(&K) -> Option<R>) -> Result<R, KindError> {
+        let called = catch_panic(|| self.0.get().and_then(run));
+        let panicked = |panic| KindError::Panicked { kind: K::NAME, function, panic };
+        // A kind is there, and a configuration is of its own type.
+        let mixed_up = || panicked("the configuration is that of another kind".to_owned());
+        called.map_err(|panic| panicked(panic.into_text()))?.ok_or_else(mixed_up)
+    }
+}
+
+impl<K: ServiceKind> AnyKind for Erased<K> {
+    fn read(&self, value: &Value) -> Result<TypedConfig, ConfigurationError> {
+        configuration::read::<K::Config>(value, K::SECRETS).map(TypedConfig::new)
+    }
+
+    fn read_section(&self, tree: &ConfigTree, section: &str) -> Result<TypedConfig, ConfigurationError> {
+        configuration::read_section::<K::Config>(tree, section, K::SECRETS).map(TypedConfig::new)
+    }
+
+    fn describe(&self, service: &ServiceName, config: &TypedConfig) -> Result<Description, KindError> {
+        let builder = Instance::builder(service, MAIN);
+        let instance = self.call("describe", |kind| Some(kind.describe(builder, config.get::<K::Config>()?)))?;
+        // The name is the manager's.
+        let instance = instance.id(MAIN).build()?;
+        let needs = self.call("needs", |kind| Some(kind.needs(config.get::<K::Config>()?)))?;
+        let checks = self.call("checks", |kind| Some(kind.checks(config.get::<K::Config>()?)))?;
+        Ok(Description { instance, needs, checks })
+    }
+
+    fn child(&self, context: &ServiceContext, config: &TypedConfig) -> Result<ChildSpec, KindError> {
+        let made = self.call("child", |kind| {
+            let made = kind.child(context, Arc::clone(config.get::<K::Config>()?));
+            Some(made.map_err(|error| error_text(&*error)))
+        })?;
+        let spec = made.map_err(|reason| KindError::NoChild { kind: K::NAME, reason })?;
+        match spec.id().as_str() == context.instance().name().as_str() {
+            true => Ok(spec),
+            false => Err(KindError::OtherId { kind: K::NAME, id: spec.id().clone() }),
+        }
+    }
+
+    fn replacement(&self, old: &TypedConfig, new: &TypedConfig) -> Result<ReplacementStrategy, KindError> {
+        self.call("replacement", |kind| Some(kind.replacement(old.get::<K::Config>()?, new.get::<K::Config>()?)))
+    }
+
+    fn reload(
+        &self,
+        context: &ServiceContext,
+        config: &TypedConfig,
+    ) -> Result<BoxFuture<'static, Result<(), BoxError>>, KindError> {
+        self.call("reload", |kind| Some(kind.reload(context, Arc::clone(config.get::<K::Config>()?))))
+    }
+
+    fn record(&self) -> KindRecord {
+        let example = self.call("example", |kind| kind.example()).ok();
+        let shown = example.as_ref().and_then(|config| configuration::written(config).ok());
+        let instance = example.and_then(|config| {
+            let builder = Instance::builder("example", MAIN);
+            self.call("describe", |kind| kind.describe(builder, &config).build().ok()).ok()
+        });
+        KindRecord {
+            name: K::NAME.to_owned(),
+            example: shown.map(|shown| masked(shown, K::SECRETS)),
+            secrets: K::SECRETS.iter().map(|path| (*path).to_owned()).collect(),
+            capabilities: instance
+                .map(|instance| instance.capabilities().map(ToString::to_string).collect())
+                .unwrap_or_default(),
+            declared: 0,
+            running: 0,
+        }
+    }
+}
+
+/// The same without what is at the secret paths.
+fn masked(mut value: Value, secrets: &[&str]) -> Value {
+    for secret in secrets {
+        let pointer = format!("/{}", secret.replace('.', "/"));
+        if *secret == "*" {
+            return Value::from("[redacted]");
+        }
+        if let Some(value) = value.pointer_mut(&pointer) {
+            *value = Value::from("[redacted]");
+        }
+    }
+    value
+}
+
+/// The kinds of one namespace, by name. It belongs to the namespace, and outlives the manager.
+#[derive(Default)]
+pub(crate) struct Kinds(RwLock<BTreeMap<&'static str, Arc<dyn AnyKind>>>);
+
+impl Kinds {
+    /// Adds a kind.
+    pub(crate) fn register<K: ServiceKind>(&self, kind: K) -> Result<(), KindError> {
+        let kind: Arc<dyn AnyKind> = Arc::new(Erased(Contained::new("a kind of services", kind)));
+        ServiceName::new(K::NAME).map_err(|source| KindError::InvalidName { name: K::NAME, source })?;
+        // A kind that is refused is dropped after the lock is released: its destructor is the user's.
+        let mut kinds = self.0.write();
+        if kinds.contains_key(K::NAME) {
+            return Err(KindError::AlreadyRegistered { kind: K::NAME });
+        }
+        if kinds.len() >= MAX_KINDS {
+            return Err(KindError::TooMany { kind: K::NAME, limit: MAX_KINDS });
+        }
+        kinds.insert(K::NAME, kind);
+        Ok(())
+    }
+
+    /// The kind of this name.
+    pub(crate) fn get(&self, name: &str) -> Result<Arc<dyn AnyKind>, KindError> {
+        let kinds = self.0.read();
+        kinds.get(name).cloned().ok_or_else(|| {
+            let near = NearMisses::of(name, kinds.keys().copied());
+            KindError::Unknown { kind: name.to_owned(), near }
+        })
+    }
+
+    /// All of them, sorted.
+    pub(crate) fn all(&self) -> Vec<Arc<dyn AnyKind>> {
+        self.0.read().values().cloned().collect()
+    }
+}

@@ -1,0 +1,39 @@
+#![doc = include_str!("../README.md")]
+
+mod batch;
+mod batch_error;
+mod batch_plan;
+mod batch_run;
+mod client;
+mod error;
+mod fact;
+mod kinds;
+mod lifecycle;
+pub mod limits;
+mod needs;
+mod reconcile;
+mod record;
+mod replacement;
+mod report;
+mod roster;
+#[cfg(test)]
+mod samples;
+mod server;
+
+pub use batch::{Batch, BatchOperation};
+pub use batch_error::{BatchError, BatchFault, BatchFaultReason, BatchReport, LeftBehind};
+pub use client::Managed;
+pub use error::ManagedError;
+pub use fact::{
+    BatchOutcome, BatchPlan, DesiredState, PlannedStep, RosterFact, RosterFactError, ServiceConfig, ServiceFact,
+};
+pub use kinds::{ConfigurationError, InvalidField, KindError, KindRecord, ServiceContext, ServiceKind};
+pub use lifecycle::{LifecycleChange, LifecycleError, LifecycleFact, ServiceState, ServiceStatus, UnhealthyCause};
+pub use needs::{Need, NeedCycleError, NeedGraph};
+pub use reconcile::{ActualService, ActualServices, ServicePlan};
+pub use record::{LifecycleWatch, LifecycleWatched, ServiceChange, ServiceRecord};
+pub use replacement::{ReplacementStrategy, ServiceStep};
+pub use report::{
+    ManagedDiagnostics, ManagedExport, ManagedShutdown, ManagedStatistics, ServiceProblem, ServiceStatistics,
+};
+pub use roster::{DesiredService, Roster, RosterError, RosterRequest};

@@ -1,0 +1,225 @@
+//! Takes the steps of a batch by the supervisor of the managed services.
+//!
+//! # Invariants
+//!
+//! 1. A step whose effect is there is not taken: an undo can be taken after a step that was not completed, or not begun.
+//! 2. The manager is notified before a step and after it which generation has the name, so that its checks are run and its
+//!    end is understood.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foundation_kernel::names::ServiceName;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use super::prepared::Prepared;
+use super::runner::StepRunner;
+use super::shared::Shared;
+use crate::batch_run::TakeSteps;
+use crate::kinds::instance_name;
+use crate::replacement::ServiceStep;
+use foundation_discovery::Criteria;
+use foundation_discovery::health::InstanceStatus;
+
+/// How long one step of an undo may take.
+const UNDO_STEP: Duration = Duration::from_secs(30);
+const UNSURE: u64 = Position::UNSURE;
+
+/// What is known of the generations of a service during a batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Position {
+    /// The generation that has the name; [`UNSURE`](Self::UNSURE) while that may change.
+    pub(crate) generation: Option<u64>,
+    /// The generation that is to take its place.
+    pub(crate) successor: Option<u64>,
+}
+
+impl Position {
+    /// The generation of a service of which it is not known which one has the name: no service has it.
+    pub(crate) const UNSURE: u64 = 0;
+}
+
+/// A service of a batch, with what is to be known to start each of its generations.
+pub(crate) struct BatchMember {
+    pub(crate) position: Position,
+    pub(crate) prepared: BTreeMap<u64, Arc<Prepared>>,
+}
+
+/// Takes the steps of the services of one batch.
+pub(crate) struct BatchRunner<N> {
+    shared: Arc<Shared>,
+    members: BTreeMap<ServiceName, Mutex<Member>>,
+    notify: N,
+}
+
+struct Member {
+    position: Position,
+    prepared: BTreeMap<u64, Arc<Prepared>>,
+    runner: StepRunner,
+}
+
+impl<N: Fn(&ServiceName, Position) + Send + Sync> BatchRunner<N> {
+    /// `notify` is called with each change of a position.
+    pub(crate) fn new(shared: Arc<Shared>, members: BTreeMap<ServiceName, BatchMember>, notify: N) -> Self {
+        let with_runner = |(name, BatchMember { position, prepared }): (ServiceName, BatchMember)| {
+            let (supervisor, discovery) = (shared.supervisor(), shared.discovery.clone());
+            let runner = StepRunner::new(supervisor, discovery, &name, prepared.clone())?;
+            Some((name, Mutex::new(Member { position, prepared, runner })))
+        };
+        let members = members.into_iter().filter_map(with_runner).collect();
+        Self { shared, members, notify }
+    }
+
+    /// Takes a step unless its effect is there.
+    async fn take_once(&self, step: &ServiceStep) -> Result<(), String> {
+        let unknown = || format!("{} is no service of the batch", step.name());
+        let mut member = self.members.get(step.name()).ok_or_else(unknown)?.lock().await;
+        match *step {
+            ServiceStep::Start { generation, .. } => self.start(&mut member, step.name(), generation).await,
+            ServiceStep::Stop { generation, .. } => self.stop(&mut member, step.name(), generation).await,
+            ServiceStep::StartBeside { generation, ready_within, .. } => {
+                self.start_beside(&mut member, step, generation, ready_within).await
+            }
+            ServiceStep::HandOver { from, to, .. } => self.hand_over(&mut member, step, from, to).await,
+            ServiceStep::StopBeside { generation, .. } => self.stop_beside(&mut member, step, generation).await,
+            ServiceStep::Reload { to, .. } if member.position.generation == Some(to) => Ok(()),
+            ServiceStep::Reload { to, .. } => {
+                member.runner.run(step).await?;
+                self.moved(&mut member, step.name(), Some(to), None);
+                Ok(())
+            }
+            // A generation that has ended already must not take its successor out of rotation.
+            ServiceStep::Drain { generation, .. } | ServiceStep::Resume { generation, .. }
+                if member.position.generation != Some(generation) && !member.runner.is_replacing() =>
+            {
+                Ok(())
+            }
+            ServiceStep::Drain { .. } | ServiceStep::Resume { .. } => member.runner.run(step).await,
+        }
+    }
+
+    async fn start(&self, member: &mut Member, name: &ServiceName, generation: u64) -> Result<(), String> {
+        match member.position.generation {
+            Some(running) if running == generation => return Ok(()),
+            // It is being stopped or was not completely started.
+            Some(UNSURE) => self.stop(member, name, UNSURE).await?,
+            _ => {}
+        }
+        // Notify first: the checks of the instance are those of this generation.
+        self.moved(member, name, Some(generation), None);
+        let started = member.runner.run(&ServiceStep::Start { name: name.clone(), generation }).await;
+        if started.is_err() {
+            self.moved(member, name, Some(UNSURE), None);
+        }
+        started?;
+        member.position.generation = Some(UNSURE);
+        let is_checked = member.prepared.get(&generation).is_some_and(|it| !it.checks.is_empty());
+        self.wait_until_ready(name, is_checked).await?;
+        member.position.generation = Some(generation);
+        Ok(())
+    }
+
+    async fn stop(&self, member: &mut Member, name: &ServiceName, generation: u64) -> Result<(), String> {
+        if ![Some(generation), Some(UNSURE)].contains(&member.position.generation) {
+            return Ok(());
+        }
+        self.moved(member, name, Some(UNSURE), None);
+        member.runner.run(&ServiceStep::Stop { name: name.clone(), generation }).await?;
+        self.moved(member, name, None, None);
+        Ok(())
+    }
+
+    async fn start_beside(
+        &self,
+        member: &mut Member,
+        step: &ServiceStep,
+        generation: u64,
+        ready_within: Duration,
+    ) -> Result<(), String> {
+        let name = step.name();
+        match member.position.generation {
+            Some(running) if running == generation => Ok(()),
+            // There is no predecessor to start it beside.
+            None | Some(UNSURE) => self.start(member, name, generation).await,
+            Some(running) => {
+                if member.runner.is_replacing() {
+                    // An earlier replacement ends first.
+                    let (name, within) = (name.clone(), ready_within);
+                    member.runner.run(&ServiceStep::Drain { name, generation: running, within }).await?;
+                }
+                self.moved(member, step.name(), Some(running), Some(generation));
+                member.runner.run(step).await
+            }
+        }
+    }
+
+    async fn hand_over(&self, member: &mut Member, step: &ServiceStep, from: u64, to: u64) -> Result<(), String> {
+        if member.position.generation != Some(from) {
+            return Ok(());
+        }
+        // Should this be dropped meanwhile, either may have the name.
+        member.position.generation = Some(UNSURE);
+        let handed = member.runner.run(step).await;
+        let holder = if handed.is_ok() { to } else { from };
+        self.moved(member, step.name(), Some(holder), None);
+        handed
+    }
+
+    async fn stop_beside(&self, member: &mut Member, step: &ServiceStep, generation: u64) -> Result<(), String> {
+        if member.position.generation == Some(generation) {
+            return Ok(());
+        }
+        member.runner.run(step).await?;
+        let running = member.position.generation;
+        self.moved(member, step.name(), running, None);
+        Ok(())
+    }
+
+    fn moved(&self, member: &mut Member, name: &ServiceName, generation: Option<u64>, successor: Option<u64>) {
+        member.position = Position { generation, successor };
+        (self.notify)(name, member.position);
+    }
+
+    async fn wait_until_ready(&self, service: &ServiceName, is_checked: bool) -> Result<(), String> {
+        let name = instance_name(service).map_err(|error| error.to_string())?;
+        let mut watch = self.shared.discovery.watch(Criteria::service(service));
+        loop {
+            let found = self.shared.discovery.instance(&name);
+            if found.is_some_and(|found| is_ready(found.status(), is_checked)) {
+                return Ok(());
+            }
+            if watch.next().await.is_none() {
+                return Err("its namespace has ended".to_owned());
+            }
+        }
+    }
+}
+
+impl<N: Fn(&ServiceName, Position) + Send + Sync> TakeSteps for BatchRunner<N> {
+    fn take<'a>(&'a self, step: &'a ServiceStep) -> BoxFuture<'a, Result<(), String>> {
+        self.take_once(step).boxed()
+    }
+
+    /// Within the time for a step of an undo.
+    fn take_back<'a>(&'a self, step: &'a ServiceStep) -> BoxFuture<'a, Result<(), String>> {
+        let within = async move {
+            match timeout(UNDO_STEP, self.take_once(step)).await {
+                Ok(taken) => taken,
+                Err(_) => Err(format!("it has not ended within {UNDO_STEP:?}")),
+            }
+        };
+        within.boxed()
+    }
+}
+
+fn is_ready(status: InstanceStatus, is_checked: bool) -> bool {
+    match status {
+        InstanceStatus::Healthy | InstanceStatus::Degraded => true,
+        InstanceStatus::Unknown => !is_checked,
+        _ => false,
+    }
+}

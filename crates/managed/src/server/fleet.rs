@@ -1,0 +1,166 @@
+//! The managed services of a namespace: which are to be, and what is found of each. A value, changed by facts.
+//!
+//! # Invariants
+//!
+//! 1. A service has a generation exactly if a child of it may run, or is given up.
+//! 2. Each change of a state is kept until it is shown, in order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use foundation_kernel::names::ServiceName;
+use foundation_kernel::ractor::ActorId;
+
+use super::prepared::Prepared;
+use crate::fact::RosterFact;
+use crate::lifecycle::{LifecycleFact, ServiceState, UnhealthyCause};
+use crate::needs::Need;
+use crate::reconcile::{ActualService, ActualServices};
+use crate::record::{Records, ServiceChange, ServiceRecord};
+use crate::roster::Roster;
+
+/// What is found of one service.
+#[derive(Default)]
+pub(crate) struct Live {
+    pub(crate) state: ServiceState,
+    /// The generation that runs, or is given up.
+    pub(crate) generation: Option<u64>,
+    /// The generation that is to take its place, while it does.
+    pub(crate) replacing: Option<u64>,
+    pub(crate) actor: Option<ActorId>,
+    pub(crate) last_error: Option<String>,
+    /// The generations that can be started.
+    pub(crate) prepared: BTreeMap<u64, Arc<Prepared>>,
+}
+
+impl Live {
+    /// Whether it was given up.
+    pub(crate) fn has_given_up(&self) -> bool {
+        matches!(self.state.cause(), Some(UnhealthyCause::GaveUp { .. }))
+    }
+
+    /// Why it was given up.
+    pub(crate) fn give_up_reason(&self) -> Option<&str> {
+        match self.state.cause() {
+            Some(UnhealthyCause::GaveUp { reason }) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// The generation whose checks are those of the actor that has the name.
+    pub(crate) fn in_place(&self, actor: ActorId) -> Option<&Arc<Prepared>> {
+        let is_successor = self.replacing.is_some() && self.actor != Some(actor);
+        let generation = if is_successor { self.replacing } else { self.generation };
+        generation.and_then(|generation| self.prepared.get(&generation))
+    }
+
+    fn actual(&self) -> ActualService {
+        let Some(generation) = self.generation else { return ActualService::Stopped };
+        match &self.state {
+            ServiceState::Healthy => ActualService::Ready { generation },
+            ServiceState::ShuttingDown => ActualService::Stopping { generation },
+            ServiceState::Unhealthy(UnhealthyCause::GaveUp { .. }) => ActualService::GaveUp { generation },
+            ServiceState::Unhealthy(_) => ActualService::Unhealthy { generation },
+            _ => ActualService::Starting { generation },
+        }
+    }
+}
+
+/// The services that are to be, and those that are.
+#[derive(Default)]
+pub(crate) struct Fleet {
+    pub(crate) roster: Roster,
+    pub(crate) lives: BTreeMap<ServiceName, Live>,
+    changes: Vec<ServiceChange>,
+}
+
+impl Fleet {
+    /// Applies facts that are recorded.
+    pub(crate) fn apply(&mut self, facts: &[RosterFact]) {
+        for fact in facts {
+            self.roster.apply(fact);
+        }
+        // A batch declares services with its end.
+        for (name, _) in self.roster.iter() {
+            self.lives.entry(name.clone()).or_default();
+        }
+        self.forget_removed();
+    }
+
+    /// Takes over a roster that was read.
+    pub(crate) fn restore(&mut self, roster: Roster) {
+        for (name, _) in roster.iter() {
+            self.lives.entry(name.clone()).or_default();
+        }
+        self.roster = roster;
+        self.forget_removed();
+    }
+
+    /// Forgets services that are neither declared nor there.
+    pub(crate) fn forget_removed(&mut self) {
+        let roster = &self.roster;
+        self.lives.retain(|name, live| roster.get(name).is_some() || live.generation.is_some());
+    }
+
+    /// What is found of a service; nothing of one that is not known.
+    pub(crate) fn live(&mut self, name: &ServiceName) -> Option<&mut Live> {
+        self.lives.get_mut(name)
+    }
+
+    /// Takes note of a fact.
+    pub(crate) fn note(&mut self, name: &ServiceName, fact: LifecycleFact) {
+        let Some(live) = self.lives.get_mut(name) else { return };
+        // A start of what is being stopped waits until it is stopped.
+        let Ok((state, change)) = live.state.clone().next(fact) else { return };
+        live.state = state;
+        self.changes.extend(change.map(|change| ServiceChange { name: name.clone(), change }));
+    }
+
+    /// Keeps only the generations that are, or are to be.
+    pub(crate) fn forget_old(&mut self, name: &ServiceName) {
+        let wanted = self.roster.get(name).map(|it| it.generation);
+        let Some(live) = self.lives.get_mut(name) else { return };
+        let kept = [wanted, live.generation, live.replacing];
+        live.prepared.retain(|generation, _| kept.contains(&Some(*generation)));
+    }
+
+    /// What is found of all, with the needs that others meet.
+    pub(crate) fn actual(&self, met_outside: BTreeSet<Need>) -> ActualServices {
+        let services = self.lives.iter().map(|(name, live)| (name.clone(), live.actual()));
+        let services = services.filter(|(_, it)| *it != ActualService::Stopped).collect();
+        ActualServices { services, met_outside }
+    }
+
+    /// Which needs are not met by a declared service.
+    pub(crate) fn needed_outside(&self) -> BTreeSet<Need> {
+        let graph = self.roster.needs();
+        let needs = self.roster.iter().flat_map(|(_, it)| &it.needs);
+        needs.filter(|need| graph.providers(need).next().is_none()).cloned().collect()
+    }
+
+    /// The records of all services.
+    pub(crate) fn records(&self) -> Records {
+        let records = self.roster.iter().filter_map(|(name, it)| {
+            let live = self.lives.get(name)?;
+            let record = ServiceRecord {
+                name: name.clone(),
+                kind: it.kind.clone(),
+                config: it.config.clone(),
+                wanted: it.state,
+                state: live.state.clone(),
+                generation: it.generation,
+                running: live.generation,
+                needs: it.needs.clone(),
+                actor: live.actor,
+                last_error: live.last_error.clone(),
+            };
+            Some((name.clone(), Arc::new(record)))
+        });
+        records.collect()
+    }
+
+    /// The changes since they were taken last.
+    pub(crate) fn take_changes(&mut self) -> Vec<ServiceChange> {
+        std::mem::take(&mut self.changes)
+    }
+}

@@ -1,0 +1,107 @@
+//! The journal of the desired state: recorded as events, and read back.
+
+use foundation_events::{EventError, EventId, EventKind, EventStore, EventStoreError, Hold, NewEvent, Query};
+use foundation_kernel::names::ServiceRegistry;
+
+use crate::fact::{RosterFact, RosterFactError};
+use crate::roster::Roster;
+
+/// The source of the events.
+pub(crate) const SOURCE: &str = "managed";
+
+/// The kind of the event that all of it is recorded in anew, so that older events can be pruned.
+const CHECKPOINT: EventKind = EventKind::from_static("roster_checkpoint");
+
+/// The events about managed services in the event store of a namespace.
+///
+/// They are held against pruning from the last checkpoint on, or from the first of them.
+#[derive(Clone)]
+pub(crate) struct Journal {
+    events: EventStore,
+    hold: Hold,
+}
+
+/// Why the recorded services cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the services that are declared cannot be read: {0}")]
+pub(crate) enum JournalError {
+    /// The store does not show them.
+    Store(#[from] EventStoreError),
+    /// One of the events is not as it was recorded.
+    Fact(#[from] RosterFactError),
+    /// A checkpoint is not as it was recorded.
+    Checkpoint(#[from] EventError),
+}
+
+impl Journal {
+    pub(crate) fn of(names: &ServiceRegistry) -> Self {
+        let events = EventStore::of(names);
+        let hold = events.hold().of(SOURCE);
+        Self { events, hold }
+    }
+
+    // ---- retention ----
+
+    /// Keeps all events until it is known which are needed: what an earlier process recorded exists as events only.
+    pub(crate) fn hold_all(&self) {
+        self.hold.keep_from(Some(EventId::FIRST));
+    }
+
+    /// Sets what runs when events that are held are to be pruned.
+    pub(crate) fn on_pruning(&self, notify: impl Fn() + Send + Sync + 'static) {
+        self.hold.held_by(notify);
+    }
+
+    /// Records all of it anew, and lets go of the events before.
+    pub(crate) async fn checkpoint(&self, roster: &Roster) -> Result<(), EventStoreError> {
+        if roster.is_empty() && roster.open_batch().is_none() {
+            self.hold.keep_from(None);
+            return Ok(());
+        }
+        let event = NewEvent::of(CHECKPOINT).source(SOURCE).payload(roster)?;
+        let event = self.events.append(event).await?;
+        self.hold.keep_from(Some(event));
+        Ok(())
+    }
+
+    // ---- writing and reading ----
+
+    /// Records facts, all or none.
+    pub(crate) async fn record(&self, facts: &[RosterFact]) -> Result<(), EventStoreError> {
+        let events = facts.iter().map(event).collect::<Result<Vec<_>, _>>()?;
+        // Before it is recorded: afterwards it might be pruned already.
+        self.events.hold_from_here_as(&self.hold);
+        self.events.append_batch(events).await.map(drop)
+    }
+
+    /// The roster that follows from all recorded facts. What was requested before is in it, or never will be.
+    pub(crate) async fn read(&self) -> Result<Roster, JournalError> {
+        // A store that has just failed may show too little: its writer says so.
+        self.events.wait_until_settled().await?;
+        let (mut roster, mut first) = (Roster::new(), None);
+        for event in self.events.query(all()?).await? {
+            if event.kind == CHECKPOINT {
+                (roster, first) = (event.payload_as()?, Some(event.id));
+                continue;
+            }
+            first.get_or_insert(event.id);
+            let fact = RosterFact::of(event.kind.as_str(), &event.payload)?;
+            fact.iter().for_each(|fact| roster.apply(fact));
+        }
+        self.hold.keep_from(first);
+        Ok(roster)
+    }
+}
+
+fn event(fact: &RosterFact) -> Result<NewEvent, EventStoreError> {
+    // A fact is JSON: no part of it is refused.
+    let payload = fact.to_payload().unwrap_or_default();
+    Ok(NewEvent::new(fact.event_kind())?.source(SOURCE).payload(payload)?)
+}
+
+/// All facts, oldest first.
+fn all() -> Result<Query, EventStoreError> {
+    let kinds = RosterFact::EVENT_KINDS.into_iter().map(str::parse::<EventKind>);
+    let kinds = kinds.chain([Ok(CHECKPOINT)]).collect::<Result<Vec<_>, _>>()?;
+    Ok(Query::new().kinds(kinds).source(SOURCE).limit(usize::MAX))
+}

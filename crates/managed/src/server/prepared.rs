@@ -1,0 +1,109 @@
+//! A service that is ready to be started: its kind, its configuration, and the child that follows from both.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use foundation_config_server::ConfigServer;
+use foundation_kernel::names::ServiceName;
+use foundation_kernel::supervision::{ChildSpec, ExponentialBackoff, RestartIntensity};
+
+use crate::error::ManagedError;
+use crate::fact::ServiceConfig;
+use crate::kinds::{AnyKind, Description, KindError, Kinds, TypedConfig};
+use crate::kinds::{Gate, ServiceContext, Times};
+use crate::needs::Need;
+use crate::replacement::ReplacementStrategy;
+use foundation_discovery::Discovery;
+use foundation_discovery::InstanceCheck;
+use foundation_discovery::{Capability, Instance};
+
+/// How long the parts of a service may take, unless its strategy says otherwise.
+const TIMES: Times = Times { ready: Duration::from_secs(30), overlap: Duration::from_secs(30) };
+
+/// One generation of a service, of which everything is known but that it starts.
+#[derive(Clone)]
+pub(crate) struct Prepared {
+    pub(crate) kind: Arc<dyn AnyKind>,
+    pub(crate) source: ServiceConfig,
+    pub(crate) config: TypedConfig,
+    pub(crate) instance: Instance,
+    pub(crate) needs: Vec<Need>,
+    pub(crate) checks: Vec<InstanceCheck>,
+    discovery: Discovery,
+    child: ChildSpec,
+}
+
+/// What services are made with.
+pub(crate) struct Workshop<'a> {
+    pub(crate) kinds: &'a Kinds,
+    pub(crate) discovery: &'a Discovery,
+    pub(crate) config: &'a ConfigServer,
+}
+
+impl Workshop<'_> {
+    /// Reads, validates and describes a service. Nothing is started.
+    pub(crate) fn prepare(
+        &self,
+        name: &ServiceName,
+        kind_name: &str,
+        source: &ServiceConfig,
+    ) -> Result<Prepared, ManagedError> {
+        let of_kind = |source: KindError| ManagedError::Kind { name: name.clone(), source };
+        let kind = self.kinds.get(kind_name).map_err(of_kind)?;
+        let config = match source {
+            ServiceConfig::Value(value) => kind.read(value),
+            ServiceConfig::Section(path) => kind.read_section(&self.config.tree(), path),
+        };
+        let config = config.map_err(|source| {
+            let (name, kind) = (name.clone(), kind_name.to_owned());
+            ManagedError::Configuration { name, kind, source: Box::new(source) }
+        })?;
+        let Description { instance, needs, checks } = kind.describe(name, &config).map_err(of_kind)?;
+        let context = ServiceContext::new(self.discovery, instance.clone(), checks.clone(), TIMES, None);
+        let child = with_restarts(kind.child(&context, &config).map_err(of_kind)?);
+        let (discovery, source) = (self.discovery.clone(), source.clone());
+        Ok(Prepared { kind, source, config, instance, needs, checks, discovery, child })
+    }
+}
+
+/// A service that fails is started again for as long as it is wanted, after growing delays, and never ends another one.
+fn with_restarts(child: ChildSpec) -> ChildSpec {
+    let child = child.intensity(RestartIntensity::UNLIMITED);
+    if child.backoff_rule().is_some() {
+        return child;
+    }
+    match ExponentialBackoff::new(Duration::from_millis(100), 2.0, Duration::from_secs(30)) {
+        Ok(backoff) => child.backoff(backoff),
+        Err(_) => child,
+    }
+}
+
+impl Prepared {
+    /// How it is started.
+    pub(crate) fn child(&self) -> ChildSpec {
+        self.child.clone()
+    }
+
+    /// How it is started beside a predecessor, which it follows when the gate is open.
+    pub(crate) fn successor(&self, ready: Duration, gate: Gate) -> Result<ChildSpec, KindError> {
+        let times = Times { ready, ..TIMES };
+        let context =
+            ServiceContext::new(&self.discovery, self.instance.clone(), self.checks.clone(), times, Some(gate));
+        self.kind.child(&context, &self.config).map(with_restarts)
+    }
+
+    /// What it provides.
+    pub(crate) fn provides(&self) -> Vec<Capability> {
+        self.instance.capabilities().cloned().collect()
+    }
+
+    /// Where it is.
+    pub(crate) fn context(&self) -> ServiceContext {
+        ServiceContext::new(&self.discovery, self.instance.clone(), self.checks.clone(), TIMES, None)
+    }
+
+    /// How a running service with this configuration gets another one.
+    pub(crate) fn strategy_to(&self, next: &Self) -> Result<ReplacementStrategy, KindError> {
+        self.kind.replacement(&self.config, &next.config)
+    }
+}
