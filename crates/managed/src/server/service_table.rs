@@ -14,9 +14,10 @@ use foundation_kernel::ractor::ActorId;
 use super::prepared::Prepared;
 use crate::fact::RosterFact;
 use crate::lifecycle::{LifecycleFact, ServiceState, UnhealthyCause};
-use crate::needs::Need;
+use crate::needs::{Need, NeedGraph};
 use crate::reconcile::{ActualService, ActualServices};
 use crate::record::{Records, ServiceChange, ServiceRecord};
+use crate::replacement::ReplacementStrategy;
 use crate::roster::Roster;
 
 /// What is found of one service.
@@ -36,7 +37,7 @@ pub(crate) struct RunningService {
 impl RunningService {
     /// Whether it was given up.
     pub(crate) fn has_given_up(&self) -> bool {
-        matches!(self.state.cause(), Some(UnhealthyCause::GaveUp { .. }))
+        self.state.give_up_reason().is_some()
     }
 
     /// Why it was given up.
@@ -110,6 +111,10 @@ impl ServiceTable {
     /// Takes note of a fact.
     pub(crate) fn note(&mut self, name: &ServiceName, fact: LifecycleFact) {
         let Some(live) = self.services.get_mut(name) else { return };
+        if fact == LifecycleFact::NeedsMet && live.has_given_up() {
+            // It is started anew.
+            live.generation = None;
+        }
         // A start of what is being stopped waits until it is stopped.
         let Ok((state, change)) = live.state.clone().next(fact) else { return };
         live.state = state;
@@ -128,7 +133,31 @@ impl ServiceTable {
     pub(crate) fn actual(&self, met_outside: BTreeSet<Need>) -> ActualServices {
         let services = self.services.iter().map(|(name, live)| (name.clone(), live.actual()));
         let services = services.filter(|(_, it)| *it != ActualService::Stopped).collect();
-        ActualServices { services, met_outside }
+        let (strategies, removed) = (self.strategies(), self.removed());
+        ActualServices { services, met_outside, strategies, removed }
+    }
+
+    /// How the generations that run get those that are desired, as their kinds say.
+    fn strategies(&self) -> BTreeMap<ServiceName, ReplacementStrategy> {
+        let strategy = |(name, live): (&ServiceName, &RunningService)| {
+            let (running, desired) = (live.generation?, self.roster.get(name)?);
+            let is_decided = [desired.before, Some(desired.generation)].contains(&Some(running));
+            let next = live.prepared.get(&desired.generation).filter(|_| !is_decided)?;
+            // A kind that fails to say it has the strategy that always works.
+            Some((name.clone(), live.prepared.get(&running)?.strategy_to(next).ok()?))
+        };
+        self.services.iter().filter_map(strategy).collect()
+    }
+
+    /// What the services need and provide that run and are removed.
+    fn removed(&self) -> NeedGraph {
+        let mut removed = NeedGraph::new();
+        for (name, live) in self.services.iter().filter(|(name, _)| self.roster.get(name).is_none()) {
+            if let Some(running) = live.generation.and_then(|generation| live.prepared.get(&generation)) {
+                removed.insert(name.clone(), running.needs.clone(), running.provides());
+            }
+        }
+        removed
     }
 
     /// Which needs are not met by a declared service.
