@@ -74,8 +74,10 @@ pub(crate) enum ManagerMsg {
     Batch(BatchRequest),
     /// A step of a batch is about to be taken, or is taken.
     BatchMoved(ServiceName, Position),
-    /// The steps of a batch are taken, or taken back.
-    BatchEnded(BatchEnd),
+    /// The steps of a batch are taken, or taken back; `None` if its task has failed.
+    BatchEnded(Option<BatchEnd>),
+    /// The time of a batch is over, if it waits still.
+    BatchLate(u64),
     /// An instance has changed.
     Observed(InstanceWatched),
     /// Whether a service whose actor has ended is started again.
@@ -356,7 +358,7 @@ impl Manager {
 
     /// Begins the steps of a service, unless others are being taken.
     fn launch(&self, state: &mut State, plan: ServicePlan) {
-        let Some(kind) = kind_of(&plan.steps) else { return };
+        let Some(kind) = kind_of(&plan.steps).filter(|_| !state.batches.waits_for(&plan.name)) else { return };
         match state.jobs.get(&plan.name) {
             // The child may hang in its start: the supervisor stops it all the same.
             Some(Job { kind: JobKind::Start(_), task, .. }) if plan.steps[0].ends_a_generation() => task.abort(),
@@ -646,7 +648,7 @@ impl Manager {
     }
 
     async fn shut_down(&self, state: &mut State, reply: RpcReplyPort<()>) {
-        self.cancel_batch(state).await;
+        self.cancel_batch(state);
         match &mut state.phase {
             Phase::ShuttingDown(replies) => replies.push(reply),
             Phase::Open => state.phase = Phase::ShuttingDown(vec![reply]),
@@ -689,11 +691,20 @@ impl Manager {
         // Those that have ended are of no interest.
         while state.tasks.try_join_next().is_some() {}
         let Some(message) = state.batches.defer(message) else { return };
+        self.serve_one(state, message).await;
+        // Before those that came later.
+        while let Some(message) = state.batches.next_deferred() {
+            self.serve_one(state, message).await;
+        }
+    }
+
+    async fn serve_one(&self, state: &mut State, message: ManagerMsg) {
         match message {
             ManagerMsg::Request(request, reply) => self.request(state, request, reply).await,
             ManagerMsg::Batch(request) => self.batch(state, request).await,
             ManagerMsg::BatchMoved(name, position) => self.batch_moved(state, &name, position),
             ManagerMsg::BatchEnded(end) => self.batch_ended(state, end).await,
+            ManagerMsg::BatchLate(number) => self.batch_late(state, number),
             ManagerMsg::Observed(watched) => self.observed(state, watched),
             ManagerMsg::Ended { name, reason, is_restarted } => self.ended(state, &name, reason, is_restarted),
             ManagerMsg::JobEnded { name, job, outcome } => self.job_ended(state, name, job, outcome).await,
