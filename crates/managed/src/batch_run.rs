@@ -186,7 +186,10 @@ mod tests {
     async fn a_step_that_never_ends_fails_when_the_time_of_the_batch_is_over() {
         let (plan, log) = (plan(), Log { hangs: "stop c#3", ..Log::default() });
         let failed = take_steps(&plan, MINUTE, &log).await.unwrap_err();
-        assert_eq!((failed.at, failed.begun, failed.reason.as_str()), (Some(4), 5, "the batch has not ended within 60s"));
+        assert_eq!(
+            (failed.at, failed.begun, failed.reason.as_str()),
+            (Some(4), 5, "the batch has not ended within 60s")
+        );
         assert!(matches!(failed.outcome(), BatchOutcome::Undone { failed: Some(4), .. }));
         let text = "stop c#3 failed, and everything before it is undone (a, b, c restarted): the batch has not ended \
                     within 60s";
