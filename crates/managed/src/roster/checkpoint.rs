@@ -89,8 +89,7 @@ mod tests {
     fn a_part_is_as_deep_as_the_fact_that_declared_the_service() {
         let deep = (0..60).fold(Value::Null, |inner, _| serde_json::json!([inner]));
         let (config, kind) = (ServiceConfig::Value(deep), "sample".to_owned());
-        let request =
-            RosterRequest::Declare { name: name("a"), kind, config, needs: Vec::new(), provides: Vec::new() };
+        let request = RosterRequest::Declare { name: name("a"), kind, config, needs: Vec::new(), provides: Vec::new() };
         let (roster, facts) = samples::roster(&[request]);
         let declared = RosterFact::Service(facts[0].clone()).to_payload().unwrap();
         let CheckpointPart::Service(part) = &roster.checkpoint()[1] else { panic!("no service") };

@@ -118,3 +118,47 @@ impl BatchQueue {
         matches!(&self.current, CurrentBatch::Running(running) | CurrentBatch::Cancelled(running) if running.members.contains_key(name))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::oneshot;
+
+    use super::super::message::Request;
+    use super::*;
+    use crate::batch::Batch;
+    use crate::samples::name;
+
+    fn batch_of(service: &str) -> BatchRequest {
+        let batch = Batch::new().start(&name(service));
+        BatchRequest { batch, within: Duration::from_secs(1), reply: oneshot::channel().0.into() }
+    }
+
+    fn request(service: &str) -> ManagerMsg {
+        ManagerMsg::Request(Request::Start(name(service)), oneshot::channel().0.into())
+    }
+
+    #[test]
+    fn what_waits_is_decided_in_its_order_and_before_what_comes_later() {
+        let mut queue = BatchQueue::default();
+        assert!(queue.defer(request("a")).is_some(), "nothing waits");
+        queue.current = CurrentBatch::Waiting { request: batch_of("a"), since: Instant::now() };
+        assert!(queue.waits_for(&name("a")) && !queue.waits_for(&name("b")));
+        assert!(queue.defer(request("b")).is_some(), "it is not about the batch");
+        assert!(queue.defer(request("a")).is_none());
+        assert!(queue.defer(request("b")).is_none(), "an earlier one waits");
+        assert!(queue.defer(ManagerMsg::Batch(batch_of("c"))).is_none());
+        assert!(queue.defer(ManagerMsg::Reconcile).is_some());
+        assert!(queue.next_deferred().is_none());
+
+        queue.current = CurrentBatch::None;
+        let about = |message| match message {
+            Some(ManagerMsg::Request(request, _)) => request.name().to_string(),
+            Some(ManagerMsg::Batch(_)) => "batch".to_owned(),
+            _ => "none".to_owned(),
+        };
+        let order: Vec<_> = (0..4).map(|_| about(queue.next_deferred())).collect();
+        assert_eq!(order, ["a", "b", "batch", "none"]);
+    }
+}
