@@ -291,7 +291,7 @@ impl World {
         let mut watch = self.managed.watch();
         let becoming = async {
             while !self.managed.status(name).is_ok_and(|record| record.status() == status) {
-                watch.next().await;
+                watch.next().await.unwrap();
             }
         };
         soon(format!("{name} becomes {status}"), becoming).await;
@@ -304,7 +304,7 @@ pub(crate) async fn changes_until(world: &World, name: &ServiceName, last: Servi
     let mut seen = Vec::new();
     let watching = async {
         loop {
-            let LifecycleWatched::Change(change) = watch.next().await else { continue };
+            let LifecycleWatched::Change(change) = watch.next().await.unwrap() else { continue };
             if change.name == *name {
                 seen.push(change.change.to_string());
                 if change.change.to.status() == last {

@@ -224,13 +224,25 @@ impl ServiceRegistry {
         let started = context.spawn_holding(actor, args, Arc::clone(&name_guard), meter).await?;
         if let (Some(_), Some(check)) = (predecessor, hand_over_when) {
             // If it fails, the successor is stopped with what is dropped here, and the name stays where it is.
-            check(started.actor().clone()).await.map_err(StartError::Failed)?;
+            self.pass(name_guard.holder().name(), check, started.actor()).await?;
         }
         match predecessor {
             Some(predecessor) => self.succeed::<A::Msg>(&name_guard, predecessor, started.actor())?,
             None => drop(name_guard.publish(started.actor().clone())),
         }
         Ok(started)
+    }
+
+    /// Returns when a successor has passed its check, or has ended before that.
+    async fn pass(&self, name: &ServiceName, check: &HandOverCheck, successor: &ActorCell) -> Result<(), StartError> {
+        tokio::select! {
+            biased;
+            _ = waking_contained(successor.wait(None)) => {
+                let (name, actor) = (name.clone(), successor.get_id());
+                Err(StartError::failed(RegistryError::Dead { name, actor }))
+            }
+            passed = check(successor.clone()) => passed.map_err(StartError::Failed),
+        }
     }
 
     fn has_name(&self, actor: &ActorCell, name: &ServiceName) -> bool {
@@ -470,6 +482,7 @@ impl ServiceRegistry {
             HandOverError::HasIt => {
                 RegistryError::AlreadyRegistered { namespace: self.namespace(), name: name.clone(), holder: Some(to) }
             }
+            HandOverError::Ends => RegistryError::Dead { name: name.clone(), actor: to },
         }
     }
 
@@ -691,7 +704,8 @@ impl RegistrationBuilder {
 
     /// With a check of a successor: a child that [replaces](Supervisor::replace_child) another one gets the name when this
     /// has returned `Ok` for its actor. Until then the predecessor keeps the name. With an error, or a panic, the
-    /// replacement fails and the successor is stopped. The check counts toward the start time-out.
+    /// replacement fails and the successor is stopped; it fails, too, if the successor ends before the check has returned.
+    /// The check counts toward the start time-out.
     ///
     /// Starts that replace no actor, and registrations, do not use it.
     pub fn hand_over_when<F, Fut>(self, check: F) -> Self
