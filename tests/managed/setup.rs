@@ -29,10 +29,11 @@ pub(crate) static DOOR: ServiceName = ServiceName::from_static("door");
 pub(crate) struct Desk {
     #[garde(range(min = 1))]
     pub(crate) answer: u64,
-    /// `drain`, `blue_green`, `reload` or `nothing`.
+    /// `drain`, `blue_green`, the same after `patient_`, `reload` or `nothing`.
     #[garde(skip)]
     pub(crate) replaced_by: String,
-    /// What is wrong with it: `start`, `pen` (its check fails), or the function of its kind that panics.
+    /// What is wrong with it: `start`, `slow` (its start), `pen` (its check fails), `refused` or `endless` (its reload), or the
+    /// function of its kind that panics.
     #[garde(skip)]
     pub(crate) broken: String,
     #[garde(skip)]
@@ -78,8 +79,17 @@ impl Desk {
 
 pub(crate) struct Clerk;
 
+/// How long something slow takes.
+pub(crate) const SLOW: Duration = Duration::from_secs(40);
+
+async fn after(time: Duration) {
+    let _ = tokio::time::timeout(time, std::future::pending::<()>()).await;
+}
+
 pub(crate) enum ClerkMsg {
     Ask(RpcReplyPort<u64>),
+    /// Is answered after a while.
+    AskSlowly(RpcReplyPort<u64>),
     Answer(u64),
     Fail,
     /// Is never handled to its end.
@@ -94,6 +104,9 @@ impl Actor for Clerk {
     type Arguments = Desk;
 
     async fn pre_start(&self, _: ActorRef<ClerkMsg>, desk: Desk) -> Result<u64, ActorProcessingErr> {
+        if desk.broken == "slow" {
+            after(SLOW).await;
+        }
         if desk.broken == "start" { Err("no pen".into()) } else { Ok(desk.answer) }
     }
 
@@ -105,6 +118,10 @@ impl Actor for Clerk {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             ClerkMsg::Ask(reply) => drop(reply.send(*answer)),
+            ClerkMsg::AskSlowly(reply) => {
+                after(SLOW).await;
+                drop(reply.send(*answer));
+            }
             ClerkMsg::Answer(next) => *answer = next,
             ClerkMsg::Hang(reply) => {
                 drop(reply.send(()));
@@ -174,6 +191,8 @@ impl ServiceKind for Clerks {
         let second = Duration::from_secs(1);
         match new.replaced_by.as_str() {
             "blue_green" => ReplacementStrategy::BlueGreen { ready_within: 5 * second, overlap: 5 * second },
+            "patient_blue_green" => ReplacementStrategy::BlueGreen { ready_within: 5 * second, overlap: 60 * second },
+            "patient_drain" => ReplacementStrategy::DrainFirst { within: 60 * second },
             "reload" => ReplacementStrategy::Reload,
             "nothing" => ReplacementStrategy::Nothing,
             _ => ReplacementStrategy::DrainFirst { within: 5 * second },
@@ -186,6 +205,9 @@ impl ServiceKind for Clerks {
             panics(&desk, "reload");
             if desk.broken == "refused" {
                 return Err("not today".into());
+            }
+            if desk.broken == "endless" {
+                std::future::pending::<()>().await;
             }
             Ok(clerk?.cast(ClerkMsg::Answer(desk.answer))?)
         }
