@@ -104,7 +104,7 @@ enum Woken {
 impl Follower {
     fn new(shared: Arc<Shared>, criteria: Criteria) -> Self {
         // Subscribe before reading: a change between the two is noticed.
-        let (names, healths) = (shared.watch_names(), shared.healths());
+        let (names, healths) = (shared.watch_names_with_reasons(), shared.healths());
         Self { shared, criteria, names, healths, catalog: Catalog::new(), unseen: VecDeque::new() }
     }
 
