@@ -9,6 +9,7 @@ use foundation::events::{EventStorage, EventStore, MemoryLog};
 use foundation::names::{NameChange, Namespace, ProcessRegistry, ServiceKey, ServiceName, ServiceRegistry, Watched};
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use foundation::supervision::{BoxError, ChildSpec};
+use foundation_discovery::health::CheckRole;
 use foundation_discovery::{InstanceBuilder, InstanceCheck};
 use foundation_managed::{
     LifecycleWatched, Managed, Need, ReplacementStrategy, ServiceConfig, ServiceContext, ServiceKind, ServiceStatus,
@@ -32,7 +33,8 @@ pub(crate) struct Desk {
     /// `drain`, `blue_green`, the same after `patient_`, `reload` or `nothing`.
     #[garde(skip)]
     pub(crate) replaced_by: String,
-    /// What is wrong with it: `start`, `slow` (its start), `pen` (its check fails), `refused` or `endless` (its reload), or the
+    /// What is wrong with it: `start`, `slow` (its start), `pen` (its check fails), `dead` (its
+    /// liveness check fails), `refused` or `endless` (its reload), or the
     /// function of its kind that panics.
     #[garde(skip)]
     pub(crate) broken: String,
@@ -178,12 +180,13 @@ impl ServiceKind for Clerks {
         if !desk.checked {
             return Vec::new();
         }
-        let (checks, is_broken) = (Arc::clone(&self.checks), desk.broken == "pen");
+        let (checks, is_broken) = (Arc::clone(&self.checks), ["pen", "dead"].contains(&desk.broken.as_str()));
         let check = InstanceCheck::function("pen", move |_| {
             checks.fetch_add(1, Ordering::Relaxed);
             async move { if is_broken { Err("no pen") } else { Ok(()) } }
         });
-        vec![check.every(Duration::from_secs(1))]
+        let role = if desk.broken == "dead" { CheckRole::Liveness } else { CheckRole::default() };
+        vec![check.every(Duration::from_secs(1)).role(role)]
     }
 
     fn replacement(&self, _: &Desk, new: &Desk) -> ReplacementStrategy {

@@ -91,7 +91,7 @@ impl ServiceContext {
             let trial = Arc::clone(&trial);
             async move { trial.pass::<A::Msg>(actor).await }
         });
-        let spec = registration.spawn_within(self.trial.within).child_spec(start);
+        let spec = registration.spawn_within(self.trial.spawn_limit()).child_spec(start);
         Ok(spec.shutdown(Shutdown::Drain(self.overlap)).start_timeout(self.trial.start_limit()))
     }
 }
@@ -126,9 +126,14 @@ struct Trial {
 }
 
 impl Trial {
+    /// The limit of a start without its checks.
+    fn spawn_limit(&self) -> Duration {
+        self.within.saturating_mul(2)
+    }
+
     /// The limit of a start with its checks. The wait at a gate is limited by the task that opens it.
     fn start_limit(&self) -> Option<Duration> {
-        self.gate.lock().is_none().then(|| self.within.saturating_mul(2))
+        self.gate.lock().is_none().then(|| self.spawn_limit())
     }
 
     async fn pass<M: Message>(&self, actor: ActorCell) -> Result<(), BoxError> {
