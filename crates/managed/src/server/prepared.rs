@@ -18,7 +18,7 @@ use foundation_discovery::InstanceCheck;
 use foundation_discovery::{Capability, Instance};
 
 /// How long the parts of a service may take, unless its strategy says otherwise.
-const TIMES: Times = Times { ready: Duration::from_secs(30), overlap: Duration::from_secs(30) };
+pub(super) const TIMES: Times = Times { ready: Duration::from_secs(30), overlap: Duration::from_secs(30) };
 
 /// One generation of a service, of which everything is known but that it starts.
 #[derive(Clone)]
@@ -34,13 +34,13 @@ pub(crate) struct Prepared {
 }
 
 /// What services are made with.
-pub(crate) struct Workshop<'a> {
+pub(crate) struct Preparer<'a> {
     pub(crate) kinds: &'a Kinds,
     pub(crate) discovery: &'a Discovery,
     pub(crate) config: &'a ConfigServer,
 }
 
-impl Workshop<'_> {
+impl Preparer<'_> {
     /// Reads, validates and describes a service. Nothing is started.
     pub(crate) fn prepare(
         &self,
