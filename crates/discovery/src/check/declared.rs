@@ -46,9 +46,14 @@ impl DeclaredChecks {
 
     /// Adds a check, and returns its number.
     pub(crate) fn add(&self, declared: DeclaredCheck) -> Result<u64, DeclareCheckError> {
-        let added = self.all.lock().add(declared);
-        // A declaration that is refused is dropped here, after the lock is released.
-        let number = added.map_err(|(error, _refused)| error)?;
+        let mut all = self.all.lock();
+        if let Err(error) = all.accepts(&declared) {
+            // Before the declaration is dropped.
+            drop(all);
+            return Err(error);
+        }
+        let number = all.add(declared);
+        drop(all);
         self.changed.send_replace(());
         Ok(number)
     }
@@ -71,15 +76,11 @@ impl DeclaredChecks {
 }
 
 impl Declarations {
-    /// Gives back a declaration that is refused.
-    fn add(&mut self, declared: DeclaredCheck) -> Result<u64, (DeclareCheckError, DeclaredCheck)> {
-        if let Err(error) = self.accepts(&declared) {
-            return Err((error, declared));
-        }
+    fn add(&mut self, declared: DeclaredCheck) -> u64 {
         let number = self.next_number;
         self.next_number += 1;
         self.by_number.insert(number, declared);
-        Ok(number)
+        number
     }
 
     fn accepts(&self, declared: &DeclaredCheck) -> Result<(), DeclareCheckError> {
