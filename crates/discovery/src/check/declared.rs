@@ -46,14 +46,9 @@ impl DeclaredChecks {
 
     /// Adds a check, and returns its number.
     pub(crate) fn add(&self, declared: DeclaredCheck) -> Result<u64, DeclareCheckError> {
-        let mut all = self.all.lock();
-        if let Err(error) = all.accepts(&declared) {
-            // Before the declaration is dropped.
-            drop(all);
-            return Err(error);
-        }
-        let number = all.add(declared);
-        drop(all);
+        let added = self.all.lock().add(declared);
+        // A declaration that is refused is dropped here, after the lock is released.
+        let number = added.map_err(|refused| refused.0)?;
         self.changed.send_replace(());
         Ok(number)
     }
@@ -76,11 +71,15 @@ impl DeclaredChecks {
 }
 
 impl Declarations {
-    fn add(&mut self, declared: DeclaredCheck) -> u64 {
+    /// Gives back a declaration that is refused.
+    fn add(&mut self, declared: DeclaredCheck) -> Result<u64, Box<(DeclareCheckError, DeclaredCheck)>> {
+        if let Err(error) = self.accepts(&declared) {
+            return Err(Box::new((error, declared)));
+        }
         let number = self.next_number;
         self.next_number += 1;
         self.by_number.insert(number, declared);
-        number
+        Ok(number)
     }
 
     fn accepts(&self, declared: &DeclaredCheck) -> Result<(), DeclareCheckError> {
