@@ -278,9 +278,29 @@ impl Catalog {
     /// # Errors
     /// [`FindError::NoService`] names services of similar names; [`FindError::NoneFits`] says why none does.
     pub fn select(&self, criteria: &Criteria) -> Result<Vec<&InstanceRecord>, FindError> {
-        let Some(service) = criteria.wanted_service() else { return Ok(self.select_of_any(criteria)?) };
+        let fitting = self.fitting(criteria);
+        if fitting.is_empty() { Err(criteria.explain(self.considered(criteria)?).into()) } else { Ok(fitting) }
+    }
+
+    /// The same without an explanation: none if no instance fits.
+    pub(crate) fn fitting(&self, criteria: &Criteria) -> Vec<&InstanceRecord> {
+        let fits = |record: &&InstanceRecord| criteria.accepts(&record.instance, record.status());
+        let number = |needed: &&Capability| self.able.get(needed.name()).map_or(0, BTreeSet::len);
+        match (criteria.wanted_service(), criteria.wanted_capabilities().min_by_key(number)) {
+            (Some(service), _) => self.instances(service).filter(fits).collect(),
+            (None, Some(rarest)) => self.able(rarest).filter(fits).collect(),
+            (None, None) => self.iter().filter(fits).collect(),
+        }
+    }
+
+    /// The instances that an explanation is about, if none fits.
+    ///
+    /// # Errors
+    /// [`FindError::NoService`].
+    pub(crate) fn considered(&self, criteria: &Criteria) -> Result<Vec<&InstanceRecord>, FindError> {
+        let Some(service) = criteria.wanted_service() else { return Ok(self.iter().collect()) };
         self.check_has(service)?;
-        Ok(criteria.select(self.instances(service))?)
+        Ok(self.instances(service).collect())
     }
 
     fn check_has(&self, service: &ServiceName) -> Result<(), FindError> {
@@ -311,19 +331,6 @@ impl Catalog {
 
     fn summary_of(&self, service: &ServiceName) -> ServiceSummary {
         ServiceSummary::of(service, self.service_health(service), self.instances(service))
-    }
-
-    fn select_of_any(&self, criteria: &Criteria) -> Result<Vec<&InstanceRecord>, NoneFitsError> {
-        let number = |needed: &&Capability| self.able.get(needed.name()).map_or(0, BTreeSet::len);
-        if let Some(rarest) = criteria.wanted_capabilities().min_by_key(number) {
-            let fits = |record: &&InstanceRecord| criteria.accepts(&record.instance, record.status());
-            let fitting: Vec<_> = self.able(rarest).filter(fits).collect();
-            if !fitting.is_empty() {
-                return Ok(fitting);
-            }
-        }
-        // Without one that fits, the error says why of all.
-        criteria.select(self.iter())
     }
 
     /// The condition of a service. Without an instance it is down.

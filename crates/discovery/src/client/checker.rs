@@ -296,8 +296,11 @@ impl Checker {
                 turn.await
             }
         };
+        let began = Instant::now();
         let health = ask(&self.check, &self.shared, &self.record, last.begin(turn)).await;
         drop(permit);
+        let (names, service, took) = (&self.shared.names, self.record.service(), began.elapsed());
+        self.shared.options.meter.check_ran(names, service, self.check.name(), took);
         health
     }
 

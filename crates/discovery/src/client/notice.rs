@@ -5,10 +5,6 @@
 //! 1. A sender never waits for a reader: of a reader that is too slow the oldest notices are dropped, and it gets their number.
 //! 2. A notice is sent after what it says has happened, and under no lock: a reader is woken by it.
 
-// Its parts are sent by leases, by the choice of instances and by checks, and read by the service that records them.
-#![allow(dead_code, reason = "some senders are made with the features that they belong to")]
-
-use std::fmt;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -60,25 +56,6 @@ pub(crate) enum Notice {
         /// The check.
         check: String,
     },
-}
-
-impl fmt::Display for Notice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::PreservationBegan { expected, renewed } => {
-                write!(f, "leases are preserved: {renewed} of {expected} were renewed")
-            }
-            Self::PreservationEnded { lasted, expired } => {
-                write!(f, "leases are preserved no more, after {lasted:?}: {expired} have expired")
-            }
-            Self::Ejected { service, actor, cause, lasts } => {
-                write!(f, "actor {actor} of {service} is ejected for {lasts:?}: {cause}")
-            }
-            Self::RestartWithheld { instance, check } => {
-                write!(f, "{instance} is not restarted, as check {check:?} asks: too many of its service were")
-            }
-        }
-    }
 }
 
 /// Where notices are sent.
@@ -147,12 +124,5 @@ mod tests {
             left += 1;
         }
         assert_eq!(left, CAPACITY - 1);
-    }
-
-    #[test]
-    fn a_notice_is_a_sentence() {
-        assert_eq!(began(5).to_string(), "leases are preserved: 1 of 5 were renewed");
-        let ended = Notice::PreservationEnded { lasted: Duration::from_secs(600), expired: 4 };
-        assert_eq!(ended.to_string(), "leases are preserved no more, after 600s: 4 have expired");
     }
 }

@@ -60,6 +60,11 @@ impl Places {
         }
     }
 
+    /// The services for which a place is reserved.
+    pub(super) fn services(&self) -> impl Iterator<Item = &ServiceName> {
+        self.of.keys()
+    }
+
     fn reserved(&self, service: &ServiceName) -> impl Iterator<Item = &InstanceName> {
         self.of.get(service).into_iter().flat_map(BTreeMap::keys)
     }

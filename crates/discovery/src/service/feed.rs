@@ -12,11 +12,12 @@
 use std::collections::VecDeque;
 
 use tokio::sync::Mutex;
+use tokio::task::coop::consume_budget;
 
 use super::event::DiscoveryEvent;
 use super::observer::Observer;
 use super::reported::Reported;
-use crate::client::{Discovery, InstanceWatch, NoticeReader};
+use crate::client::{Discovery, InstanceWatch, InstanceWatched, NoticeReader, Noticed};
 use crate::criteria::Criteria;
 
 /// The feed of a namespace, once it has begun.
@@ -35,7 +36,10 @@ impl FeedSlot {
     pub(super) async fn report(&self, discovery: &Discovery, observer: &Observer) {
         let mut feed = self.0.lock().await;
         let feed = feed.get_or_insert_with(|| Feed::new(discovery));
-        while let Some(event) = feed.next().await {
+        loop {
+            // Before the next event is taken, since none may be lost here: a long snapshot does not hold up the other tasks.
+            consume_budget().await;
+            let Some(event) = feed.next().await else { return };
             observer.notify(discovery.registry(), &event);
         }
     }
@@ -50,12 +54,27 @@ impl Feed {
     /// The next event; `None` when the namespace has ended. It is cancel safe.
     async fn next(&mut self) -> Option<DiscoveryEvent> {
         while self.next.is_empty() {
+            // Not biased: many changes of one kind do not hold up the other.
             tokio::select! {
-                biased;
-                watched = self.watch.next() => self.next.extend(self.reported.read(watched?)),
-                noticed = self.notices.next() => self.next.push_back(self.reported.notice(noticed?)),
+                watched = self.watch.next() => self.apply(watched?),
+                noticed = self.notices.next() => self.notice(noticed?),
             }
         }
         self.next.pop_front()
+    }
+
+    fn apply(&mut self, watched: InstanceWatched) {
+        self.next.extend(match watched {
+            InstanceWatched::Snapshot(instances) => self.reported.reset(instances),
+            InstanceWatched::Lagged { snapshot, .. } => self.reported.reset(snapshot),
+            InstanceWatched::Change(change) => self.reported.apply(change),
+        });
+    }
+
+    fn notice(&mut self, noticed: Noticed) {
+        self.next.push_back(match noticed {
+            Noticed::Notice(notice) => self.reported.notice(notice),
+            Noticed::Lagged(events) => DiscoveryEvent::Missed { events },
+        });
     }
 }
