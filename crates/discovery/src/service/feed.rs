@@ -11,14 +11,14 @@
 
 use std::collections::VecDeque;
 
+use foundation_kernel::names::ServiceRegistry;
 use tokio::sync::Mutex;
 use tokio::task::coop::consume_budget;
 
 use super::event::DiscoveryEvent;
 use super::observer::Observer;
 use super::reported::Reported;
-use crate::client::{Discovery, InstanceWatch, InstanceWatched, NoticeReader, Noticed};
-use crate::criteria::Criteria;
+use crate::client::{InstanceWatch, InstanceWatched, NoticeReader, Noticed};
 
 /// The feed of a namespace, once it has begun.
 #[derive(Default)]
@@ -32,22 +32,26 @@ struct Feed {
 }
 
 impl FeedSlot {
-    /// Notifies the observer of each event, until the namespace ends.
-    pub(super) async fn report(&self, discovery: &Discovery, observer: &Observer) {
+    /// Notifies the observer of each event, until the namespace ends. What is read is asked for once in a namespace.
+    pub(super) async fn report(
+        &self,
+        names: &ServiceRegistry,
+        begin: impl FnOnce() -> (NoticeReader, InstanceWatch),
+        observer: &Observer,
+    ) {
         let mut feed = self.0.lock().await;
-        let feed = feed.get_or_insert_with(|| Feed::new(discovery));
+        let feed = feed.get_or_insert_with(|| Feed::new(begin()));
         loop {
             // Before the next event is taken, since none may be lost here: a long snapshot does not hold up the other tasks.
             consume_budget().await;
             let Some(event) = feed.next().await else { return };
-            observer.notify(discovery.registry(), &event);
+            observer.notify(names, &event);
         }
     }
 }
 
 impl Feed {
-    fn new(discovery: &Discovery) -> Self {
-        let (notices, watch) = (discovery.notices(), discovery.watch(Criteria::any()));
+    fn new((notices, watch): (NoticeReader, InstanceWatch)) -> Self {
         Self { watch, notices, reported: Reported::default(), next: VecDeque::new() }
     }
 
