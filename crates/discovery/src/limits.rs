@@ -14,6 +14,7 @@
 //! | instances of a namespace | [`MAX_INSTANCES`], as [set](crate::DiscoveryOptions::max_instances) |
 //! | unread changes of a watch | [`MAX_UNREAD_CHANGES`], as [set](crate::DiscoveryOptions::unread_changes) |
 //! | checks of one instance | [`MAX_CHECKS`] |
+//! | name of a check | [`MAX_CHECK_NAME`], beyond which it is shortened |
 //! | text of a result, and reason of a status that is set | [`MAX_CHECK_TEXT`] |
 //! | checks that are declared in a namespace | [`MAX_DECLARED_CHECKS`] |
 //! | checks that run at the same time in a namespace | [`MAX_RUNNING_CHECKS`], of them [`MAX_RUNNING_UNPROVEN`] whose last run was no success |
@@ -56,6 +57,8 @@ pub const MAX_INSTANCES: usize = 4_096;
 pub const MAX_UNREAD_CHANGES: usize = 1_024;
 /// The largest number of checks of one instance.
 pub const MAX_CHECKS: usize = 16;
+/// The longest name of a check, in bytes.
+pub const MAX_CHECK_NAME: usize = 128;
 /// The longest text of a result that is kept, in bytes; also of the reason of a status that is set.
 pub const MAX_CHECK_TEXT: usize = 1_024;
 /// The largest number of checks that are declared in one namespace.

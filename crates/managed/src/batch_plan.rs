@@ -77,7 +77,7 @@ impl Planner<'_> {
         match self.actual.get(name) {
             ActualService::Stopped | ActualService::Stopping { .. } => Transition::Start,
             found if found.generation() == Some(desired.generation) => Transition::Nothing,
-            ActualService::Ready { generation: from } => match desired.strategy_from(from) {
+            ActualService::Ready { generation: from } => match self.actual.strategy(name, desired, from) {
                 ReplacementStrategy::BlueGreen { .. } => Transition::BlueGreen { from },
                 _ => Transition::Replace { from },
             },
@@ -156,7 +156,7 @@ impl Planner<'_> {
     }
 
     fn strategy(&self, name: &ServiceName, from: u64) -> ReplacementStrategy {
-        self.after.get(name).map(|it| it.strategy_from(from)).unwrap_or_default()
+        self.after.get(name).map(|it| self.actual.strategy(name, it, from)).unwrap_or_default()
     }
 
     fn replacement(&self, name: &ServiceName, from: u64) -> Vec<ServiceStep> {

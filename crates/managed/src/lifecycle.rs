@@ -7,6 +7,7 @@
 //! 3. A fact about a service that does not run, such as a late result of a check, changes nothing.
 //! 4. A change is reported if the status changes, or the kind of the cause; a new text of the same cause is no change.
 //! 5. A start that was requested ends a give-up: the restarts are counted anew.
+//! 6. A service that is given up while it lacks a need is started anew when its needs are met.
 
 use std::fmt;
 
@@ -76,6 +77,9 @@ pub enum UnhealthyCause {
     Lacks {
         /// All that is missing.
         needs: Vec<Need>,
+        /// The last error, if it is not restarted any more besides. It is started anew when its needs are met.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        gave_up: Option<String>,
     },
     /// Its checks fail, and too many services were restarted lately to restart this one too.
     RestartWithheld {
@@ -89,7 +93,10 @@ impl fmt::Display for UnhealthyCause {
         match self {
             Self::CheckFell { reason } => write!(f, "its checks fail: {reason}"),
             Self::GaveUp { reason } => write!(f, "it is not restarted any more: {reason}"),
-            Self::Lacks { needs } => write!(f, "it lacks {}", joined(needs)),
+            Self::Lacks { needs, gave_up: None } => write!(f, "it lacks {}", joined(needs)),
+            Self::Lacks { needs, gave_up: Some(reason) } => {
+                write!(f, "it lacks {}, and it is not restarted any more: {reason}", joined(needs))
+            }
             Self::RestartWithheld { reason } => {
                 write!(f, "its checks fail, and its restart is withheld since many were restarted: {reason}")
             }
@@ -225,6 +232,14 @@ impl ServiceState {
         }
     }
 
+    /// Why it is not restarted any more, also if it lacks a need besides; `None` if it is.
+    pub fn give_up_reason(&self) -> Option<&str> {
+        match self.cause()? {
+            UnhealthyCause::GaveUp { reason } | UnhealthyCause::Lacks { gave_up: Some(reason), .. } => Some(reason),
+            _ => None,
+        }
+    }
+
     /// The state after a fact, and the change that it is.
     ///
     /// # Errors
@@ -247,7 +262,7 @@ impl ServiceState {
                 LifecycleFact::Gone { .. } => Self::Shutdown,
                 _ => Self::ShuttingDown,
             },
-            Self::Unhealthy(cause @ UnhealthyCause::Lacks { .. }) => Self::after_lacking(cause, fact),
+            Self::Unhealthy(UnhealthyCause::Lacks { needs, gave_up }) => Self::after_lacking(needs, gave_up, fact),
             Self::Initializing | Self::Healthy | Self::Unhealthy(_) => self.after_wanted(fact),
         }
     }
@@ -262,12 +277,15 @@ impl ServiceState {
     }
 
     /// Of a service that is wanted and waits for what it needs.
-    fn after_lacking(cause: UnhealthyCause, fact: LifecycleFact) -> Self {
+    fn after_lacking(needs: Vec<Need>, gave_up: Option<String>, fact: LifecycleFact) -> Self {
+        let lacks = |needs, gave_up| Self::Unhealthy(UnhealthyCause::Lacks { needs, gave_up });
         match fact {
-            LifecycleFact::NeedsMissing { needs } => Self::Unhealthy(UnhealthyCause::Lacks { needs }),
+            LifecycleFact::NeedsMissing { needs } => lacks(needs, gave_up),
+            LifecycleFact::GaveUp { reason } | LifecycleFact::Gone { reason } => lacks(needs, Some(reason)),
+            LifecycleFact::StartRequested | LifecycleFact::RestartDue => lacks(needs, None),
             LifecycleFact::NeedsMet => Self::Initializing,
             LifecycleFact::StopRequested => Self::ShuttingDown,
-            _ => Self::Unhealthy(cause),
+            _ => lacks(needs, gave_up),
         }
     }
 
@@ -287,7 +305,10 @@ impl ServiceState {
             LifecycleFact::GaveUp { reason } | LifecycleFact::Gone { reason } => {
                 Self::Unhealthy(UnhealthyCause::GaveUp { reason })
             }
-            LifecycleFact::NeedsMissing { needs } => Self::Unhealthy(UnhealthyCause::Lacks { needs }),
+            LifecycleFact::NeedsMissing { needs } => {
+                let gave_up = self.give_up_reason().map(str::to_owned);
+                Self::Unhealthy(UnhealthyCause::Lacks { needs, gave_up })
+            }
             LifecycleFact::StopRequested => Self::ShuttingDown,
         }
     }
@@ -315,9 +336,13 @@ mod tests {
     use super::LifecycleFact as Fact;
     use super::*;
 
+    fn mail() -> Vec<Need> {
+        vec![Need::capability("mail".parse().unwrap())]
+    }
+
     fn facts() -> Vec<Fact> {
         let reason = || "no disk".to_owned();
-        let needs = vec![Need::capability("mail".parse().unwrap())];
+        let needs = mail();
         vec![
             Fact::StartRequested,
             Fact::ChildStarted,
@@ -334,7 +359,7 @@ mod tests {
     }
 
     fn lacks() -> ServiceState {
-        ServiceState::Unhealthy(UnhealthyCause::Lacks { needs: vec![Need::capability("mail".parse().unwrap())] })
+        ServiceState::Unhealthy(UnhealthyCause::Lacks { needs: mail(), gave_up: None })
     }
 
     fn fell() -> ServiceState {
@@ -381,6 +406,22 @@ mod tests {
         assert!(change.is_some(), "another kind of cause is a change");
     }
 
+    #[test]
+    fn a_give_up_is_kept_while_a_need_is_missing_until_a_start() {
+        let next = |state: ServiceState, fact| state.next(fact).unwrap().0;
+        let gave_up = || Fact::GaveUp { reason: "no port".to_owned() };
+        let missing = || Fact::NeedsMissing { needs: mail() };
+        for order in [[gave_up(), missing()], [missing(), gave_up()]] {
+            let both = order.into_iter().fold(ServiceState::Initializing, next);
+            assert_eq!(both.give_up_reason(), Some("no port"));
+            let text = "unhealthy: it lacks capability mail, and it is not restarted any more: no port";
+            assert_eq!(both.to_string(), text);
+            assert_eq!(next(both.clone(), missing()), both);
+            assert_eq!(next(both.clone(), Fact::StartRequested), lacks());
+            assert_eq!(next(both, Fact::NeedsMet), ServiceState::Initializing, "invariant 6");
+        }
+    }
+
     proptest! {
         #[test]
         fn the_only_way_out_of_shutting_down_is_shutdown(facts in vec(select(facts()), 0..60)) {
@@ -397,7 +438,8 @@ mod tests {
                     let change = change.expect("invariant 4");
                     prop_assert_eq!((change.from, &change.to), (state.status(), &next));
                 }
-                if matches!(state.cause(), Some(UnhealthyCause::Lacks { .. })) && next != state {
+                let lacks = |state: &ServiceState| matches!(state.cause(), Some(UnhealthyCause::Lacks { .. }));
+                if lacks(&state) && !lacks(&next) {
                     prop_assert!(matches!(fact, Fact::NeedsMet | Fact::StopRequested), "invariant 2");
                 }
                 state = next;

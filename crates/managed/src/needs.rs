@@ -101,7 +101,7 @@ fn arrows(cycle: &[ServiceName]) -> String {
 }
 
 /// What one service needs and provides.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Node {
     needs: Vec<Need>,
     provides: Vec<Capability>,
@@ -109,10 +109,12 @@ struct Node {
 
 /// The services with what they need and provide.
 ///
-/// Cost of an order: the square of the number of services in the worst case, times their needs.
-#[derive(Debug, Clone, Default)]
+/// Cost of an order: each need with each of its providers once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NeedGraph {
     nodes: BTreeMap<ServiceName, Node>,
+    /// The services that provide some amount of a capability, by its name.
+    by_capability: BTreeMap<String, BTreeSet<ServiceName>>,
 }
 
 impl NeedGraph {
@@ -123,12 +125,39 @@ impl NeedGraph {
 
     /// Adds a service, or replaces the one of this name.
     pub fn insert(&mut self, name: ServiceName, needs: Vec<Need>, provides: Vec<Capability>) {
+        for old in self.nodes.get(&name).into_iter().flat_map(|node| &node.provides) {
+            if let Some(names) = self.by_capability.get_mut(old.name()) {
+                names.remove(&name);
+            }
+        }
+        for it in &provides {
+            self.by_capability.entry(it.name().to_owned()).or_default().insert(name.clone());
+        }
         self.nodes.insert(name, Node { needs, provides });
     }
 
-    /// The services that meet a need.
+    /// Adds the services of another graph whose names are not in this one.
+    pub(crate) fn with_those_of(mut self, other: &Self) -> Self {
+        for (name, Node { needs, provides }) in &other.nodes {
+            if !self.nodes.contains_key(name) {
+                self.insert(name.clone(), needs.clone(), provides.clone());
+            }
+        }
+        self
+    }
+
+    /// The services that meet a need, by name.
     pub fn providers<'a>(&'a self, need: &'a Need) -> impl Iterator<Item = &'a ServiceName> {
-        self.nodes.iter().filter(|(name, node)| need.is_met_by(name, &node.provides)).map(|(name, _)| name)
+        let named = match need {
+            Need::Service(name) => self.nodes.get_key_value(name).map(|(name, _)| name),
+            Need::Capability(_) => None,
+        };
+        let able = match need {
+            Need::Service(_) => None,
+            Need::Capability(capability) => self.by_capability.get(capability.name()),
+        };
+        let is_met = |name: &&ServiceName| self.nodes.get(*name).is_some_and(|it| need.is_met_by(name, &it.provides));
+        named.into_iter().chain(able.into_iter().flatten()).filter(is_met)
     }
 
     /// The needs of a service; none of one that is not in the graph.
@@ -155,8 +184,25 @@ impl NeedGraph {
 
     /// The services that need this one directly, and have no other provider for it.
     pub fn dependents<'a>(&'a self, name: &'a ServiceName) -> impl Iterator<Item = &'a ServiceName> {
-        let needs_it = move |node: &Node| node.needs.iter().any(|need| self.providers(need).eq([name]));
+        let needs_it = move |node: &Node| node.needs.iter().any(|need| self.only_provider(need) == Some(name));
         self.nodes.iter().filter(move |(_, node)| needs_it(node)).map(|(name, _)| name)
+    }
+
+    /// The services without which one of these has a need that nothing in the graph meets.
+    pub(crate) fn needed_by<'a>(
+        &'a self,
+        names: impl IntoIterator<Item = &'a ServiceName>,
+    ) -> BTreeSet<&'a ServiceName> {
+        let needed = |name: &'a ServiceName| {
+            self.needs(name).iter().filter_map(|need| self.only_provider(need)).filter(move |it| *it != name)
+        };
+        names.into_iter().flat_map(needed).collect()
+    }
+
+    /// The provider of a need that has no other.
+    fn only_provider<'a>(&'a self, need: &'a Need) -> Option<&'a ServiceName> {
+        let mut providers = self.providers(need);
+        providers.next().filter(|_| providers.next().is_none())
     }
 
     /// The order of starts: each after a provider of each of its needs, and otherwise by name.
@@ -179,16 +225,19 @@ impl NeedGraph {
     }
 
     /// The services that can be started in this order, and those that never can.
+    ///
+    /// Kahn's algorithm, in rounds: a need counts no more when the first of its providers is in the order.
     fn startable(&self) -> (Vec<ServiceName>, BTreeSet<ServiceName>) {
+        let mut waits = Waits::of(self);
         let (mut order, mut left): (Vec<_>, BTreeSet<_>) = (Vec::new(), self.nodes.keys().cloned().collect());
-        loop {
-            let next: Vec<_> = left.iter().filter(|name| self.blocking(name, &left).is_none()).cloned().collect();
-            if next.is_empty() {
-                return (order, left);
+        let mut round: BTreeSet<_> = self.nodes.keys().filter(|name| waits.is_over(name)).collect();
+        while !round.is_empty() {
+            for name in &round {
+                order.extend(left.take(*name));
             }
-            left.retain(|name| !next.contains(name));
-            order.extend(next);
+            round = round.into_iter().flat_map(|name| waits.started(name)).collect();
         }
+        (order, left)
     }
 
     /// A provider that has to be started first: of the first need of which all providers are left.
@@ -207,6 +256,49 @@ impl NeedGraph {
             path.push(next.clone());
         }
         NeedCycleError { cycle: path }
+    }
+}
+
+/// Which services wait for which others.
+#[derive(Default)]
+struct Waits<'a> {
+    /// How many needs of a service have no provider that is started.
+    unmet: BTreeMap<&'a ServiceName, usize>,
+    /// The needs that a service meets: whose, and which of them.
+    met_by: BTreeMap<&'a ServiceName, Vec<(&'a ServiceName, usize)>>,
+    met: BTreeSet<(&'a ServiceName, usize)>,
+}
+
+impl<'a> Waits<'a> {
+    /// Before the first start. A need without a provider is not waited for.
+    fn of(graph: &'a NeedGraph) -> Self {
+        let mut waits = Self::default();
+        for (name, node) in &graph.nodes {
+            for (at, need) in node.needs.iter().enumerate() {
+                let mut providers = graph.providers(need).peekable();
+                *waits.unmet.entry(name).or_default() += usize::from(providers.peek().is_some());
+                providers.for_each(|it| waits.met_by.entry(it).or_default().push((name, at)));
+            }
+        }
+        waits
+    }
+
+    fn is_over(&self, name: &ServiceName) -> bool {
+        self.unmet.get(name).is_none_or(|unmet| *unmet == 0)
+    }
+
+    /// The services that wait for nothing any more when this one is started.
+    fn started(&mut self, name: &ServiceName) -> Vec<&'a ServiceName> {
+        let mut woken = Vec::new();
+        for (whose, at) in self.met_by.remove(name).unwrap_or_default() {
+            if !self.met.insert((whose, at)) {
+                continue;
+            }
+            let Some(unmet) = self.unmet.get_mut(whose) else { continue };
+            *unmet -= 1;
+            woken.extend((*unmet == 0).then_some(whose));
+        }
+        woken
     }
 }
 
@@ -276,6 +368,27 @@ mod tests {
         assert!(graph.dependents(&name("db")).eq([&a, &b]));
     }
 
+    #[test]
+    fn a_service_that_is_inserted_again_provides_what_it_provides_now() {
+        let mut graph = graph(&[("a", &[], &["mail"]), ("b", &[], &["mail", "mail=3"])]);
+        graph.insert(name("a"), Vec::new(), Vec::new());
+        assert!(graph.providers(&need("+mail")).eq([&name("b")]));
+    }
+
+    #[test]
+    fn the_order_of_a_long_chain_compares_each_need_once() {
+        let name_of = |at: usize| name(&format!("s{at:04}"));
+        let mut graph = NeedGraph::new();
+        for at in 0..5_000 {
+            let needs = (at > 0).then(|| Need::service(&name_of(at - 1)));
+            graph.insert(name_of(at), needs.into_iter().collect(), Vec::new());
+        }
+        let order = graph.start_order().unwrap();
+        assert!(order.iter().eq(graph.nodes.keys()));
+        let waits = Waits::of(&graph);
+        assert_eq!(waits.met_by.values().map(Vec::len).sum::<usize>(), 4_999);
+    }
+
     proptest! {
         #[test]
         fn an_order_starts_all_after_their_needs_or_there_is_a_cycle(graph in graphs()) {
@@ -297,6 +410,22 @@ mod tests {
                     }
                     prop_assert!(!cycle.is_empty());
                 }
+            }
+        }
+
+        #[test]
+        fn the_providers_are_those_that_meet_the_need(graph in graphs(), text in "[a-h]|\\+[xy](=[1-9])?") {
+            let need = need(&text);
+            let by_scan = graph.nodes.iter().filter(|(name, node)| need.is_met_by(name, &node.provides));
+            prop_assert!(graph.providers(&need).eq(by_scan.map(|(name, _)| name)));
+        }
+
+        #[test]
+        fn what_is_needed_is_what_has_dependents(graph in graphs()) {
+            let needed = graph.needed_by(graph.nodes.keys());
+            for name in graph.nodes.keys() {
+                let has_dependents = graph.dependents(name).any(|it| it != name);
+                prop_assert_eq!(needed.contains(name), has_dependents, "{}", name);
             }
         }
 

@@ -6,6 +6,7 @@
 //! 2. Nothing is stopped while a service that needs it is still to be stopped.
 //! 3. A service that was given up is not started again by itself.
 //! 4. While a batch is not ended there is no other step: the batch has its own.
+//! 5. A service that is being stopped is stopped again until it is gone: its stop may have been lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -72,6 +73,10 @@ pub struct ActualServices {
     pub services: BTreeMap<ServiceName, ActualService>,
     /// The needs that services outside of the roster meet.
     pub met_outside: BTreeSet<Need>,
+    /// How services that run get the generation that is desired. The roster says it of those that are not here.
+    pub strategies: BTreeMap<ServiceName, ReplacementStrategy>,
+    /// What the services need and provide that run and are not in the roster any more.
+    pub removed: NeedGraph,
 }
 
 impl ActualServices {
@@ -84,6 +89,14 @@ impl ActualServices {
     pub fn ready(&self) -> BTreeSet<ServiceName> {
         let ready = self.services.iter().filter(|(_, it)| matches!(it, ActualService::Ready { .. }));
         ready.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// How a service in which this generation runs gets the desired one.
+    pub(crate) fn strategy(&self, name: &ServiceName, desired: &DesiredService, running: u64) -> ReplacementStrategy {
+        let recorded = (desired.before == Some(running)).then_some(desired.strategy);
+        // A generation is begun by a restart too, and then it is to run all the same.
+        let compared = || self.strategies.get(name).copied().filter(|it| *it != ReplacementStrategy::Nothing);
+        recorded.or_else(compared).unwrap_or_default()
     }
 }
 
@@ -118,8 +131,8 @@ impl Roster {
         // There is no circle: a request that would make one is refused.
         let order = graph.start_order().unwrap_or_default();
         let starts = order.iter().filter(|name| graph.missing(name, &ready, &actual.met_outside).is_empty());
-        let starts = starts.filter_map(|name| self.next_start(name, actual.get(name)));
-        self.next_stops(&graph, &order, actual).into_iter().chain(starts).collect()
+        let starts = starts.filter_map(|name| self.next_start(name, actual));
+        self.next_stops(&graph, actual).into_iter().chain(starts).collect()
     }
 
     /// The services that lack something, and what, of those that are to run.
@@ -130,24 +143,34 @@ impl Roster {
         missing.filter(|(_, needs)| !needs.is_empty()).collect()
     }
 
-    fn next_stops(&self, graph: &NeedGraph, order: &[ServiceName], actual: &ActualServices) -> Vec<ServicePlan> {
+    fn next_stops(&self, graph: &NeedGraph, actual: &ActualServices) -> Vec<ServicePlan> {
+        let with_removed = graph.clone().with_those_of(&actual.removed);
+        // What is removed may be in a circle with what replaced it: then its needs order nothing.
+        let (graph, order) = match with_removed.stop_order() {
+            Ok(order) => (&with_removed, order),
+            Err(_) => (graph, graph.stop_order().unwrap_or_default()),
+        };
         let is_unwanted = |name: &ServiceName| !self.get(name).is_some_and(DesiredService::is_wanted);
-        let to_stop = |name: &ServiceName| is_unwanted(name) && actual.get(name).generation().is_some();
-        let is_needed = |name: &ServiceName| graph.dependents(name).any(|it| it != name && to_stop(it));
-        let removed = actual.services.keys().filter(|name| self.get(name).is_none());
-        let in_order = removed.chain(order.iter().rev()).filter(|name| to_stop(name) && !is_needed(name));
+        let to_stop = |name: &&ServiceName| is_unwanted(name) && actual.get(name).generation().is_some();
+        let needed = graph.needed_by(actual.services.keys().filter(to_stop));
+        let known: BTreeSet<_> = order.iter().collect();
+        let others = actual.services.keys().filter(|name| !known.contains(name));
+        let in_order = others.chain(&order).filter(|name| to_stop(name) && !needed.contains(name));
         in_order.filter_map(|name| stop(name, actual.get(name))).collect()
     }
 
-    fn next_start(&self, name: &ServiceName, actual: ActualService) -> Option<ServicePlan> {
+    fn next_start(&self, name: &ServiceName, actual: &ActualServices) -> Option<ServicePlan> {
         let desired = self.get(name).filter(|it| it.is_wanted())?;
         let to = desired.generation;
         let start = || ServiceStep::Start { name: name.clone(), generation: to };
-        let steps = match actual {
+        let steps = match actual.get(name) {
             ActualService::Stopped => vec![start()],
-            ActualService::Stopping { .. } => return None,
+            // It is started when it is gone.
+            found @ ActualService::Stopping { .. } => return stop(name, found),
             running if running.generation() == Some(to) => return None,
-            ActualService::Ready { generation } => desired.strategy_from(generation).steps(name, generation, to),
+            ActualService::Ready { generation } => {
+                actual.strategy(name, desired, generation).steps(name, generation, to)
+            }
             // There is nothing to finish.
             ActualService::Starting { generation }
             | ActualService::Unhealthy { generation }
@@ -160,23 +183,16 @@ impl Roster {
 }
 
 fn stop(name: &ServiceName, actual: ActualService) -> Option<ServicePlan> {
-    let is_stopping = matches!(actual, ActualService::Stopping { .. });
-    let generation = actual.generation().filter(|_| !is_stopping)?;
+    let generation = actual.generation()?;
     Some(ServicePlan { name: name.clone(), steps: vec![ServiceStep::Stop { name: name.clone(), generation }] })
-}
-
-impl DesiredService {
-    /// How a generation that runs is replaced: as its kind said, if that was about this generation.
-    pub fn strategy_from(&self, running: u64) -> ReplacementStrategy {
-        if self.before == Some(running) { self.strategy } else { ReplacementStrategy::default() }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::samples::{self, name};
+    use super::super::roster::RosterRequest;
+    use super::super::samples::{self, BLUE_GREEN, name};
     use super::*;
 
     fn actual() -> impl Strategy<Value = ActualServices> {
@@ -190,16 +206,14 @@ mod tests {
         });
         let services = proptest::collection::btree_map("[a-g]".prop_map(|it| name(&it)), state, 0..6);
         (services, proptest::collection::btree_set(samples::needs(), 0..3))
-            .prop_map(|(services, met_outside)| ActualServices { services, met_outside })
+            .prop_map(|(services, met_outside)| ActualServices { services, met_outside, ..ActualServices::default() })
     }
 
     fn settle(actual: &mut ActualServices) {
         for it in actual.services.values_mut() {
-            *it = match *it {
-                ActualService::Starting { generation } => ActualService::Ready { generation },
-                ActualService::Stopping { .. } => ActualService::Stopped,
-                other => other,
-            };
+            if let ActualService::Starting { generation } = *it {
+                *it = ActualService::Ready { generation };
+            }
         }
     }
 
@@ -257,6 +271,56 @@ mod tests {
                 }
             }
         }
+    }
+
+    fn with(services: &[(&str, ActualService)]) -> ActualServices {
+        let services = services.iter().map(|(service, found)| (name(service), *found)).collect();
+        ActualServices { services, ..ActualServices::default() }
+    }
+
+    fn texts(plans: &[ServicePlan]) -> Vec<String> {
+        plans.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_stop_that_was_lost_is_taken_again_before_the_start() {
+        let roster = samples::roster(&[samples::declare("a", &[], &[]), samples::start("a")]).0;
+        let stopping = with(&[("a", ActualService::Stopping { generation: 0 })]);
+        assert_eq!(texts(&roster.next_steps(&stopping)), ["stop a#0"]);
+        let stopped = roster.after(&roster.decide(&RosterRequest::Stop(name("a"))).unwrap());
+        assert_eq!(texts(&stopped.next_steps(&stopping)), ["stop a#0"]);
+    }
+
+    #[test]
+    fn what_a_removed_service_needs_is_stopped_after_it() {
+        let requests = [samples::declare("db", &[], &[]), samples::start("db"), RosterRequest::Stop(name("db"))];
+        let roster = samples::roster(&requests).0;
+        let ready = |generation| ActualService::Ready { generation };
+        let mut actual = with(&[("app", ready(2)), ("db", ready(1))]);
+        actual.removed.insert(name("app"), vec![Need::service(&name("db"))], Vec::new());
+        assert_eq!(texts(&roster.next_steps(&actual)), ["stop app#2"]);
+        actual.services.remove(&name("app"));
+        assert_eq!(texts(&roster.next_steps(&actual)), ["stop db#1"]);
+
+        // What replaced it needs it: both are stopped, in any order.
+        let turned = roster.after(&roster.decide(&samples::configure("db", 1, &["app"], &[], BLUE_GREEN)).unwrap());
+        actual.services.insert(name("app"), ready(2));
+        assert_eq!(turned.next_steps(&actual).len(), 2);
+    }
+
+    #[test]
+    fn a_generation_that_was_never_begun_does_not_decide_how_the_next_is() {
+        let mut roster = samples::roster(&[samples::declare("a", &[], &[]), samples::start("a")]).0;
+        for number in [1, 2] {
+            samples::grant(&mut roster, &samples::configure("a", number, &[], &[], ReplacementStrategy::Reload));
+        }
+        let mut actual = with(&[("a", ActualService::Ready { generation: 1 })]);
+        actual.strategies.insert(name("a"), BLUE_GREEN);
+        assert!(texts(&roster.next_steps(&actual))[0].starts_with("start a#3 beside, hand a over"));
+        actual.strategies.insert(name("a"), ReplacementStrategy::Nothing);
+        assert_eq!(texts(&roster.next_steps(&actual)), ["drain a#1, stop a#1, start a#3"]);
+        actual.services.insert(name("a"), ActualService::Ready { generation: 2 });
+        assert_eq!(texts(&roster.next_steps(&actual)), ["reload a from #2 to #3"]);
     }
 
     #[test]

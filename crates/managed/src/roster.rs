@@ -7,6 +7,7 @@
 //! 3. The services never need each other in a circle.
 //! 4. The changes of a batch count when it is done, all together. Undone, or not ended, it has changed nothing.
 //! 5. A request is decided from the roster alone and changes nothing; facts that were decided can be applied.
+//! 6. The changes of a batch begin one generation of a service after the one before the batch, however many they are.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +39,7 @@ pub struct DesiredService {
     pub generation: u64,
     /// How the generation before is replaced by this one.
     pub strategy: ReplacementStrategy,
-    /// The generation before, which the strategy is about.
+    /// The generation before, which the strategy is about. In a batch that is the one before the batch.
     pub before: Option<u64>,
 }
 
@@ -297,17 +298,17 @@ impl Roster {
         after.needs().start_order().map(drop).map_err(cycle)
     }
 
-    /// The roster after these changes.
+    /// The roster after these changes, which take effect together.
     pub fn after<'a>(&self, changes: impl IntoIterator<Item = &'a ServiceFact>) -> Self {
         let mut after = self.clone();
-        changes.into_iter().for_each(|change| after.change(change));
+        after.change_together(changes, self.generation);
         after
     }
 
     /// Applies a recorded fact. A fact about a service that is not there changes nothing.
     pub fn apply(&mut self, fact: &RosterFact) {
         match fact {
-            RosterFact::Service(change) => self.change(change),
+            RosterFact::Service(change) => self.change(change, self.generation),
             RosterFact::BatchBegun(plan) => self.begin_batch(plan.clone()),
             RosterFact::BatchEnded(outcome) => self.end_batch(outcome),
         }
@@ -325,12 +326,18 @@ impl Roster {
         if *outcome == BatchOutcome::Done {
             // The numbers are those that the plan was made with.
             let last = std::mem::replace(&mut self.generation, generation);
-            plan.changes.iter().for_each(|change| self.change(change));
+            self.change_together(&plan.changes, generation);
             self.generation = self.generation.max(last);
         }
     }
 
-    fn change(&mut self, change: &ServiceFact) {
+    /// Makes changes, of which the last generation before them is known.
+    fn change_together<'a>(&mut self, changes: impl IntoIterator<Item = &'a ServiceFact>, last: u64) {
+        changes.into_iter().for_each(|change| self.change(change, last));
+    }
+
+    /// Makes one change; the generations after `last` do not run yet.
+    fn change(&mut self, change: &ServiceFact, last: u64) {
         match change.clone() {
             ServiceFact::Declared { name, kind, config, needs, provides } => {
                 let (generation, strategy) = (self.next_generation(), ReplacementStrategy::default());
@@ -342,13 +349,13 @@ impl Roster {
             ServiceFact::Wanted { name, state, restart } => {
                 let strategy = ReplacementStrategy::default();
                 let change = |it: &mut DesiredService| it.state = state;
-                self.change_one(&name, restart.then_some(strategy), change);
+                self.change_one(&name, restart.then_some(strategy), last, change);
             }
             ServiceFact::Configured { name, config, needs, provides, strategy } => {
                 let change = |it: &mut DesiredService| {
                     (it.config, it.needs, it.provides) = (config, needs, provides);
                 };
-                self.change_one(&name, Some(strategy), change);
+                self.change_one(&name, Some(strategy), last, change);
             }
             ServiceFact::Removed { name } => drop(self.services.remove(&name)),
         }
@@ -359,6 +366,7 @@ impl Roster {
         &mut self,
         name: &ServiceName,
         strategy: Option<ReplacementStrategy>,
+        last: u64,
         change: impl FnOnce(&mut DesiredService),
     ) {
         let strategy = strategy.filter(|it| *it != ReplacementStrategy::Nothing);
@@ -366,7 +374,10 @@ impl Roster {
         let Some(service) = self.services.get_mut(name) else { return };
         change(service);
         if let (Some(strategy), Some(generation)) = (strategy, generation) {
-            (service.strategy, service.before) = (strategy, Some(service.generation));
+            service.strategy = strategy;
+            if service.generation <= last {
+                service.before = Some(service.generation);
+            }
             service.generation = generation;
             self.generation = generation;
         }

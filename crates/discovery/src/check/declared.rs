@@ -3,7 +3,7 @@
 //! # Invariants
 //!
 //! 1. No two declared checks of one name are of one service, since results are kept by name.
-//! 2. No user code runs under the lock: a declaration that is removed is dropped outside of it.
+//! 2. No user code runs under the lock: a declaration that is removed or refused is dropped outside of it.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +46,9 @@ impl DeclaredChecks {
 
     /// Adds a check, and returns its number.
     pub(crate) fn add(&self, declared: DeclaredCheck) -> Result<u64, DeclareCheckError> {
-        let number = self.all.lock().add(declared)?;
+        let added = self.all.lock().add(declared);
+        // A declaration that is refused is dropped here, after the lock is released.
+        let number = added.map_err(|(error, _refused)| error)?;
         self.changed.send_replace(());
         Ok(number)
     }
@@ -69,7 +71,18 @@ impl DeclaredChecks {
 }
 
 impl Declarations {
-    fn add(&mut self, declared: DeclaredCheck) -> Result<u64, DeclareCheckError> {
+    /// Gives back a declaration that is refused.
+    fn add(&mut self, declared: DeclaredCheck) -> Result<u64, (DeclareCheckError, DeclaredCheck)> {
+        if let Err(error) = self.accepts(&declared) {
+            return Err((error, declared));
+        }
+        let number = self.next_number;
+        self.next_number += 1;
+        self.by_number.insert(number, declared);
+        Ok(number)
+    }
+
+    fn accepts(&self, declared: &DeclaredCheck) -> Result<(), DeclareCheckError> {
         let check = || declared.check.name().to_owned();
         if let Some(other) = self.by_number.values().find(|other| declared.collides(other)) {
             let service = other.criteria.wanted_service().cloned();
@@ -78,10 +91,7 @@ impl Declarations {
         if self.by_number.len() >= MAX_DECLARED_CHECKS {
             return Err(DeclareCheckError::TooMany { check: check(), limit: MAX_DECLARED_CHECKS });
         }
-        let number = self.next_number;
-        self.next_number += 1;
-        self.by_number.insert(number, declared);
-        Ok(number)
+        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@ use foundation_kernel::containment::Contained;
 use foundation_kernel::names::{HealthCheck, ServiceKey, ServiceRegistry};
 use foundation_kernel::ractor::{Message, RpcReplyPort};
 use foundation_kernel::supervision::{Health, Verdict};
+use foundation_kernel::text::shortened_to;
 use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
 
@@ -15,7 +16,8 @@ use futures::future::{BoxFuture, ready};
 use super::http::HttpGet;
 use super::tcp;
 use crate::health::{Cadence, CheckRole, CheckRules};
-use crate::instance::InstanceRecord;
+use crate::instance::{InstanceRecord, Remote};
+use crate::limits::MAX_CHECK_NAME;
 
 /// The shortest time to live of a heartbeat.
 const MIN_TTL: Duration = Duration::from_millis(100);
@@ -95,6 +97,9 @@ impl InstanceCheck {
     /// healthy, too: [`call`](Self::call) finds that.
     pub fn alive() -> Self {
         Self::ask("alive", |names, record, _| {
+            if is_announced(names, &record) {
+                return ready(Health::Failed(NO_ACTOR.to_owned())).boxed();
+            }
             let found = names.lookup_any(record.name().registered()).ok();
             let is_it = found.is_some_and(|found| found.actor_id() == record.actor);
             ready(if is_it { Health::Healthy } else { Health::Dead }).boxed()
@@ -168,12 +173,12 @@ impl InstanceCheck {
 
     fn new(name: &str, kind: CheckKind) -> Self {
         let cadence = Cadence::every(Duration::from_secs(10));
-        Self { name: name.into(), cadence, limit: Duration::from_secs(1), rules: CheckRules::new(), kind }
+        Self { name: check_name(name).into(), cadence, limit: Duration::from_secs(1), rules: CheckRules::new(), kind }
     }
 
     /// Gives it another name. Results are kept by name: two checks of one instance have different ones.
     pub fn named(self, name: &str) -> Self {
-        Self { name: name.into(), ..self }
+        Self { name: check_name(name).into(), ..self }
     }
 
     /// How often it runs: 100 ms at least, a day at most. It waits up to three times as long while it fails. A heartbeat is
@@ -233,6 +238,19 @@ impl InstanceCheck {
 }
 
 /// The request is made before the connection: what cannot be asked needs none.
+/// What a check of an actor finds of an instance outside of this process.
+const NO_ACTOR: &str = "it was announced, and has no actor here: check its endpoint or its heartbeats";
+
+/// Whether the actor of a name is the keeper of an instance outside of this process.
+fn is_announced(names: &ServiceRegistry, record: &InstanceRecord) -> bool {
+    names.with(&ServiceKey::<Remote>::from(record.name().registered().clone()), |_| ()).is_ok()
+}
+
+/// The name of a check, of limited length.
+pub(crate) fn check_name(name: &str) -> String {
+    shortened_to(name, MAX_CHECK_NAME)
+}
+
 #[cfg(feature = "http-checks")]
 async fn ask_by_http(get: HttpGet, record: InstanceRecord) -> Result<(), String> {
     let endpoint = tcp::endpoint_of(&record)?;
@@ -256,6 +274,14 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn the_name_of_a_check_is_of_limited_length() {
+        let long = "n".repeat(MAX_CHECK_NAME * 2);
+        assert!(InstanceCheck::tcp().named(&long).name().len() <= MAX_CHECK_NAME);
+        assert!(InstanceCheck::function(&long, |_| ready(true)).name().len() <= MAX_CHECK_NAME);
+        assert_eq!(check_name("tcp"), "tcp");
+    }
 
     #[test]
     fn a_run_takes_no_longer_than_its_interval_whichever_is_set_first() {

@@ -38,17 +38,21 @@ impl LastHeartbeat {
         self.began.checked_add(Duration::from_millis(millis))
     }
 
-    /// Until when it is not silent.
-    pub(crate) fn silent_at(&self, ttl: Duration) -> Instant {
-        self.last().unwrap_or(self.began) + ttl
+    /// Until when it is not silent for a check that awaits heartbeats since this time.
+    pub(crate) fn silent_at(&self, ttl: Duration, since: Instant) -> Instant {
+        self.last().map_or(since, |last| last.max(since)) + ttl
     }
 
-    /// What follows at this time: nothing while the first one is awaited.
-    pub(crate) fn health(&self, ttl: Duration, now: Instant) -> Option<Health> {
-        if now <= self.silent_at(ttl) {
-            return self.last().map(|_| Health::Healthy);
+    /// What follows at this time for a check that awaits heartbeats since then: nothing while the first one is awaited.
+    pub(crate) fn health(&self, ttl: Duration, since: Instant, now: Instant) -> Option<Health> {
+        let last = self.last();
+        if last.is_some_and(|last| now <= last + ttl) {
+            return Some(Health::Healthy);
         }
-        let silence = now.saturating_duration_since(self.last().unwrap_or(self.began));
+        if now <= self.silent_at(ttl, since) {
+            return None;
+        }
+        let silence = now.saturating_duration_since(last.unwrap_or(since));
         Some(Health::Failed(format!("no heartbeat for {silence:?}")))
     }
 
@@ -77,18 +81,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_instance_is_silent_one_time_to_live_after_its_latest_heartbeat(
-            ttl in 100..10_000_u64, beats in vec(0..100_000_u64, 0..10), at in 0..120_000_u64,
+        fn an_instance_is_silent_one_time_to_live_after_its_latest_heartbeat_and_the_beginning_of_its_check(
+            ttl in 100..10_000_u64, beats in vec(0..100_000_u64, 0..10), since in 0..100_000_u64, later in 0..20_000_u64,
         ) {
-            let (began, ttl) = (Instant::now(), Duration::from_millis(ttl));
+            let (began, millis) = (Instant::now(), Duration::from_millis);
             let heartbeat = LastHeartbeat::new(began);
-            beats.iter().for_each(|at| heartbeat.beat(began + Duration::from_millis(*at)));
-            let (now, last) = (began + Duration::from_millis(at), beats.iter().max().copied());
-            let silent = at > last.unwrap_or(0) + ttl.as_millis() as u64;
-            match heartbeat.health(ttl, now) {
-                None => prop_assert!(!silent && last.is_none()),
-                Some(health) => prop_assert_eq!(health.is_healthy(), !silent),
-            }
+            beats.iter().for_each(|at| heartbeat.beat(began + millis(*at)));
+            let (at, last) = (since + later, beats.iter().max().copied());
+            let has_beaten = last.is_some_and(|last| at <= last + ttl);
+            let is_silent = !has_beaten && at > last.unwrap_or(0).max(since) + ttl;
+            let health = heartbeat.health(millis(ttl), began + millis(since), began + millis(at));
+            prop_assert_eq!(health.is_none(), !has_beaten && !is_silent);
+            prop_assert!(health.is_none_or(|health| health.is_healthy() == has_beaten));
         }
     }
 }

@@ -15,6 +15,7 @@ pub(crate) use capacity::{CheckCapacity, CheckPermit};
 pub(crate) use declared::{DeclaredCheck, DeclaredChecks};
 pub(crate) use definition::CheckKind;
 pub use definition::InstanceCheck;
+pub(crate) use definition::check_name;
 pub use error::DeclareCheckError;
 pub use handle::CheckHandle;
 #[cfg(feature = "http-checks")]

@@ -37,7 +37,7 @@ pub(super) struct InstanceCalls {
     awaits_success: AtomicBool,
     /// Whether it is being drained, so that no call may begin.
     draining: AtomicBool,
-    /// Notified of the end of a call while it is being drained.
+    /// Notified of the end of a call while it is being drained, and when it is resumed.
     ended: Notify,
 }
 
@@ -79,8 +79,14 @@ impl InstanceCalls {
         self.draining.load(Ordering::SeqCst)
     }
 
+    /// Under the lock of the state, with the mark that says the same.
     pub(super) fn set_draining(&self, draining: bool) {
         self.draining.store(draining, Ordering::SeqCst);
+    }
+
+    /// Ends the waits for the end of its calls, since it is not being drained any more. Wakes tasks: not under a lock.
+    pub(super) fn note_resumed(&self) {
+        self.ended.notify_waiters();
     }
 
     /// A call has ended, as the load says already.
@@ -90,13 +96,13 @@ impl InstanceCalls {
         }
     }
 
-    /// Returns when no call is in flight; only while it is being drained.
+    /// Returns when no call is in flight, or it is not being drained any more.
     pub(super) async fn idle(&self) {
         loop {
             let mut ended = pin!(self.ended.notified());
             // Subscribe before looking: an end between the two is noticed.
             ended.as_mut().enable();
-            if self.load.in_flight() == 0 {
+            if self.load.in_flight() == 0 || !self.is_draining() {
                 return;
             }
             ended.await;

@@ -4,6 +4,8 @@
 //!
 //! 1. Never two checks of one incarnation run at a time, whoever has started them: each run has the turn of its incarnation.
 //! 2. What a check records and the end of that check are in one task, so nothing is recorded after the end.
+//! 3. A run is given the instance as it is when the run begins: what its owner has changed since the last one counts.
+//! 4. An instance that a run of checks sees has a task that checks it: a task that ended otherwise is begun again.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -12,13 +14,13 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use foundation_kernel::containment::{report, waking_contained};
-use foundation_kernel::names::ServiceKey;
+use foundation_kernel::names::{ServiceKey, Watched};
 use foundation_kernel::ractor::ActorId;
 use foundation_kernel::supervision::{Health, run_check};
 use futures::FutureExt;
 use futures::future::pending;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::alarm::wait_until;
@@ -32,14 +34,24 @@ use crate::instance::{InstanceName, InstanceRecord};
 /// A heartbeat counts up to the end of its time to live, and timers count milliseconds: it is silent with the next one.
 const TICK: Duration = Duration::from_millis(1);
 
+/// One incarnation of an instance.
+type Incarnation = (InstanceName, ActorId);
+
 /// One check of all instances that meet some criteria: each instance is checked by a task. They end with this value; their
 /// last results count until they are too old.
 pub(super) struct CheckRun {
     check: InstanceCheck,
     criteria: Criteria,
     shared: Arc<Shared>,
-    tasks: JoinSet<()>,
-    of: HashMap<InstanceName, (ActorId, oneshot::Sender<()>)>,
+    tasks: JoinSet<InstanceName>,
+    of: HashMap<InstanceName, RunningCheck>,
+}
+
+/// The task that checks one incarnation.
+struct RunningCheck {
+    actor: ActorId,
+    task: Id,
+    end: oneshot::Sender<()>,
 }
 
 impl CheckRun {
@@ -51,19 +63,46 @@ impl CheckRun {
     /// Checks until the namespace ends.
     pub(super) async fn run(&mut self) {
         let (mut names, mut catalog) = (self.shared.watch_names(), Catalog::new());
-        while let Some(watched) = waking_contained(names.next()).await {
-            for change in catalog.apply(watched) {
-                self.follow(change.name(), catalog.get(change.name()));
+        loop {
+            let woken = waking_contained(async {
+                tokio::select! {
+                    biased;
+                    watched = names.next() => Woken::Names(watched),
+                    Some(ended) = self.tasks.join_next_with_id() => Woken::Ended(ended),
+                }
+            });
+            match woken.await {
+                Woken::Names(None) => return,
+                Woken::Names(Some(watched)) => {
+                    for change in catalog.apply(watched) {
+                        self.follow(change.name(), catalog.get(change.name()));
+                    }
+                }
+                Woken::Ended(ended) => {
+                    if let Some(name) = self.remove_ended(ended) {
+                        self.follow(&name, catalog.get(&name));
+                    }
+                }
             }
-            // Those that have ended are of no interest.
-            while self.tasks.try_join_next().is_some() {}
         }
+    }
+
+    /// The instance whose check this task was, unless another one checks it by now.
+    fn remove_ended(&mut self, ended: Result<(Id, InstanceName), JoinError>) -> Option<InstanceName> {
+        let (task, name) = match ended {
+            Ok((task, name)) => (task, Some(name)),
+            Err(error) => (error.id(), None),
+        };
+        let name = name.or_else(|| self.of.iter().find(|(_, it)| it.task == task).map(|(name, _)| name.clone()))?;
+        self.of.get(&name).filter(|running| running.task == task)?;
+        self.of.remove(&name).map(|_| name)
     }
 
     /// Ends all checks, and forgets what they have found.
     pub(super) async fn end(mut self) {
-        for (_, (_, end)) in self.of.drain() {
-            let _ = end.send(());
+        for (_, running) in self.of.drain() {
+            // It may have ended by itself.
+            let _ = running.end.send(());
         }
         while waking_contained(self.tasks.join_next()).await.is_some() {}
     }
@@ -71,21 +110,28 @@ impl CheckRun {
     /// Begins or ends the checks of an instance, as it is now.
     fn follow(&mut self, name: &InstanceName, record: Option<&InstanceRecord>) {
         let wanted = record.filter(|it| self.criteria.accepts(&it.instance, it.status()));
-        let present = self.of.get(name).map(|(actor, _)| *actor);
+        let present = self.of.get(name).map(|running| running.actor);
         if present == wanted.map(|record| record.actor) {
             return;
         }
-        if let Some((_, end)) = self.of.remove(name) {
+        if let Some(running) = self.of.remove(name) {
             // It may have ended by itself.
-            let _ = end.send(());
+            let _ = running.end.send(());
         }
         if let Some(record) = wanted {
             let (end, ended) = oneshot::channel();
-            let checked = checked(self.check.clone(), Arc::clone(&self.shared), record.clone(), ended);
-            self.tasks.spawn(checked);
-            self.of.insert(name.clone(), (record.actor, end));
+            let of = (record.name().clone(), record.actor);
+            let checked = checked(self.check.clone(), Arc::clone(&self.shared), of, ended);
+            let task = self.tasks.spawn(checked).id();
+            self.of.insert(name.clone(), RunningCheck { actor: record.actor, task, end });
         }
     }
+}
+
+/// What a run of checks has been woken by.
+enum Woken {
+    Names(Option<Watched>),
+    Ended(Result<(Id, InstanceName), JoinError>),
 }
 
 /// Runs all declared checks, those to come included, until the namespace ends. If another task runs them, waits to take over.
@@ -149,47 +195,56 @@ async fn run_until(mut run: CheckRun, ended: oneshot::Receiver<()>) {
 }
 
 /// Checks one incarnation until it is gone, or its checks are ended: then what they have found is forgotten, so that an
-/// instance that is not checked any more does not become stale.
-async fn checked(check: InstanceCheck, shared: Arc<Shared>, record: InstanceRecord, ended: oneshot::Receiver<()>) {
-    let slot = shared.check_slot(record.name(), record.actor);
+/// instance that is not checked any more does not become stale. Returns its name.
+async fn checked(
+    check: InstanceCheck,
+    shared: Arc<Shared>,
+    (name, actor): Incarnation,
+    ended: oneshot::Receiver<()>,
+) -> InstanceName {
     let ended = async {
         // A sender that is dropped says nothing.
         if ended.await.is_err() {
             pending::<()>().await;
         }
     };
-    let (name, actor) = (record.name().clone(), record.actor);
-    let (check_name, state) = (check.name().to_owned(), Arc::clone(&shared));
-    let checker = Checker {
-        rules: check.current_rules(),
-        check,
-        shared,
-        record,
-        slot,
-        first: FirstRuns::AtItsPhase,
-        is_refused: false,
-    };
+    let (check_name, of) = (check.name().to_owned(), (name.clone(), actor));
     tokio::select! {
         biased;
-        () = ended => drop(state.end_check(&name, actor, &check_name)),
-        () = checker.run() => {}
+        () = ended => drop(shared.end_check(&name, actor, &check_name)),
+        () = run_checker(check, Arc::clone(&shared), of, FirstRuns::AtItsPhase) => {}
     }
+    name
 }
 
 /// Checks one incarnation until it is gone: at once, and more often until the first success.
 pub(super) async fn check_until_gone(check: InstanceCheck, shared: Arc<Shared>, record: InstanceRecord) {
-    let slot = shared.check_slot(record.name(), record.actor);
+    run_checker(check, shared, (record.name().clone(), record.actor), FirstRuns::UntilSuccess).await;
+}
+
+async fn run_checker(check: InstanceCheck, shared: Arc<Shared>, of: Incarnation, first: FirstRuns) {
+    // An incarnation without one is gone.
+    let Some(slot) = shared.check_slot(&of.0, of.1) else { return };
     let rules = check.current_rules();
-    Checker { check, rules, shared, record, slot, first: FirstRuns::UntilSuccess, is_refused: false }.run().await;
+    Checker { check, rules, shared, of, slot, first, is_refused: false }.run().await;
 }
 
 /// Checks one incarnation until that succeeds; no result is recorded.
 pub(super) async fn check_until_success(check: &InstanceCheck, shared: &Shared, record: &InstanceRecord) {
     // Without recorded results there is no heartbeat to wait for.
-    let can_ask = matches!(check.kind(), CheckKind::Ask(_));
-    while can_ask && !is_success(&ask(check, shared, record, ()).await) {
+    while matches!(check.kind(), CheckKind::Ask(_)) && !is_success(&ask_in_turn(check, shared, record).await) {
         wait_until(Instant::now() + check.cadence().until_success()).await;
     }
+}
+
+/// Asks when it is the turn of the incarnation, which need not be registered yet, and there is room for an unproven check.
+async fn ask_in_turn(check: &InstanceCheck, shared: &Shared, record: &InstanceRecord) -> Health {
+    let turn = match shared.check_slot(record.name(), record.actor) {
+        Some(slot) => slot.turn().await,
+        None => None,
+    };
+    let _permit = shared.capacity.permit(false).await;
+    ask(check, shared, record, turn).await
 }
 
 /// Asks once. `running` is dropped when what was asked has ended, which may be later.
@@ -221,7 +276,7 @@ struct Checker {
     check: InstanceCheck,
     rules: CheckRules,
     shared: Arc<Shared>,
-    record: InstanceRecord,
+    of: Incarnation,
     slot: Arc<CheckSlot>,
     first: FirstRuns,
     /// Whether the instance has too many checks.
@@ -238,11 +293,13 @@ impl Checker {
 
     /// Looks when the last heartbeat would be too old. While there is none, or while it is, looks at the next one.
     async fn follow_heartbeats(mut self, ttl: Duration) {
+        // Those before are not missed: no check has asked for them.
+        let since = Instant::now();
         loop {
             let (now, version) = (Instant::now(), self.slot.heartbeat.version());
-            let health = self.slot.heartbeat.health(ttl, now);
+            let health = self.slot.heartbeat.health(ttl, since, now);
             let awaits_one = health.as_ref().is_none_or(|health| !is_success(health));
-            let silent_at = self.slot.heartbeat.silent_at(ttl) + TICK;
+            let silent_at = self.slot.heartbeat.silent_at(ttl, since) + TICK;
             if let Some(health) = health
                 && !self.record(health)
             {
@@ -259,13 +316,13 @@ impl Checker {
     async fn ask_at_intervals(mut self) {
         let (mut random, mut failures) = (self.shared.random(), None::<u32>);
         let mut wait = match self.first {
-            FirstRuns::AtItsPhase => self.check.cadence().first(self.record.name().as_str(), self.check.name()),
+            FirstRuns::AtItsPhase => self.check.cadence().first(self.of.0.as_str(), self.check.name()),
             FirstRuns::UntilSuccess => Duration::ZERO,
         };
         let mut last = Run::default();
         loop {
             wait_until(Instant::now() + wait).await;
-            let health = self.run_once(failures == Some(0), &mut last).await;
+            let Some(health) = self.run_once(failures == Some(0), &mut last).await else { return };
             let failed = if is_success(&health) { 0 } else { failures.unwrap_or(0).saturating_add(1) };
             failures = Some(failed);
             if !self.record(health) {
@@ -281,27 +338,28 @@ impl Checker {
         }
     }
 
-    /// Waits for its turn, and asks.
-    async fn run_once(&self, is_proven: bool, last: &mut Run) -> Health {
+    /// Waits for its turn, and asks the instance as it is then; `None` if the incarnation is gone.
+    async fn run_once(&self, is_proven: bool, last: &mut Run) -> Option<Health> {
         let limit = self.check.limit();
         if last.is_running() {
             // Its thread is blocked: it could not be ended when its time was over.
-            return Health::TimedOut(limit);
+            return Some(Health::TimedOut(limit));
         }
         let mut turn = pin!(self.turn(is_proven));
         let (permit, turn) = match turn.as_mut().now_or_never() {
             Some(turn) => turn,
             None => {
-                self.shared.await_turn((self.record.name(), self.record.actor), self.check.name());
+                self.shared.await_turn((&self.of.0, self.of.1), self.check.name());
                 turn.await
             }
         };
+        let record = self.shared.record(&self.of.0, self.of.1)?;
         let began = Instant::now();
-        let health = ask(&self.check, &self.shared, &self.record, last.begin(turn)).await;
+        let health = ask(&self.check, &self.shared, &record, last.begin(turn)).await;
         drop(permit);
-        let (names, service, took) = (&self.shared.names, self.record.service(), began.elapsed());
-        self.shared.options.meter.check_ran(names, service, self.check.name(), took);
-        health
+        let (names, took) = (&self.shared.names, began.elapsed());
+        self.shared.options.meter.check_ran(names, record.service(), self.check.name(), took);
+        Some(health)
     }
 
     /// The turn of the incarnation first: while it waits for that, no other instance waits for it.
@@ -312,8 +370,7 @@ impl Checker {
 
     /// Records a result; false if the incarnation is gone.
     fn record(&mut self, health: Health) -> bool {
-        let recorded =
-            self.shared.record_check((self.record.name(), self.record.actor), self.check.name(), &self.rules, health);
+        let recorded = self.shared.record_check((&self.of.0, self.of.1), self.check.name(), &self.rules, health);
         match recorded {
             Ok(health) => {
                 self.is_refused = false;

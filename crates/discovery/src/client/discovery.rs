@@ -22,7 +22,7 @@ use super::selector::Selector;
 use super::state::Shared;
 use super::watch::InstanceWatch;
 use crate::catalog::{Catalog, FindError, ServiceSummary};
-use crate::check::{CheckHandle, DeclaredCheck, DeclaredChecks, InstanceCheck};
+use crate::check::{CheckHandle, DeclaredCheck, DeclaredChecks, InstanceCheck, check_name};
 use crate::choice::{Choice, LoadReading};
 use crate::criteria::Criteria;
 use crate::health::{CheckRules, InstanceHealth, InstanceStatus, ServiceHealth, StatusOverride};
@@ -434,7 +434,8 @@ impl Discovery {
     /// [`DiscoveryError::NotFound`].
     pub fn heartbeat(&self, name: &InstanceName) -> Result<(), DiscoveryError> {
         let record = self.instance(name).ok_or_else(|| self.not_found(name))?;
-        self.shared.check_slot(name, record.actor).heartbeat.beat(Instant::now());
+        let slot = self.shared.check_slot(name, record.actor).ok_or_else(|| self.not_found(name))?;
+        slot.heartbeat.beat(Instant::now());
         Ok(())
     }
 
@@ -468,13 +469,13 @@ impl Discovery {
         result: Health,
     ) -> Result<InstanceHealth, DiscoveryError> {
         let record = self.instance(name).ok_or_else(|| self.not_found(name))?;
-        let health = self.shared.record_check((name, record.actor), check, rules, result)?;
+        let health = self.shared.record_check((name, record.actor), &check_name(check), rules, result)?;
         health.ok_or_else(|| self.not_found(name))
     }
 
     /// Ends a check of an instance: what it has found is forgotten. True if there was one of this name.
     pub fn end_check(&self, name: &InstanceName, check: &str) -> bool {
-        self.instance(name).is_some_and(|record| self.shared.end_check(name, record.actor, check))
+        self.instance(name).is_some_and(|record| self.shared.end_check(name, record.actor, &check_name(check)))
     }
 
     /// Sets the status of an instance, whatever its checks find: for `ttl`, a year at most, or with `None` until it is

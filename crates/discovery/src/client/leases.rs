@@ -38,6 +38,11 @@ impl Leases {
         Self(Mutex::new(State { cells: HashMap::new(), preservation: Preservation::new(rules) }))
     }
 
+    /// Whether an incarnation is the keeper of a lease.
+    pub(super) fn has(&self, key: &LeaseKey) -> bool {
+        self.0.lock().cells.contains_key(key)
+    }
+
     pub(super) fn add(&self, key: LeaseKey, cell: Arc<LeaseCell>) {
         self.0.lock().cells.insert(key, cell);
     }

@@ -2,7 +2,8 @@
 //!
 //! # Invariants
 //!
-//! 1. An instance has a place while it is in the catalog, and while a place is reserved for its name; never two.
+//! 1. An instance has a place while it is in the catalog and its actor has not ended, and while a place is reserved for its
+//!    name; never two.
 //! 2. A reservation is given back after what was registered with it is in the catalog. So at no time more instances have a
 //!    place than the limits say, whoever registers at the same time.
 //! 3. A child has its place for as long as its specification is there: a restart is never refused.
@@ -11,7 +12,6 @@ use std::collections::{BTreeMap, HashMap};
 
 use foundation_kernel::names::ServiceName;
 
-use crate::catalog::Catalog;
 use crate::instance::InstanceName;
 use crate::limits::PlaceLimits;
 
@@ -30,14 +30,29 @@ pub(super) struct Places {
     names: usize,
 }
 
+/// The instances that are there, as far as places depend on them.
+pub(super) struct Present<H> {
+    /// How many the service of the instance has.
+    pub(super) of_service: usize,
+    /// How many the namespace has.
+    pub(super) of_namespace: usize,
+    /// Whether an instance is one of them.
+    pub(super) has: H,
+}
+
 impl Places {
     /// Reserves a place for an instance, which may have one already.
-    pub(super) fn reserve(&mut self, name: &InstanceName, catalog: &Catalog, limits: PlaceLimits) -> Result<(), Full> {
-        let has_one = catalog.get(name).is_some() || self.reserved(name.service()).any(|it| it == name);
-        if !has_one && self.taken_of(name.service(), catalog) >= limits.service {
+    pub(super) fn reserve<H: Fn(&InstanceName) -> bool>(
+        &mut self,
+        name: &InstanceName,
+        present: &Present<H>,
+        limits: PlaceLimits,
+    ) -> Result<(), Full> {
+        let has_one = (present.has)(name) || self.reserved(name.service()).any(|it| it == name);
+        if !has_one && self.taken_of(name.service(), present) >= limits.service {
             return Err(Full::Service);
         }
-        if !has_one && self.is_full(catalog, limits.namespace) {
+        if !has_one && self.is_full(present, limits.namespace) {
             return Err(Full::Namespace);
         }
         let times = self.of.entry(name.service().clone()).or_default().entry(name.clone()).or_insert(0);
@@ -69,18 +84,17 @@ impl Places {
         self.of.get(service).into_iter().flat_map(BTreeMap::keys)
     }
 
-    fn taken_of(&self, service: &ServiceName, catalog: &Catalog) -> usize {
-        let only_reserved = self.reserved(service).filter(|name| catalog.get(name).is_none());
-        catalog.instances(service).count() + only_reserved.count()
+    fn taken_of<H: Fn(&InstanceName) -> bool>(&self, service: &ServiceName, present: &Present<H>) -> usize {
+        present.of_service + self.reserved(service).filter(|name| !(present.has)(name)).count()
     }
 
-    fn is_full(&self, catalog: &Catalog, limit: usize) -> bool {
+    fn is_full<H: Fn(&InstanceName) -> bool>(&self, present: &Present<H>, limit: usize) -> bool {
         // Those that are both are looked for only near the limit.
-        if catalog.len() + self.names < limit {
+        if present.of_namespace + self.names < limit {
             return false;
         }
         let reserved = self.of.values().flat_map(BTreeMap::keys);
-        catalog.len() + reserved.filter(|name| catalog.get(name).is_none()).count() >= limit
+        present.of_namespace + reserved.filter(|name| !(present.has)(name)).count() >= limit
     }
 }
 
@@ -90,10 +104,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::instance::Instance;
-    use crate::samples::registration;
-    use foundation_kernel::names::{NameChange, Watched};
-    use foundation_kernel::ractor::ActorId;
 
     const LIMITS: PlaceLimits = PlaceLimits { namespace: 5, service: 3 };
 
@@ -124,43 +134,40 @@ mod tests {
         )
     }
 
-    fn shown(number: usize) -> Watched {
-        let name = name(number);
-        let metadata = Instance::builder(name.service(), name.id()).build().unwrap().to_metadata().unwrap();
-        Watched::Change(NameChange::Registered(registration(name.as_str(), ActorId::Local(1), Some(metadata))))
-    }
-
-    fn ended(number: usize) -> Watched {
-        let name = name(number).registered().clone();
-        Watched::Change(NameChange::Died { name, actor: ActorId::Local(1), reason: None })
+    /// Of the instances that are there, by number.
+    fn present<'a>(there: &'a [bool], of: &InstanceName) -> Present<impl Fn(&InstanceName) -> bool + 'a> {
+        let is_like = |at: &usize| name(*at).service() == of.service();
+        Present {
+            of_service: (0..10).filter(|at| there[*at]).filter(is_like).count(),
+            of_namespace: there.iter().filter(|it| **it).count(),
+            has: |of: &InstanceName| (0..10).any(|at| there[at] && name(at) == *of),
+        }
     }
 
     proptest! {
         #[test]
         fn no_more_instances_have_a_place_than_the_limits_say_and_a_place_is_refused_only_then(deeds in deeds()) {
-            let (mut places, mut catalog, mut reserved) = (Places::default(), Catalog::new(), vec![0_usize; 10]);
+            let (mut places, mut there, mut reserved) = (Places::default(), [false; 10], [0_usize; 10]);
             for deed in deeds {
-                let has_place = |catalog: &Catalog, reserved: &[usize], it: usize| {
-                    reserved[it] > 0 || catalog.get(&name(it)).is_some()
-                };
                 match deed {
                     Deed::Reserve(it) => {
-                        let all = (0..10).filter(|it| has_place(&catalog, &reserved, *it)).count();
-                        let like = (0..10).filter(|at| at % 2 == it % 2 && has_place(&catalog, &reserved, *at)).count();
-                        let fits = has_place(&catalog, &reserved, it) || (all < LIMITS.namespace && like < LIMITS.service);
-                        let result = places.reserve(&name(it), &catalog, LIMITS);
+                        let has_place = |at: usize| reserved[at] > 0 || there[at];
+                        let all = (0..10).filter(|at| has_place(*at)).count();
+                        let like = (0..10).filter(|at| at % 2 == it % 2 && has_place(*at)).count();
+                        let fits = has_place(it) || (all < LIMITS.namespace && like < LIMITS.service);
+                        let result = places.reserve(&name(it), &present(&there, &name(it)), LIMITS);
                         prop_assert_eq!(result.is_ok(), fits);
                         reserved[it] += usize::from(fits);
                     }
-                    Deed::Register(it) if reserved[it] > 0 => drop(catalog.apply(shown(it))),
+                    Deed::Register(it) if reserved[it] > 0 => there[it] = true,
                     Deed::Release(it) if reserved[it] > 0 => {
                         places.release(&name(it));
                         reserved[it] -= 1;
                     }
-                    Deed::End(it) => drop(catalog.apply(ended(it))),
+                    Deed::End(it) => there[it] = false,
                     _ => {}
                 }
-                prop_assert!(catalog.len() <= LIMITS.namespace);
+                prop_assert!(there.iter().filter(|it| **it).count() <= LIMITS.namespace);
                 prop_assert_eq!(places.names, reserved.iter().filter(|times| **times > 0).count());
             }
         }

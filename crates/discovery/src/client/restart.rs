@@ -4,15 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use foundation_kernel::containment::{Contained, catch_panic, report};
-use foundation_kernel::names::{ServiceKey, ServiceRegistry};
+use foundation_kernel::names::ServiceRegistry;
 
-use crate::instance::{InstanceRecord, Remote};
+use crate::instance::InstanceRecord;
 
 /// Restarts an instance whose [liveness](crate::health::CheckRole::Liveness) check fails, for
 /// [`DiscoveryOptions::restart_by`](crate::DiscoveryOptions::restart_by). Functions of an [`InstanceRecord`] do.
 ///
-/// It is called once for an incarnation, if the [budget](crate::health::RestartBudget) allows it, on the task of the check: it
-/// must not block. The health of the record says why. A panic in it is contained.
+/// It is called if the [budget](crate::health::RestartBudget) allows it, on the task of the check: it must not block. For one
+/// incarnation it is called again when the window of the budget is over and the incarnation is still there. The health of the
+/// record says why. A panic in it is contained.
 pub trait RestartInstance: Send + Sync + 'static {
     /// Begins the restart, and returns.
     fn restart(&self, instance: &InstanceRecord);
@@ -34,31 +35,40 @@ impl Restarter {
         Self(Some(Arc::new(Contained::new("the restart of instances", restart))))
     }
 
+    /// Whether it can restart an instance: the keeper of one outside of this process is not the instance, so killing it
+    /// would restart nothing.
+    pub(super) fn can_restart(&self, is_announced: bool) -> bool {
+        self.0.is_some() || !is_announced
+    }
+
     /// Restarts an instance. Runs user code: not to be called under a lock.
     pub(super) fn restart(&self, names: &ServiceRegistry, instance: &InstanceRecord) {
-        let (namespace, name, health) = (names.namespace(), instance.name(), &instance.health);
-        report(|| tracing::warn!(%namespace, instance = %name, %health, "restarted"));
-        match &self.0 {
+        let has_begun = match &self.0 {
             Some(restart) => restart_by(restart, instance),
             None => kill(names, instance),
+        };
+        if has_begun {
+            let (namespace, name, health) = (names.namespace(), instance.name(), &instance.health);
+            report(|| tracing::warn!(%namespace, instance = %name, %health, "restarted"));
         }
     }
 }
 
-fn restart_by(restart: &Contained<Box<dyn RestartInstance>>, instance: &InstanceRecord) {
+/// False if it panicked.
+fn restart_by(restart: &Contained<Box<dyn RestartInstance>>, instance: &InstanceRecord) -> bool {
     let restarted = catch_panic(|| restart.get().into_iter().for_each(|restart| restart.restart(instance)));
-    if let Err(panic) = restarted {
+    if let Err(panic) = &restarted {
         report(|| tracing::warn!(instance = %instance.name(), %panic, "the restart of an instance panicked"));
     }
+    restarted.is_ok()
 }
 
-/// An actor that hangs in a message does not stop when it is asked to, and a kill is an end after which a transient child is
-/// restarted, too. The keeper of an announced instance is not the instance.
-fn kill(names: &ServiceRegistry, instance: &InstanceRecord) {
-    let name = instance.name().registered();
-    let is_remote = names.with(&ServiceKey::<Remote>::from(name.clone()), |_| ()).is_ok();
-    let found = names.lookup_any(name).ok().filter(|found| found.actor_id() == instance.actor && !is_remote);
-    found.into_iter().for_each(|found| found.cell().kill());
+/// False if the actor is gone. An actor that hangs in a message does not stop when it is asked to, and a kill is an end after
+/// which a transient child is restarted, too.
+fn kill(names: &ServiceRegistry, instance: &InstanceRecord) -> bool {
+    let found = names.lookup_any(instance.name().registered()).ok();
+    let found = found.filter(|found| found.actor_id() == instance.actor);
+    found.inspect(|found| found.cell().kill()).is_some()
 }
 
 /// The same code, and not only code that does the same.

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use foundation_kernel::containment::waking_contained;
 use foundation_kernel::names::{
-    DeferredDrops, ServiceName, ServiceRegistry, TryNextError, Watch, WatchRevision, Watched,
+    DeferredDrops, ServiceKey, ServiceName, ServiceRegistry, TryNextError, Watch, WatchRevision, Watched,
 };
 use foundation_kernel::ractor::ActorId;
 use foundation_kernel::supervision::Health;
@@ -33,12 +33,15 @@ use super::marks::{Mark, Marks};
 use super::notice::{Notice, Notices};
 use super::now::Now;
 use super::options::DiscoveryOptions;
-use super::places::{Full, Places};
+use super::places::{Full, Places, Present};
 use crate::catalog::{Catalog, FindError, InstanceChange};
 use crate::check::{CheckCapacity, CheckSlot};
 use crate::criteria::Criteria;
-use crate::health::{CheckRules, Checks, InstanceHealth, Restarts, ServiceHealth, StatusOverride, TooManyChecksError};
+use crate::health::{
+    CheckRole, CheckRules, Checks, InstanceHealth, Restarts, ServiceHealth, StatusOverride, TooManyChecksError,
+};
 use crate::instance::{InstanceName, InstanceRecord};
+use crate::limits::PlaceLimits;
 use crate::meter::PickMeter;
 
 /// What is known of the health of one incarnation.
@@ -176,8 +179,19 @@ impl Shared {
         }
     }
 
-    /// A watch of all names, bounded as the options say.
+    /// A watch of all names, bounded as the options say. What it shows, the catalog has when it is next read: its watch is
+    /// an earlier one.
     pub(super) fn watch_names(&self) -> Watch {
+        self.watch_names_with_reasons().ends_at_once()
+    }
+
+    /// The same, for a reader that shows why instances have ended: it learns of an end with the reason, which may be later.
+    pub(super) fn watch_names_with_reasons(&self) -> Watch {
+        self.followed();
+        self.new_watch()
+    }
+
+    fn new_watch(&self) -> Watch {
         self.names.watch().capacity(self.options.unread_changes)
     }
 
@@ -209,7 +223,9 @@ impl Shared {
         if let Some(followed) = self.followed.get() {
             return followed;
         }
-        let followed = self.followed.get_or_init(|| FollowedNames::new(self.watch_names()));
+        // Not while the cell is locked: what the table shows may be dropped here, and its destructors may use discovery.
+        let followed = FollowedNames::new(self.new_watch().ends_at_once());
+        let followed = self.followed.get_or_init(|| followed);
         // Not while it is made: this wakes a task.
         self.is_used.send_replace(true);
         followed
@@ -304,8 +320,27 @@ impl Shared {
     /// Reserves a place for an instance that is about to be registered.
     pub(super) fn reserve_place(&self, name: &InstanceName) -> Result<(), Full> {
         self.refresh(Instant::now());
-        let state = &mut *self.state.lock();
-        state.places.reserve(name, &state.catalog, self.options.places)
+        let reserved = self.state.lock().reserve(name, self.options.places, &BTreeSet::new());
+        let Err(full) = reserved else { return Ok(()) };
+        // The name of an actor that has ended may not be free yet.
+        let ended = self.ended();
+        if ended.is_empty() { Err(full) } else { self.state.lock().reserve(name, self.options.places, &ended) }
+    }
+
+    /// The incarnations in the catalog whose actors have ended, or are about to. Cost: a lookup for each instance.
+    fn ended(&self) -> BTreeSet<LeaseKey> {
+        let is_there = |record: &InstanceRecord| self.names.is_registered(&Self::key(record.name()));
+        let all: Vec<_> = self.state.lock().catalog.iter().cloned().collect();
+        all.into_iter().filter(|it| !is_there(it)).map(|it| (it.name().clone(), it.actor)).collect()
+    }
+
+    fn key(name: &InstanceName) -> ServiceKey<()> {
+        ServiceKey::from(name.registered().clone())
+    }
+
+    /// One incarnation as it is now. `None` if it is gone.
+    pub(super) fn record(&self, name: &InstanceName, actor: ActorId) -> Option<InstanceRecord> {
+        self.read(|catalog| catalog.get(name).filter(|record| record.actor == actor).cloned())
     }
 
     pub(super) fn release_place(&self, name: &InstanceName) {
@@ -321,9 +356,13 @@ impl Shared {
         rules: &CheckRules,
         result: Health,
     ) -> Result<Option<InstanceHealth>, TooManyChecksError> {
+        let is_announced = || self.leases.has(&(name.clone(), actor));
+        let can_restart =
+            rules.check_role() == CheckRole::Liveness && self.options.restart_by.can_restart(is_announced());
         let changed = self.change_health(name, actor, |state, now| {
             let recorded = state.checks.record((name, actor), check, rules, result, now);
-            (recorded, state.ask_for_restart(name, actor, check, &self.options, now))
+            let ask = || state.ask_for_restart((name, actor), check, &self.options, now);
+            (recorded, can_restart.then(ask).flatten())
         });
         let Some((recorded, restart)) = changed else { return Ok(None) };
         match restart {
@@ -370,6 +409,8 @@ impl Shared {
         self.refresh(now);
         let (changed, shown, sooner) = {
             let mut state = self.state.lock();
+            // What has been shown up to a time is not looked at again: what ends then at the earliest is.
+            let now = now.max(state.shown_until);
             let expiry = state.expiry.get();
             let changed = change(&mut state, now);
             let shown = state.show_health(name, actor, now);
@@ -383,12 +424,11 @@ impl Shared {
         Some(changed)
     }
 
-    /// What the checks of an incarnation share: that of one that no reader has seen yet, too.
-    pub(super) fn check_slot(&self, name: &InstanceName, actor: ActorId) -> Arc<CheckSlot> {
-        let now = Instant::now();
-        self.refresh(now);
-        let mut state = self.state.lock();
-        Arc::clone(&state.track(name, actor, now).slot)
+    /// What the checks of an incarnation share. `None` if it is gone.
+    pub(super) fn check_slot(&self, name: &InstanceName, actor: ActorId) -> Option<Arc<CheckSlot>> {
+        self.refresh(Instant::now());
+        let state = self.state.lock();
+        state.tracked.get(&(name.clone(), actor)).map(|tracked| Arc::clone(&tracked.slot))
     }
 
     /// Changes what is known of an incarnation besides its checks, and returns the health that follows. `None` if the actor
@@ -470,9 +510,7 @@ impl State {
         let services: BTreeSet<_> = changes.iter().map(|change| change.name().service().clone()).collect();
         for change in &changes {
             match change {
-                InstanceChange::Added(instance) => {
-                    self.track(instance.name(), instance.actor, now);
-                }
+                InstanceChange::Added(instance) => self.track(instance.name(), instance.actor, now),
                 InstanceChange::Removed { instance, .. } => self.forget(instance.name(), instance.actor),
                 _ => {}
             }
@@ -503,12 +541,25 @@ impl State {
         self.catalog.service_health(service).expecting(options.expected_of(service)).with_ejected(ejected)
     }
 
-    fn track(&mut self, name: &InstanceName, actor: ActorId, now: Instant) -> &Tracked {
+    /// Reserves a place for an instance. Those of the catalog that have ended have none any more.
+    fn reserve(&mut self, name: &InstanceName, limits: PlaceLimits, ended: &BTreeSet<LeaseKey>) -> Result<(), Full> {
+        let Self { places, catalog, .. } = self;
+        let is_there = |it: &&InstanceRecord| !ended.contains(&(it.name().clone(), it.actor));
+        let gone = ended.iter().filter(|(name, actor)| catalog.get(name).is_some_and(|it| it.actor == *actor)).count();
+        let present = Present {
+            of_service: catalog.instances(name.service()).filter(is_there).count(),
+            of_namespace: catalog.len() - gone,
+            has: |name: &InstanceName| catalog.get(name).as_ref().is_some_and(is_there),
+        };
+        places.reserve(name, &present, limits)
+    }
+
+    fn track(&mut self, name: &InstanceName, actor: ActorId, now: Instant) {
         let new = || {
             let (calls, slot) = (InstanceCalls::new(actor, now), CheckSlot::new(now));
             Tracked { calls: Arc::new(calls), slot: Arc::new(slot) }
         };
-        self.tracked.entry((name.clone(), actor)).or_insert_with(new)
+        self.tracked.entry((name.clone(), actor)).or_insert_with(new);
     }
 
     fn forget(&mut self, name: &InstanceName, actor: ActorId) {
@@ -572,22 +623,21 @@ impl State {
     /// Asks whether an instance may be restarted, if this check wants it; nothing if that was withheld before.
     fn ask_for_restart(
         &mut self,
-        name: &InstanceName,
-        actor: ActorId,
+        (name, actor): (&InstanceName, ActorId),
         check: &str,
         options: &DiscoveryOptions,
         now: Instant,
     ) -> Option<Restart> {
-        if !self.checks.wants_restart(name, actor, check) {
+        let budget = &options.restart_budget;
+        if !self.checks.wants_restart((name, actor), check, budget, now) {
             return None;
         }
         let record = self.catalog.get(name).filter(|record| record.actor == actor)?.clone();
-        let budget = &options.restart_budget;
         // Those of all services, so that none is kept for ever.
         self.restarts.retain(|_, restarts| !restarts.forget(budget, now));
         let instances = self.catalog.instances(name.service()).count();
         let granted = self.restarts.entry(name.service().clone()).or_default().ask(budget, instances, now);
-        let is_new = self.checks.note_restart(name, actor, check, granted);
+        let is_new = self.checks.note_restart((name, actor), check, granted, now);
         let health = self.checks.health(name, actor, now);
         match granted {
             Ok(()) => Some(Restart::Granted(Box::new(record.with_health(health)))),

@@ -108,7 +108,7 @@ enum Woken {
 impl Follower {
     fn new(shared: Arc<Shared>, criteria: Criteria) -> Self {
         // Subscribe before reading: a change between the two is noticed.
-        let (names, healths) = (shared.watch_names(), shared.healths());
+        let (names, healths) = (shared.watch_names_with_reasons(), shared.healths());
         let (catalog, unseen) = (Catalog::new(), VecDeque::new());
         Self { shared, criteria, names, healths, catalog, statuses_read: 0, unseen }
     }

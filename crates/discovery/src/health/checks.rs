@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::check::CheckState;
 use super::expiries::{Expiries, Expiry, Incarnation};
-use super::restart_budget::RestartWithheld;
+use super::restart_budget::{RestartBudget, RestartWithheld};
 use super::rules::CheckRules;
 use super::status::{CheckRole, InstanceHealth, StatusReason};
 use super::status_override::StatusOverride;
@@ -30,8 +30,8 @@ struct IncarnationChecks {
     set: Option<(StatusOverride, Option<Expiry>)>,
     /// The last check that was one too many.
     refused: Option<String>,
-    /// Whether its restart was granted.
-    restarting: bool,
+    /// When its restart was last granted.
+    restarting: Option<Instant>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +98,7 @@ impl Checks {
     /// Ends a check: what it found is forgotten. True if there was one of this name.
     pub fn end(&mut self, name: &InstanceName, actor: ActorId, check: &str) -> bool {
         let Some(checks) = self.incarnations.get_mut(&(name.clone(), actor)) else { return false };
+        checks.refused.take_if(|refused| refused == check);
         let Some(ended) = checks.checks.remove(check) else { return false };
         self.expiries.remove(ended.expiry);
         // There is room for another one.
@@ -131,25 +132,33 @@ impl Checks {
 
     // ---- restarts ----
 
-    /// Whether an instance is to be restarted because of this check: its role is [`CheckRole::Liveness`], it fails, and the
-    /// restart of the incarnation was not granted yet.
-    pub fn wants_restart(&self, name: &InstanceName, actor: ActorId, check: &str) -> bool {
-        let checks = self.incarnations.get(&(name.clone(), actor)).filter(|checks| !checks.restarting);
-        let checked = checks.and_then(|checks| checks.checks.get(check));
-        checked.is_some_and(|it| it.rules.check_role() == CheckRole::Liveness && it.state.is_down())
+    /// Whether an instance is to be restarted because of this check: its role is [`CheckRole::Liveness`], it fails, and no
+    /// restart of the incarnation was granted within the window of the budget. One that was, and has not ended the
+    /// incarnation, has failed: it is wanted again.
+    pub fn wants_restart(
+        &self,
+        (name, actor): (&InstanceName, ActorId),
+        check: &str,
+        budget: &RestartBudget,
+        now: Instant,
+    ) -> bool {
+        let Some(checks) = self.incarnations.get(&(name.clone(), actor)) else { return false };
+        let is_under_way =
+            checks.restarting.is_some_and(|granted| now.saturating_duration_since(granted) < budget.length());
+        !is_under_way && checks.checks.get(check).is_some_and(Checked::asks_for_restart)
     }
 
-    /// Notes whether the restart was granted. One that is withheld is shown as the reason of the health, and is wanted again
-    /// after the next failure; true if it was not withheld before.
+    /// Notes whether the restart was granted, which the reason of the health shows. One that is withheld is wanted again after the next
+    /// failure; true if it was not withheld before.
     pub fn note_restart(
         &mut self,
-        name: &InstanceName,
-        actor: ActorId,
+        (name, actor): (&InstanceName, ActorId),
         check: &str,
         granted: Result<(), RestartWithheld>,
+        now: Instant,
     ) -> bool {
         let Some(checks) = self.incarnations.get_mut(&(name.clone(), actor)) else { return false };
-        checks.restarting = granted.is_ok();
+        checks.restarting = granted.is_ok().then_some(now);
         let Some(checked) = checks.checks.get_mut(check) else { return false };
         let before = std::mem::replace(&mut checked.withheld, granted.err());
         before.is_none() && checked.withheld.is_some()
@@ -213,7 +222,8 @@ impl IncarnationChecks {
         if let Some((set, _)) = self.set.as_ref().filter(|(set, _)| set.is_in_force(now)) {
             return set.health();
         }
-        let found = self.checks.values().map(|check| (check.rules.check_role(), check.health(now)));
+        let is_restarting = self.restarting.is_some();
+        let found = self.checks.values().map(|check| (check.rules.check_role(), check.health(is_restarting, now)));
         let mut health = InstanceHealth::combined(found, false);
         health.reason = health.reason.or_else(|| {
             let check = self.refused.clone()?;
@@ -229,9 +239,16 @@ impl IncarnationChecks {
 }
 
 impl Checked {
-    fn health(&self, now: Instant) -> InstanceHealth {
+    fn asks_for_restart(&self) -> bool {
+        self.rules.check_role() == CheckRole::Liveness && self.state.is_down()
+    }
+
+    fn health(&self, is_restarting: bool, now: Instant) -> InstanceHealth {
         let found = self.state.health(&self.rules, now);
         match (found.reason, self.withheld) {
+            (Some(StatusReason::Check { health, in_a_row }), None) if is_restarting && self.asks_for_restart() => {
+                InstanceHealth::because(found.status, StatusReason::Restarting { health, in_a_row })
+            }
             (Some(StatusReason::Check { health, in_a_row }), Some(RestartWithheld { restarted, limit })) => {
                 let reason = StatusReason::RestartWithheld { health, in_a_row, restarted, limit };
                 InstanceHealth::because(found.status, reason)
@@ -301,6 +318,20 @@ mod tests {
     }
 
     #[test]
+    fn a_check_that_was_refused_and_is_ended_is_no_reason_any_more() {
+        let (mut checks, now, of) = (Checks::new(), Instant::now(), (&name("a"), ACTOR));
+        let record = |checks: &mut Checks, check: &str| {
+            checks.record(of, check, &CheckRules::new(), Health::Healthy, now).map(drop)
+        };
+        (0..MAX_CHECKS).for_each(|at| record(&mut checks, &at.to_string()).unwrap());
+        record(&mut checks, "more").unwrap_err();
+        assert!(!checks.end(of.0, ACTOR, "another"));
+        assert!(checks.health(of.0, ACTOR, now).reason.is_some());
+        assert!(!checks.end(of.0, ACTOR, "more"), "it has found nothing");
+        assert_eq!(checks.health(of.0, ACTOR, now).to_string(), "healthy");
+    }
+
+    #[test]
     fn what_an_operator_sets_counts_until_it_ends_whatever_the_checks_find() {
         let (mut checks, now, rules) = (Checks::new(), Instant::now(), CheckRules::new());
         let of = (&name("a"), ACTOR);
@@ -317,21 +348,24 @@ mod tests {
 
     #[test]
     fn a_restart_is_wanted_by_a_liveness_check_that_fails_until_it_is_granted() {
-        let (mut checks, now) = (Checks::new(), Instant::now());
+        let (mut checks, now, budget) = (Checks::new(), Instant::now(), RestartBudget::new());
         let (of, rules) = ((&name("a"), ACTOR), CheckRules::new().role(CheckRole::Liveness).fall(2));
         checks.record(of, "call", &rules, failed(), now).unwrap();
-        assert!(!checks.wants_restart(of.0, ACTOR, "call"), "one failure of two");
+        assert!(!checks.wants_restart(of, "call", &budget, now), "one failure of two");
         checks.record(of, "call", &rules, failed(), now).unwrap();
-        assert!(checks.wants_restart(of.0, ACTOR, "call"));
+        assert!(checks.wants_restart(of, "call", &budget, now));
         let withheld = RestartWithheld { restarted: 2, limit: 2 };
-        assert!(checks.note_restart(of.0, ACTOR, "call", Err(withheld)));
-        assert!(!checks.note_restart(of.0, ACTOR, "call", Err(withheld)), "it was withheld before");
+        assert!(checks.note_restart(of, "call", Err(withheld), now));
+        assert!(!checks.note_restart(of, "call", Err(withheld), now), "it was withheld before");
         let text = "unhealthy: failed: no (2 in a row); not restarted: 2 of its service were lately, 2 may be";
         assert_eq!(checks.health(of.0, ACTOR, now).to_string(), text);
-        assert!(checks.wants_restart(of.0, ACTOR, "call"));
-        checks.note_restart(of.0, ACTOR, "call", Ok(()));
-        assert!(!checks.wants_restart(of.0, ACTOR, "call"));
-        assert_eq!(checks.health(of.0, ACTOR, now).to_string(), "unhealthy: failed: no (2 in a row)");
+        assert!(checks.wants_restart(of, "call", &budget, now));
+        checks.note_restart(of, "call", Ok(()), now);
+        assert!(!checks.wants_restart(of, "call", &budget, now));
+        let text = "unhealthy: failed: no (2 in a row); its restart has begun";
+        assert_eq!(checks.health(of.0, ACTOR, now).to_string(), text);
+        let later = now + budget.length();
+        assert!(checks.wants_restart(of, "call", &budget, later), "the restart has not ended it");
     }
 
     proptest! {

@@ -109,6 +109,13 @@ pub enum StatusReason {
         /// How many may be.
         limit: usize,
     },
+    /// Its [liveness](CheckRole::Liveness) check fails, and its restart has begun.
+    Restarting {
+        /// The last result.
+        health: Health,
+        /// How many results in a row were like it.
+        in_a_row: u32,
+    },
     /// An operator has set its status.
     Override {
         /// Why, in the operator's words.
@@ -137,6 +144,7 @@ impl fmt::Display for StatusReason {
                 let found = found(health, *in_a_row);
                 write!(f, "{found}; not restarted: {restarted} of its service were lately, {limit} may be")
             }
+            Self::Restarting { health, in_a_row } => write!(f, "{}; its restart has begun", found(health, *in_a_row)),
             Self::Override { reason } => write!(f, "set by an operator: {reason}"),
             Self::TooManyChecks { check, limit } => {
                 write!(f, "its check {check:?} is not run: it has {limit} checks, as many as it may have")

@@ -67,20 +67,19 @@ impl InstanceCounts {
             _ => return None,
         };
         let counted = self.services.entry(service.clone()).or_default();
+        before.and_then(place).into_iter().for_each(|at| counted.counts[at] = counted.counts[at].saturating_sub(1));
+        after.and_then(place).into_iter().for_each(|at| counted.counts[at] += 1);
+        if counted.counts == Counts::default() {
+            let was_measured = counted.is_measured;
+            self.services.remove(service);
+            self.measured -= usize::from(was_measured);
+            return was_measured.then_some(CountChange::Gone);
+        }
         if !counted.is_measured && self.measured < self.max_measured {
             counted.is_measured = true;
             self.measured += 1;
         }
-        let counts = &mut counted.counts;
-        before.and_then(place).into_iter().for_each(|at| counts[at] = counts[at].saturating_sub(1));
-        after.and_then(place).into_iter().for_each(|at| counts[at] += 1);
-        let (counts, is_measured) = (*counts, counted.is_measured);
-        if counts.iter().all(|count| *count == 0) {
-            self.services.remove(service);
-            self.measured -= usize::from(is_measured);
-            return is_measured.then_some(CountChange::Gone);
-        }
-        is_measured.then_some(CountChange::Set(counts))
+        counted.is_measured.then_some(CountChange::Set(counted.counts))
     }
 }
 

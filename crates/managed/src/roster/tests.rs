@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use super::super::reconcile::{ActualService, ActualServices};
 use super::super::samples::{self, configure, declare, name, restart, start};
 use super::*;
 
@@ -49,6 +50,28 @@ fn a_batch_counts_when_it_is_done_and_its_generations_are_not_used_again() {
     assert_eq!(generation(&roster), Some(2));
     samples::grant(&mut undone, &restart("a"));
     assert_eq!(generation(&undone), Some(3));
+}
+
+#[test]
+fn two_changes_of_a_service_in_a_batch_replace_what_ran_before_it() {
+    let mut roster = samples::roster(&[declare("a", &[], &[]), start("a")]).0;
+    let change = |number| configure("a", number, &[], &[], samples::BLUE_GREEN);
+    let mut changes = roster.decide(&change(1)).unwrap();
+    changes.extend(roster.after(&changes).decide(&change(2)).unwrap());
+    let found = |roster: &Roster| roster.get(&name("a")).map(|it| (it.generation, it.before, it.strategy));
+    let expected = Some((3, Some(1), samples::BLUE_GREEN));
+    assert_eq!(found(&roster.after(&changes)), expected);
+    let ready = ActualService::Ready { generation: 1 };
+    let actual = ActualServices { services: BTreeMap::from([(name("a"), ready)]), ..ActualServices::default() };
+    let plan = BatchPlan::make(&roster, changes, &actual);
+    assert_eq!(plan.steps[0].take.to_string(), "start a#3 beside");
+    roster.apply(&RosterFact::BatchBegun(plan));
+    roster.apply(&RosterFact::BatchEnded(BatchOutcome::Done));
+    assert_eq!(found(&roster), expected);
+    // One after the other, each is about the one before.
+    samples::grant(&mut roster, &change(3));
+    samples::grant(&mut roster, &change(4));
+    assert_eq!(found(&roster), Some((5, Some(4), samples::BLUE_GREEN)));
 }
 
 proptest! {

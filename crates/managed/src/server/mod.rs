@@ -1,14 +1,24 @@
 //! The manager of a namespace, and the tasks that carry out what is wanted.
 
+mod actor;
+mod batch_queue;
 mod batch_runner;
-mod fleet;
+mod batches;
+mod instances;
+mod jobs;
 mod journal;
 mod manager;
+mod message;
 mod prepared;
+mod requests;
 mod runner;
+mod service_table;
 mod shared;
+mod state;
+mod takeover;
 mod waiters;
 
-pub(super) use manager::{BatchRequest, Manager, ManagerMsg, Request};
+pub(super) use manager::Manager;
+pub(super) use message::{BatchRequest, ManagerMsg, Request};
 pub(super) use runner::supervisor_spec;
 pub(super) use shared::{SUPERVISOR, Shared, manager_key};

@@ -34,13 +34,13 @@ pub(crate) struct Prepared {
 }
 
 /// What services are made with.
-pub(crate) struct Workshop<'a> {
+pub(crate) struct Preparer<'a> {
     pub(crate) kinds: &'a Kinds,
     pub(crate) discovery: &'a Discovery,
     pub(crate) config: &'a ConfigServer,
 }
 
-impl Workshop<'_> {
+impl Preparer<'_> {
     /// Reads, validates and describes a service. Nothing is started.
     pub(crate) fn prepare(
         &self,

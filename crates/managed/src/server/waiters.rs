@@ -6,7 +6,7 @@ use foundation_kernel::answer;
 use foundation_kernel::names::ServiceName;
 use foundation_kernel::ractor::RpcReplyPort;
 
-use super::fleet::Fleet;
+use super::service_table::ServiceTable;
 use crate::error::ManagedError;
 use crate::lifecycle::ServiceState;
 use crate::record::{Records, ServiceRecord};
@@ -44,12 +44,12 @@ impl Waiters {
     }
 
     /// Answers each whose wait is over.
-    pub(crate) fn answer(&mut self, fleet: &Fleet, records: &Records) {
+    pub(crate) fn answer(&mut self, table: &ServiceTable, records: &Records) {
         for waiter in std::mem::take(&mut self.0) {
             if waiter.reply.is_closed() {
                 continue;
             }
-            match outcome(fleet, &waiter.name, waiter.goal) {
+            match outcome(table, &waiter.name, waiter.goal) {
                 Some(outcome) => {
                     let record = || records.get(&waiter.name).cloned();
                     answer(waiter.reply, outcome.map(|()| record()));
@@ -71,9 +71,9 @@ impl Waiters {
 }
 
 /// How a wait ended; `None` if it has not.
-fn outcome(fleet: &Fleet, name: &ServiceName, goal: Goal) -> Option<Result<(), ManagedError>> {
+fn outcome(table: &ServiceTable, name: &ServiceName, goal: Goal) -> Option<Result<(), ManagedError>> {
     let superseded = || Some(Err(ManagedError::Superseded { name: name.clone() }));
-    let (desired, live) = (fleet.roster.get(name), fleet.lives.get(name));
+    let (desired, live) = (table.roster.get(name), table.services.get(name));
     match goal {
         Goal::Recorded => Some(Ok(())),
         Goal::Stopped if live.is_none_or(|live| live.generation.is_none()) => Some(Ok(())),

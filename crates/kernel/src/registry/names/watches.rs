@@ -14,6 +14,8 @@
 //!    or poll a watch.
 //! 7. Facts own no holder: a reader drops nothing foreign. See [`Incarnation`].
 //! 8. No writer waits here for a reader, and lookups are not affected.
+//! 9. Of two watches of all names, the one that was entered first has each fact first, and also what the snapshot of the
+//!    other shows. A watch of one name has it after all of those.
 //!
 //! Their readers are a module below this one: facts and inboxes are private to the two.
 
@@ -186,6 +188,14 @@ impl Watches {
         });
     }
 
+    /// Reports the beginnings of these holders that have not been reported yet. After it each watch has what led to them.
+    fn report_beginnings(&self, holders: &[Arc<Holder>]) {
+        self.report_with(|entered, after| {
+            let live = holders.iter().filter(|holder| !holder.is_retired());
+            live.for_each(|holder| entered.announce(holder, after));
+        });
+    }
+
     /// Reports facts, and runs the foreign code involved after the lock is released.
     fn report_with(&self, write: impl FnOnce(&Entered, &mut After)) {
         self.hold().report_with(write);
@@ -263,7 +273,8 @@ impl Entered {
 
 fn remove(inboxes: &mut Vec<Arc<FactInbox>>, inbox: &Arc<FactInbox>) -> bool {
     let at = inboxes.iter().position(|other| Arc::ptr_eq(other, inbox));
-    at.map(|at| inboxes.swap_remove(at)).is_some()
+    // They stay in the order in which they were entered.
+    at.map(|at| inboxes.remove(at)).is_some()
 }
 
 /// A bounded queue that never blocks its writers: excess facts are dropped, counted and reported.

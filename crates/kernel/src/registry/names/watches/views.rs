@@ -306,6 +306,19 @@ impl Reader {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
     #[test]
+    fn a_view_of_ends_at_once_has_the_true_names_after_each_fact(history in deeds()) {
+        let (mut world, mut reader) = (World::default(), Reader::default());
+        let mut view = View { ends_at_once: true, ..View::new([]) };
+        for deed in &history {
+            world.act(deed);
+            world.time_passes();
+            world.reported.drain(..).for_each(|fact| view.apply(fact, &mut |change| reader.apply(change)));
+            let has: HashMap<_, _> = world.has.iter().flatten().map(|life| (life.name().clone(), life.truth())).collect();
+            prop_assert_eq!(&reader.has, &has);
+        }
+    }
+
+    #[test]
     fn whatever_the_order_of_the_facts_each_name_has_a_well_formed_history(
         history in deeds(), entered in 0..30_usize, hesitation in 0..6_usize,
     ) {

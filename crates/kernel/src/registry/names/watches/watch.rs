@@ -49,7 +49,10 @@ pub enum Watched {
 /// The first item is a snapshot; the changes go on from it with neither gap nor duplicate. They come in the order in
 /// which they happened, for each name strictly. Across names all watches of a namespace show the same order, and a
 /// change that was finished before another began comes before it; but a death comes when its reason is known, which may
-/// be after later changes of other names.
+/// be after later changes of other names. [`ends_at_once`](Watch::ends_at_once) shows it earlier.
+///
+/// Watches of all names are notified in the order in which they were made, and before those of one name: what a watch has
+/// shown, an earlier one can show as well.
 ///
 /// No writer ever waits for a reader. For a slow reader [`capacity`](Watch::capacity) facts are kept; beyond that they
 /// are dropped, and the reader gets a fresh snapshot with [`Watched::Lagged`]. Changes are reported after they have
@@ -172,7 +175,10 @@ impl Watch {
     pub(crate) fn new(table: Arc<Table>, name: Option<ServiceName>) -> Self {
         // Subscribe before reading: a change between the two is noticed.
         let inbox = table.watches().enter(name.as_ref(), CAPACITY);
-        let view = View::of(&table.snapshot(name.as_ref()));
+        let holders = table.snapshot(name.as_ref());
+        let view = View::of(&holders);
+        // Earlier watches are not behind what this one shows.
+        table.watches().report_beginnings(&holders);
         let unshown = VecDeque::from([Watched::Snapshot(view.snapshot())]);
         Self { table, name, inbox, view, unshown, read: 0, over: false }
     }
@@ -180,6 +186,16 @@ impl Watch {
     /// Keeps this many unread changes, at least 1, before the reader counts as slow. Default: 1,024.
     pub fn capacity(self, changes: usize) -> Self {
         self.inbox.set_capacity(changes);
+        self
+    }
+
+    /// Shows an end at once, without its reason if that is not known yet. Default: the end of a name waits for its reason,
+    /// and later changes of that name wait behind it.
+    ///
+    /// For a reader to which the current names matter more than why earlier ones ended: a registration that has returned
+    /// can be read, also that of a name that was taken again.
+    pub fn ends_at_once(mut self) -> Self {
+        self.view.ends_at_once = true;
         self
     }
 
@@ -209,7 +225,13 @@ impl Watch {
                     self.read = revision;
                     return Poll::Pending;
                 }
-                found => self.take_in(found, &mut Vec::new()),
+                found => {
+                    let mut looked_at = Vec::new();
+                    self.take_in(found, &mut looked_at);
+                    if !looked_at.is_empty() {
+                        self.table.watches().report_beginnings(&looked_at);
+                    }
+                }
             }
         }
     }
@@ -283,7 +305,7 @@ impl Watch {
             Found::Fact(fact) => self.view.apply(fact, &mut show),
             Found::Missed(missed) => {
                 let holders = self.table.snapshot(self.name.as_ref());
-                self.view = View::of(&holders);
+                self.view = View { ends_at_once: self.view.ends_at_once, ..View::of(&holders) };
                 looked_at.extend(holders);
                 self.unshown.push_back(Watched::Lagged { missed, snapshot: self.view.snapshot() });
             }
@@ -327,8 +349,11 @@ impl std::fmt::Debug for Watch {
 /// 3. The reason of an end may be known before the name is free or after. If it is certain to come, the end waits for
 ///    it, and later facts of this name wait behind. If it was reported before this view knew the incarnation, it is not
 ///    reported again: the incarnation itself has it then.
+///
+/// A view of ends at once waits for no reason: one that comes later is of no current incarnation, and is dropped.
 struct View<L> {
     names: HashMap<ServiceName, NameState<L>>,
+    ends_at_once: bool,
 }
 
 enum NameState<L> {
@@ -371,7 +396,8 @@ impl<L: NameIncarnation> View<L> {
     /// Begins with the incarnations of a snapshot, with their metadata.
     fn new(lives: impl IntoIterator<Item = (L, Option<(u64, Metadata)>)>) -> Self {
         let held = lives.into_iter().map(|(life, metadata)| Held::new(life, metadata));
-        Self { names: held.map(|held| (held.shown.name.clone(), NameState::Held(held))).collect() }
+        let names = held.map(|held| (held.shown.name.clone(), NameState::Held(held))).collect();
+        Self { names, ends_at_once: false }
     }
 
     /// The current registrations, sorted by name.
@@ -417,6 +443,7 @@ impl<L: NameIncarnation> View<L> {
 
     /// A fact of a held name: facts of other incarnations are old.
     fn apply_to_held(&mut self, fact: Fact<L>, emit: &mut impl FnMut(NameChange)) {
+        let awaits_reason = !self.ends_at_once;
         let Entry::Occupied(mut entry) = self.names.entry(fact.name().clone()) else { return };
         let NameState::Held(held) = entry.get_mut() else { return };
         match fact {
@@ -435,7 +462,7 @@ impl<L: NameIncarnation> View<L> {
                 let (name, NameState::Held(held)) = entry.remove_entry() else { return };
                 match (end, held.reason.clone()) {
                     (End::TakenAway, _) => emit(NameChange::Unregistered { name, actor: held.shown.actor }),
-                    (End::ReasonToCome, None) => {
+                    (End::ReasonToCome, None) if awaits_reason => {
                         drop(self.names.insert(name, NameState::AwaitingReason(held, Vec::new())))
                     }
                     (_, reason) => emit(held.died(reason)),

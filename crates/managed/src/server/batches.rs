@@ -7,7 +7,7 @@
 //! 3. A batch counts as done only when that is recorded. If it cannot be recorded, the batch is undone.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +15,15 @@ use foundation_events::EventStoreError;
 use foundation_kernel::answer;
 use foundation_kernel::containment::report;
 use foundation_kernel::names::ServiceName;
-use foundation_kernel::ractor::RpcReplyPort;
-use tokio::task::AbortHandle;
 
-use super::{Manager, ManagerMsg, Phase, State};
+use super::batch_queue::CurrentBatch;
+use super::batch_runner::{BatchMember, BatchRunner, Position};
+use super::manager::Manager;
+use super::message::{BatchEnd, BatchReply, BatchRequest, ManagerMsg};
+use super::service_table::{RunningService, ServiceTable};
+use super::state::{Phase, State};
 use crate::batch::{Batch, DescribedConfig, KindRules};
-use crate::batch_error::{BatchError, BatchFault, BatchFaultReason, BatchReport, LeftBehind};
+use crate::batch_error::{BatchError, BatchFault, BatchFaultReason, BatchReport};
 use crate::batch_run::{FailedStep, take_steps, undo_steps};
 use crate::error::ManagedError;
 use crate::fact::{BatchOutcome, BatchPlan, RosterFact, ServiceConfig};
@@ -29,76 +32,14 @@ use crate::lifecycle::LifecycleFact;
 use crate::reconcile::ActualServices;
 use crate::replacement::ReplacementStrategy;
 use crate::roster::Roster;
-use crate::server::batch_runner::{BatchMember, BatchRunner, Position};
-use crate::server::fleet::{Fleet, Live};
-
-/// The answer to a batch.
-pub(crate) type BatchReply = RpcReplyPort<Result<BatchReport, BatchError>>;
-
-/// A batch that is to be applied.
-pub(crate) struct BatchRequest {
-    pub(crate) batch: Batch,
-    pub(crate) within: Duration,
-    pub(crate) reply: BatchReply,
-}
-
-/// The end of the steps of a batch.
-pub(crate) struct BatchEnd {
-    taken: Result<(), FailedStep>,
-    left: Vec<LeftBehind>,
-}
-
-/// The batch that waits or runs, and what waits for its end.
-#[derive(Default)]
-pub(super) struct Batches {
-    current: Current,
-    deferred: VecDeque<ManagerMsg>,
-}
-
-#[derive(Default)]
-enum Current {
-    #[default]
-    None,
-    /// Until the jobs of its services have ended.
-    Waiting(BatchRequest),
-    Running {
-        plan: Arc<BatchPlan>,
-        members: BTreeMap<ServiceName, BatchMember>,
-        task: AbortHandle,
-        reply: BatchReply,
-    },
-}
-
-impl Batches {
-    /// Whether a message about a request has to wait: it is given back if it has not.
-    pub(super) fn defer(&mut self, message: ManagerMsg) -> Option<ManagerMsg> {
-        let is_batch = matches!(message, ManagerMsg::Batch(_));
-        let has_to_wait = match (&self.current, &message) {
-            (Current::None, _) => false,
-            (Current::Waiting(_), _) => is_batch,
-            (Current::Running { .. }, ManagerMsg::Request(..) | ManagerMsg::SectionChanged(_)) => true,
-            (Current::Running { .. }, _) => is_batch,
-        };
-        if !has_to_wait {
-            return Some(message);
-        }
-        self.deferred.push_back(message);
-        None
-    }
-
-    /// Whether a batch decides what becomes of a service at present.
-    pub(super) fn has(&self, name: &ServiceName) -> bool {
-        matches!(&self.current, Current::Running { members, .. } if members.contains_key(name))
-    }
-}
 
 /// What the kinds of a namespace say of the configurations of a batch.
-struct FleetKinds<'a> {
+struct TableKinds<'a> {
     manager: &'a Manager,
-    fleet: &'a Fleet,
+    table: &'a ServiceTable,
 }
 
-impl KindRules for FleetKinds<'_> {
+impl KindRules for TableKinds<'_> {
     fn describe(
         &self,
         name: &ServiceName,
@@ -107,9 +48,9 @@ impl KindRules for FleetKinds<'_> {
     ) -> Result<DescribedConfig, BatchFaultReason> {
         instance_name(name).map_err(|error| BatchFaultReason::Kind(error.to_string()))?;
         let prepared = self.manager.prepare(name, kind, config)?;
-        let running = self.fleet.lives.contains_key(name);
+        let running = self.table.services.contains_key(name);
         let strategy = match running {
-            true => self.manager.strategy(self.fleet, name, &prepared)?,
+            true => self.manager.strategy(self.table, name, &prepared)?,
             false => ReplacementStrategy::default(),
         };
         Ok(DescribedConfig { needs: prepared.needs.clone(), provides: prepared.provides(), strategy })
@@ -127,17 +68,17 @@ impl Manager {
 
     /// Begins a batch when no job of its services runs.
     pub(super) async fn batch(&self, state: &mut State, request: BatchRequest) {
-        state.batches.current = Current::Waiting(request);
+        state.batches.current = CurrentBatch::Waiting(request);
         self.try_begin_batch(state).await;
     }
 
     /// Begins the batch that waits, if it can begin.
     pub(super) async fn try_begin_batch(&self, state: &mut State) {
-        let Current::Waiting(BatchRequest { batch, .. }) = &state.batches.current else { return };
+        let CurrentBatch::Waiting(BatchRequest { batch, .. }) = &state.batches.current else { return };
         if batch.operations().iter().any(|operation| state.jobs.contains_key(operation.name())) {
             return;
         }
-        let Current::Waiting(request) = std::mem::take(&mut state.batches.current) else { return };
+        let CurrentBatch::Waiting(request) = std::mem::take(&mut state.batches.current) else { return };
         let BatchRequest { batch, within, reply } = request;
         if !reply.is_closed() {
             match self.begin_batch(state, &batch).await {
@@ -154,7 +95,7 @@ impl Manager {
 
     /// Lets go on what had to wait, unless a batch runs.
     fn go_on(&self, state: &mut State) {
-        if matches!(state.batches.current, Current::None) {
+        if matches!(state.batches.current, CurrentBatch::None) {
             // It fails only if this actor is ending.
             state.batches.deferred.drain(..).for_each(|message| drop(state.myself.cast(message)));
         }
@@ -171,7 +112,7 @@ impl Manager {
             return Err(BatchError::ShuttingDown { namespace: self.shared.names.namespace() });
         }
         self.settle_batches(state).await?;
-        let (plan, members) = self.plan_batch(&state.fleet, batch)?;
+        let (plan, members) = self.plan_batch(&state.table, batch)?;
         if plan.changes.is_empty() {
             return Ok((plan, members));
         }
@@ -181,7 +122,7 @@ impl Manager {
         };
         match self.journal.record(&facts).await {
             Ok(()) => {
-                state.fleet.apply(&facts);
+                state.table.apply(&facts);
                 Ok((plan, members))
             }
             Err(error) => {
@@ -196,50 +137,38 @@ impl Manager {
             return Ok(());
         }
         let roster = self.read_roster().await.map_err(|reason| BatchError::NotRecorded { reason })?;
-        state.fleet.restore(roster);
+        state.table.restore(roster);
         state.in_sync = true;
         Ok(())
     }
 
-    /// The recorded roster. A batch that was begun and not ended is undone: nothing of it counts.
-    pub(super) async fn read_roster(&self) -> Result<Roster, String> {
-        let mut roster = self.journal.read().await.map_err(|error| error.to_string())?;
-        if roster.open_batch().is_some() {
-            let why = "the manager ended before the batch did".to_owned();
-            let ended = RosterFact::BatchEnded(BatchOutcome::Undone { failed: None, why });
-            self.journal.record(std::slice::from_ref(&ended)).await.map_err(|error| error.to_string())?;
-            roster.apply(&ended);
-        }
-        Ok(roster)
-    }
-
     fn plan_batch(
         &self,
-        fleet: &Fleet,
+        table: &ServiceTable,
         batch: &Batch,
     ) -> Result<(BatchPlan, BTreeMap<ServiceName, BatchMember>), BatchError> {
-        let kinds = FleetKinds { manager: self, fleet };
-        let find = |after: &Roster| self.found(fleet, after);
-        let changes = batch.validate(&fleet.roster, find, &kinds).map_err(|faults| BatchError::Refused { faults })?;
-        let after = fleet.roster.after(&changes);
-        let plan = BatchPlan::make(&fleet.roster, changes, &find(&after));
+        let kinds = TableKinds { manager: self, table };
+        let find = |after: &Roster| self.found(table, after);
+        let changes = batch.validate(&table.roster, find, &kinds).map_err(|faults| BatchError::Refused { faults })?;
+        let after = table.roster.after(&changes);
+        let plan = BatchPlan::make(&table.roster, changes, &find(&after));
         let names: BTreeSet<_> = plan.steps.iter().map(|step| step.take.name().clone()).collect();
-        let members = names.into_iter().map(|name| Ok((name.clone(), self.member(fleet, &after, &name)?)));
+        let members = names.into_iter().map(|name| Ok((name.clone(), self.member(table, &after, &name)?)));
         let members = members.collect::<Result<_, ManagedError>>().map_err(BatchError::refused)?;
         Ok((plan, members))
     }
 
     /// What is found of the services, with the needs that others meet.
-    fn found(&self, fleet: &Fleet, after: &Roster) -> ActualServices {
+    fn found(&self, table: &ServiceTable, after: &Roster) -> ActualServices {
         let needs = after.iter().flat_map(|(_, it)| it.needs.iter().cloned()).collect();
-        fleet.actual(self.met_outside(&needs))
+        table.actual(self.met_outside(&needs))
     }
 
     /// A service with the generations that it runs in, before and after.
-    fn member(&self, fleet: &Fleet, after: &Roster, name: &ServiceName) -> Result<BatchMember, ManagedError> {
-        let live = fleet.lives.get(name);
+    fn member(&self, table: &ServiceTable, after: &Roster, name: &ServiceName) -> Result<BatchMember, ManagedError> {
+        let live = table.services.get(name);
         let mut prepared = live.map(|live| live.prepared.clone()).unwrap_or_default();
-        for desired in [&fleet.roster, after].into_iter().filter_map(|roster| roster.get(name)) {
+        for desired in [&table.roster, after].into_iter().filter_map(|roster| roster.get(name)) {
             if let Entry::Vacant(vacant) = prepared.entry(desired.generation) {
                 vacant.insert(Arc::new(self.prepare(name, &desired.kind, &desired.config)?));
             }
@@ -268,7 +197,7 @@ impl Manager {
             // A manager that has ended leaves the undo to its successor.
             let _ = myself.cast(ManagerMsg::BatchEnded(BatchEnd { taken, left }));
         });
-        state.batches.current = Current::Running { plan, members, task, reply };
+        state.batches.current = CurrentBatch::Running { plan, members, task, reply };
     }
 
     fn batch_runner(
@@ -283,8 +212,8 @@ impl Manager {
         };
         let members = members.iter().map(|(name, member)| {
             let position = state
-                .fleet
-                .lives
+                .table
+                .services
                 .get(name)
                 .map_or(member.position, |live| Position { generation: live.generation, successor: None });
             (name.clone(), BatchMember { position, prepared: member.prepared.clone() })
@@ -294,10 +223,10 @@ impl Manager {
 
     /// Takes note of a step of a batch.
     pub(super) fn batch_moved(&self, state: &mut State, name: &ServiceName, position: Position) {
-        let Current::Running { members, .. } = &state.batches.current else { return };
+        let CurrentBatch::Running { members, .. } = &state.batches.current else { return };
         let Some(member) = members.get(name) else { return };
         // A service that the batch declares is not in the roster yet, and is known from its first step on.
-        let live = state.fleet.lives.entry(name.clone()).or_default();
+        let live = state.table.services.entry(name.clone()).or_default();
         live.prepared.extend(member.prepared.clone());
         let before = live.generation;
         (live.generation, live.replacing) = (position.generation, position.successor);
@@ -307,7 +236,7 @@ impl Manager {
             (None, Some(_)) => vec![LifecycleFact::StartRequested],
             _ => Vec::new(),
         };
-        facts.into_iter().for_each(|fact| state.fleet.note(name, fact));
+        facts.into_iter().for_each(|fact| state.table.note(name, fact));
         self.observe(state, name);
         self.show(state);
     }
@@ -316,7 +245,9 @@ impl Manager {
 
     /// Records how a batch ended, and answers.
     pub(super) async fn batch_ended(&self, state: &mut State, end: BatchEnd) {
-        let Current::Running { plan, members, reply, .. } = std::mem::take(&mut state.batches.current) else { return };
+        let CurrentBatch::Running { plan, members, reply, .. } = std::mem::take(&mut state.batches.current) else {
+            return;
+        };
         let outcome = end.taken.as_ref().err().map_or(BatchOutcome::Done, FailedStep::outcome);
         let recorded = self.record_end(state, outcome).await;
         if let (Err(reason), Ok(())) = (&recorded, &end.taken) {
@@ -325,7 +256,7 @@ impl Manager {
         for name in members.keys() {
             self.settle_member(state, name);
         }
-        state.fleet.forget_removed();
+        state.table.forget_removed();
         // Before the answer: the caller sees what the batch has done.
         self.show(state);
         answer(reply, end.taken.map(|()| BatchReport::of(&plan)).map_err(|failed| failed.into_error(&plan, end.left)));
@@ -334,11 +265,11 @@ impl Manager {
 
     /// Takes note of what became of a service of a batch that has ended.
     fn settle_member(&self, state: &mut State, name: &ServiceName) {
-        state.fleet.forget_old(name);
-        let is_unsure = |live: &&mut Live| live.generation == Some(Position::UNSURE);
-        if state.fleet.live(name).filter(is_unsure).is_some() {
+        state.table.forget_old(name);
+        let is_unsure = |live: &&mut RunningService| live.generation == Some(Position::UNSURE);
+        if state.table.running(name).filter(is_unsure).is_some() {
             // Its undo failed: it is stopped, and started if it is wanted.
-            state.fleet.note(name, LifecycleFact::Gone { reason: "a batch was not undone".to_owned() });
+            state.table.note(name, LifecycleFact::Gone { reason: "a batch was not undone".to_owned() });
         }
         self.observe(state, name);
     }
@@ -347,19 +278,19 @@ impl Manager {
     async fn record_end(&self, state: &mut State, outcome: BatchOutcome) -> Result<(), String> {
         let ended = [RosterFact::BatchEnded(outcome.clone())];
         let Err(error) = self.journal.record(&ended).await else {
-            state.fleet.apply(&ended);
+            state.table.apply(&ended);
             return Ok(());
         };
         if let Ok(roster) = self.journal.read().await
             && roster.open_batch().is_none()
         {
-            state.fleet.restore(roster);
+            state.table.restore(roster);
             return Ok(());
         }
         if outcome != BatchOutcome::Done {
             // The next manager finds the batch not ended, and undoes it again.
             report(|| tracing::warn!(%error, "the end of a batch that is undone is not recorded"));
-            state.fleet.apply(&ended);
+            state.table.apply(&ended);
         }
         Err(error.to_string())
     }
@@ -380,16 +311,16 @@ impl Manager {
             // A manager that has ended leaves the undo to its successor.
             let _ = myself.cast(ManagerMsg::BatchEnded(BatchEnd { taken: Err(failed), left }));
         });
-        state.batches.current = Current::Running { plan, members, task, reply };
+        state.batches.current = CurrentBatch::Running { plan, members, task, reply };
     }
 
     /// Gives a batch up, since everything is stopped: it counts for nothing.
     pub(super) async fn cancel_batch(&self, state: &mut State) {
         let refused = || BatchError::ShuttingDown { namespace: self.shared.names.namespace() };
         match std::mem::take(&mut state.batches.current) {
-            Current::None => {}
-            Current::Waiting(BatchRequest { reply, .. }) => answer(reply, Err(refused())),
-            Current::Running { task, reply, .. } => {
+            CurrentBatch::None => {}
+            CurrentBatch::Waiting(BatchRequest { reply, .. }) => answer(reply, Err(refused())),
+            CurrentBatch::Running { task, reply, .. } => {
                 task.abort();
                 let why = "the managed services are shut down".to_owned();
                 // If it is not recorded, the next manager does it.

@@ -14,14 +14,15 @@ use foundation_kernel::ractor::ActorId;
 use super::prepared::Prepared;
 use crate::fact::RosterFact;
 use crate::lifecycle::{LifecycleFact, ServiceState, UnhealthyCause};
-use crate::needs::Need;
+use crate::needs::{Need, NeedGraph};
 use crate::reconcile::{ActualService, ActualServices};
 use crate::record::{Records, ServiceChange, ServiceRecord};
+use crate::replacement::ReplacementStrategy;
 use crate::roster::Roster;
 
 /// What is found of one service.
 #[derive(Default)]
-pub(crate) struct Live {
+pub(crate) struct RunningService {
     pub(crate) state: ServiceState,
     /// The generation that runs, or is given up.
     pub(crate) generation: Option<u64>,
@@ -33,10 +34,10 @@ pub(crate) struct Live {
     pub(crate) prepared: BTreeMap<u64, Arc<Prepared>>,
 }
 
-impl Live {
+impl RunningService {
     /// Whether it was given up.
     pub(crate) fn has_given_up(&self) -> bool {
-        matches!(self.state.cause(), Some(UnhealthyCause::GaveUp { .. }))
+        self.state.give_up_reason().is_some()
     }
 
     /// Why it was given up.
@@ -48,7 +49,7 @@ impl Live {
     }
 
     /// The generation whose checks are those of the actor that has the name.
-    pub(crate) fn in_place(&self, actor: ActorId) -> Option<&Arc<Prepared>> {
+    pub(crate) fn prepared_for(&self, actor: ActorId) -> Option<&Arc<Prepared>> {
         let is_successor = self.replacing.is_some() && self.actor != Some(actor);
         let generation = if is_successor { self.replacing } else { self.generation };
         generation.and_then(|generation| self.prepared.get(&generation))
@@ -68,13 +69,13 @@ impl Live {
 
 /// The services that are to be, and those that are.
 #[derive(Default)]
-pub(crate) struct Fleet {
+pub(crate) struct ServiceTable {
     pub(crate) roster: Roster,
-    pub(crate) lives: BTreeMap<ServiceName, Live>,
+    pub(crate) services: BTreeMap<ServiceName, RunningService>,
     changes: Vec<ServiceChange>,
 }
 
-impl Fleet {
+impl ServiceTable {
     /// Applies facts that are recorded.
     pub(crate) fn apply(&mut self, facts: &[RosterFact]) {
         for fact in facts {
@@ -82,7 +83,7 @@ impl Fleet {
         }
         // A batch declares services with its end.
         for (name, _) in self.roster.iter() {
-            self.lives.entry(name.clone()).or_default();
+            self.services.entry(name.clone()).or_default();
         }
         self.forget_removed();
     }
@@ -90,7 +91,7 @@ impl Fleet {
     /// Takes over a roster that was read.
     pub(crate) fn restore(&mut self, roster: Roster) {
         for (name, _) in roster.iter() {
-            self.lives.entry(name.clone()).or_default();
+            self.services.entry(name.clone()).or_default();
         }
         self.roster = roster;
         self.forget_removed();
@@ -99,17 +100,21 @@ impl Fleet {
     /// Forgets services that are neither declared nor there.
     pub(crate) fn forget_removed(&mut self) {
         let roster = &self.roster;
-        self.lives.retain(|name, live| roster.get(name).is_some() || live.generation.is_some());
+        self.services.retain(|name, live| roster.get(name).is_some() || live.generation.is_some());
     }
 
     /// What is found of a service; nothing of one that is not known.
-    pub(crate) fn live(&mut self, name: &ServiceName) -> Option<&mut Live> {
-        self.lives.get_mut(name)
+    pub(crate) fn running(&mut self, name: &ServiceName) -> Option<&mut RunningService> {
+        self.services.get_mut(name)
     }
 
     /// Takes note of a fact.
     pub(crate) fn note(&mut self, name: &ServiceName, fact: LifecycleFact) {
-        let Some(live) = self.lives.get_mut(name) else { return };
+        let Some(live) = self.services.get_mut(name) else { return };
+        if fact == LifecycleFact::NeedsMet && live.has_given_up() {
+            // It is started anew.
+            live.generation = None;
+        }
         // A start of what is being stopped waits until it is stopped.
         let Ok((state, change)) = live.state.clone().next(fact) else { return };
         live.state = state;
@@ -119,16 +124,40 @@ impl Fleet {
     /// Keeps only the generations that are, or are to be.
     pub(crate) fn forget_old(&mut self, name: &ServiceName) {
         let wanted = self.roster.get(name).map(|it| it.generation);
-        let Some(live) = self.lives.get_mut(name) else { return };
+        let Some(live) = self.services.get_mut(name) else { return };
         let kept = [wanted, live.generation, live.replacing];
         live.prepared.retain(|generation, _| kept.contains(&Some(*generation)));
     }
 
     /// What is found of all, with the needs that others meet.
     pub(crate) fn actual(&self, met_outside: BTreeSet<Need>) -> ActualServices {
-        let services = self.lives.iter().map(|(name, live)| (name.clone(), live.actual()));
+        let services = self.services.iter().map(|(name, live)| (name.clone(), live.actual()));
         let services = services.filter(|(_, it)| *it != ActualService::Stopped).collect();
-        ActualServices { services, met_outside }
+        let (strategies, removed) = (self.strategies(), self.removed());
+        ActualServices { services, met_outside, strategies, removed }
+    }
+
+    /// How the generations that run get those that are desired, as their kinds say.
+    fn strategies(&self) -> BTreeMap<ServiceName, ReplacementStrategy> {
+        let strategy = |(name, live): (&ServiceName, &RunningService)| {
+            let (running, desired) = (live.generation?, self.roster.get(name)?);
+            let is_decided = [desired.before, Some(desired.generation)].contains(&Some(running));
+            let next = live.prepared.get(&desired.generation).filter(|_| !is_decided)?;
+            // A kind that fails to say it has the strategy that always works.
+            Some((name.clone(), live.prepared.get(&running)?.strategy_to(next).ok()?))
+        };
+        self.services.iter().filter_map(strategy).collect()
+    }
+
+    /// What the services need and provide that run and are removed.
+    fn removed(&self) -> NeedGraph {
+        let mut removed = NeedGraph::new();
+        for (name, live) in self.services.iter().filter(|(name, _)| self.roster.get(name).is_none()) {
+            if let Some(running) = live.generation.and_then(|generation| live.prepared.get(&generation)) {
+                removed.insert(name.clone(), running.needs.clone(), running.provides());
+            }
+        }
+        removed
     }
 
     /// Which needs are not met by a declared service.
@@ -141,7 +170,7 @@ impl Fleet {
     /// The records of all services.
     pub(crate) fn records(&self) -> Records {
         let records = self.roster.iter().filter_map(|(name, it)| {
-            let live = self.lives.get(name)?;
+            let live = self.services.get(name)?;
             let record = ServiceRecord {
                 name: name.clone(),
                 kind: it.kind.clone(),

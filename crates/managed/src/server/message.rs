@@ -1,0 +1,88 @@
+//! The messages of the manager.
+
+use std::time::Duration;
+
+use foundation_discovery::InstanceWatched;
+use foundation_kernel::local_message;
+use foundation_kernel::names::ServiceName;
+use foundation_kernel::ractor::RpcReplyPort;
+use foundation_kernel::supervision::ExitReason;
+
+use super::batch_runner::Position;
+use super::waiters::Answer;
+use crate::batch::Batch;
+use crate::batch_error::{BatchError, BatchReport, LeftBehind};
+use crate::batch_run::FailedStep;
+use crate::fact::ServiceConfig;
+
+/// The answer to a batch.
+pub(crate) type BatchReply = RpcReplyPort<Result<BatchReport, BatchError>>;
+
+/// A batch that is to be applied.
+pub(crate) struct BatchRequest {
+    pub(crate) batch: Batch,
+    pub(crate) within: Duration,
+    pub(crate) reply: BatchReply,
+}
+
+/// The end of the steps of a batch.
+pub(crate) struct BatchEnd {
+    pub(crate) taken: Result<(), FailedStep>,
+    pub(crate) left: Vec<LeftBehind>,
+}
+
+/// A request about one service.
+pub(crate) enum Request {
+    Declare { name: ServiceName, kind: String, config: ServiceConfig },
+    Configure { name: ServiceName, config: ServiceConfig },
+    Start(ServiceName),
+    Stop { name: ServiceName, within: Option<Duration> },
+    Restart(ServiceName),
+    Remove(ServiceName),
+}
+
+impl Request {
+    pub(crate) fn name(&self) -> &ServiceName {
+        match self {
+            Self::Declare { name, .. } | Self::Configure { name, .. } | Self::Stop { name, .. } => name,
+            Self::Start(name) | Self::Restart(name) | Self::Remove(name) => name,
+        }
+    }
+}
+
+pub(crate) enum ManagerMsg {
+    Request(Request, Answer),
+    /// Operations that take effect together, or not at all.
+    Batch(BatchRequest),
+    /// A step of a batch is about to be taken, or is taken.
+    BatchMoved(ServiceName, Position),
+    /// The steps of a batch are taken, or taken back.
+    BatchEnded(BatchEnd),
+    /// An instance has changed.
+    Observed(InstanceWatched),
+    /// Whether a service whose actor has ended is started again.
+    Ended {
+        name: ServiceName,
+        reason: Option<ExitReason>,
+        is_restarted: bool,
+    },
+    /// The steps of a service are taken, or one of them has failed.
+    JobEnded {
+        name: ServiceName,
+        job: u64,
+        outcome: Result<(), String>,
+    },
+    /// A section of the configuration has changed.
+    SectionChanged(String),
+    /// A kind was registered: services of it may be started now.
+    KindRegistered,
+    /// Something has changed: what is to be done?
+    Reconcile,
+    /// Stop all services; the answer comes when they are stopped.
+    Shutdown(RpcReplyPort<()>),
+    /// The time of the shutdown is over.
+    KillAll,
+    /// The event store is about to prune events that are held.
+    Checkpoint,
+}
+local_message!(ManagerMsg);

@@ -1,0 +1,134 @@
+//! The requests about one service: decided, recorded, and noted.
+
+use std::sync::Arc;
+
+use foundation_kernel::answer;
+use foundation_kernel::containment::report;
+use foundation_kernel::names::ServiceName;
+
+use super::manager::Manager;
+use super::message::Request;
+use super::prepared::Prepared;
+use super::service_table::ServiceTable;
+use super::state::{Phase, State};
+use super::waiters::{Answer, Goal};
+use crate::error::ManagedError;
+use crate::fact::{ServiceConfig, ServiceFact};
+use crate::kinds::instance_name;
+use crate::lifecycle::LifecycleFact;
+use crate::roster::RosterRequest;
+use foundation_discovery::FieldError;
+
+impl Manager {
+    pub(super) async fn request(&self, state: &mut State, request: Request, reply: Answer) {
+        match self.accept(state, &request).await {
+            Ok(goal) => {
+                state.waiters.add(request.name().clone(), goal, reply);
+                state.reconcile();
+            }
+            Err(error) => answer(reply, Err(error)),
+        }
+    }
+
+    /// Decides a request and records what follows from it. Returns what the caller waits for.
+    async fn accept(&self, state: &mut State, request: &Request) -> Result<Goal, ManagedError> {
+        let name = request.name();
+        if let Phase::ShuttingDown(_) = state.phase {
+            return Err(ManagedError::ShuttingDown { namespace: self.shared.names.namespace() });
+        }
+        self.settle(state, name).await?;
+        let (facts, prepared) = self.decide(&state.table, request)?;
+        self.record(state, name, facts).await?;
+        Ok(self.requested(state, request, prepared))
+    }
+
+    /// The facts that a request leads to, with what is to be started by it. Nothing is changed.
+    fn decide(
+        &self,
+        table: &ServiceTable,
+        request: &Request,
+    ) -> Result<(Vec<ServiceFact>, Option<Prepared>), ManagedError> {
+        let (request, prepared) = match request {
+            Request::Declare { name, kind, config } => {
+                let invalid = |error: FieldError| ManagedError::Kind { name: name.clone(), source: error.into() };
+                instance_name(name).map_err(invalid)?;
+                let prepared = self.prepare(name, kind, config)?;
+                let (name, kind, config) = (name.clone(), kind.clone(), config.clone());
+                let (needs, provides) = (prepared.needs.clone(), prepared.provides());
+                (RosterRequest::Declare { name, kind, config, needs, provides }, Some(prepared))
+            }
+            Request::Configure { name, config } => {
+                let prepared = self.prepare(name, &table.roster.known(name)?.kind, config)?;
+                let strategy = self.strategy(table, name, &prepared)?;
+                let (name, config) = (name.clone(), config.clone());
+                let (needs, provides) = (prepared.needs.clone(), prepared.provides());
+                (RosterRequest::Configure { name, config, needs, provides, strategy }, Some(prepared))
+            }
+            Request::Start(name) => (RosterRequest::Start(name.clone()), Some(self.prepare_again(table, name)?)),
+            Request::Restart(name) => (RosterRequest::Restart(name.clone()), Some(self.prepare_again(table, name)?)),
+            Request::Stop { name, .. } => (RosterRequest::Stop(name.clone()), None),
+            Request::Remove(name) => (RosterRequest::Remove(name.clone()), None),
+        };
+        Ok((table.roster.decide(&request)?, prepared))
+    }
+
+    /// Takes note of a request that is recorded. Returns what its caller waits for.
+    fn requested(&self, state: &mut State, request: &Request, prepared: Option<Prepared>) -> Goal {
+        let name = request.name();
+        let generation = state.table.roster.get(name).map(|it| it.generation).unwrap_or_default();
+        if let (Some(live), Some(prepared)) = (state.table.running(name), prepared) {
+            live.last_error = None;
+            self.follow(&mut state.tasks, &mut state.followed, &state.myself, &prepared.source);
+            live.prepared.insert(generation, Arc::new(prepared));
+        }
+        match request {
+            Request::Declare { .. } => Goal::Recorded,
+            Request::Configure { .. } => Goal::Configured(generation),
+            Request::Start(_) | Request::Restart(_) => {
+                if let Some(live) = state.table.running(name).filter(|live| live.has_given_up()) {
+                    live.generation = None;
+                }
+                state.table.note(name, LifecycleFact::StartRequested);
+                Goal::Healthy(generation)
+            }
+            Request::Stop { within, .. } => {
+                state.limits.extend(within.map(|within| (name.clone(), within)));
+                state.stop_if_at_rest(name);
+                Goal::Stopped
+            }
+            Request::Remove(_) => {
+                state.stop_if_at_rest(name);
+                Goal::Stopped
+            }
+        }
+    }
+
+    /// Replaces the services whose section has changed.
+    pub(super) async fn section_changed(&self, state: &mut State, path: &str) {
+        let of_path = ServiceConfig::Section(path.to_owned());
+        let names: Vec<_> =
+            state.table.roster.iter().filter(|(_, it)| it.config == of_path).map(|(name, _)| name.clone()).collect();
+        for name in names {
+            if let Err(error) = self.reconfigure(state, &name).await {
+                report(|| tracing::warn!(service = %name, %error, "its section has changed, and it goes on as it was"));
+                state.table.running(&name).into_iter().for_each(|live| live.last_error = Some(error.to_string()));
+            }
+        }
+        state.reconcile();
+    }
+
+    /// Gives a service what its section says now.
+    async fn reconfigure(&self, state: &mut State, name: &ServiceName) -> Result<(), ManagedError> {
+        self.settle(state, name).await?;
+        let prepared = self.prepare_again(&state.table, name)?;
+        let strategy = self.strategy(&state.table, name, &prepared)?;
+        let (config, needs, provides) = (prepared.source.clone(), prepared.needs.clone(), prepared.provides());
+        let fact = ServiceFact::Configured { name: name.clone(), config, needs, provides, strategy };
+        self.record(state, name, vec![fact]).await?;
+        let generation = state.table.roster.get(name).map(|it| it.generation).unwrap_or_default();
+        if let Some(live) = state.table.running(name) {
+            live.prepared.insert(generation, Arc::new(prepared));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,165 @@
+//! What the manager of a namespace knows, and how each event changes it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use foundation_kernel::names::ServiceName;
+use foundation_kernel::ractor::{ActorRef, RpcReplyPort};
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::batch_queue::BatchQueue;
+use super::message::ManagerMsg;
+use super::prepared::Prepared;
+use super::service_table::ServiceTable;
+use super::waiters::Waiters;
+use crate::fact::ServiceFact;
+use crate::lifecycle::{LifecycleFact, ServiceState};
+use crate::reconcile::ServicePlan;
+
+/// Whether requests are accepted.
+pub(super) enum Phase {
+    Open,
+    ShuttingDown(Vec<RpcReplyPort<()>>),
+}
+
+/// What a job does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum JobKind {
+    Start(u64),
+    Stop,
+    Replace(u64),
+}
+
+pub(super) struct Job {
+    pub(super) number: u64,
+    pub(super) kind: JobKind,
+    pub(super) task: AbortHandle,
+}
+
+pub(crate) struct State {
+    pub(super) myself: ActorRef<ManagerMsg>,
+    pub(super) table: ServiceTable,
+    pub(super) waiters: Waiters,
+    pub(super) phase: Phase,
+    /// Whether every recorded fact is applied.
+    pub(super) in_sync: bool,
+    /// Whether a message to reconcile is on its way.
+    pub(super) is_due: bool,
+    pub(super) jobs: BTreeMap<ServiceName, Job>,
+    pub(super) job_number: u64,
+    pub(super) batches: BatchQueue,
+    /// How long the next stop of a service may take.
+    pub(super) limits: BTreeMap<ServiceName, Duration>,
+    pub(super) followed: BTreeSet<String>,
+    /// The jobs, the checks, and the watches. They end with the manager.
+    pub(super) tasks: JoinSet<()>,
+}
+
+impl State {
+    pub(super) fn new(myself: ActorRef<ManagerMsg>) -> Self {
+        Self {
+            myself,
+            table: ServiceTable::default(),
+            waiters: Waiters::default(),
+            phase: Phase::Open,
+            in_sync: true,
+            is_due: false,
+            jobs: BTreeMap::new(),
+            job_number: 0,
+            batches: BatchQueue::default(),
+            limits: BTreeMap::new(),
+            followed: BTreeSet::new(),
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// Reconciles when the messages that are here are handled.
+    pub(super) fn reconcile(&mut self) {
+        if !self.is_due {
+            // It fails only if this actor is ending.
+            self.is_due = self.myself.cast(ManagerMsg::Reconcile).is_ok();
+        }
+    }
+
+    pub(super) fn stop_if_at_rest(&mut self, name: &ServiceName) {
+        if self.table.running(name).is_some_and(|live| live.generation.is_none()) {
+            self.table.note(name, LifecycleFact::StopRequested);
+            self.table.note(name, LifecycleFact::Gone { reason: "it was not running".to_owned() });
+        }
+    }
+
+    pub(super) fn all_stopped(&self) -> Vec<ServiceFact> {
+        let stopped = |name: &ServiceName| ServiceFact::Wanted {
+            name: name.clone(),
+            state: crate::fact::DesiredState::Stopped,
+            restart: false,
+        };
+        self.table.roster.iter().map(|(name, _)| stopped(name)).collect()
+    }
+
+    /// Takes note of a job that begins.
+    pub(super) fn begin(&mut self, plan: &ServicePlan, kind: JobKind) {
+        let Some(live) = self.table.running(&plan.name) else { return };
+        let fact = match kind {
+            JobKind::Start(generation) => {
+                let was_running = live.generation.replace(generation).is_some();
+                if was_running { LifecycleFact::RestartDue } else { LifecycleFact::StartRequested }
+            }
+            JobKind::Stop => LifecycleFact::StopRequested,
+            JobKind::Replace(generation) => {
+                live.replacing = Some(generation);
+                return;
+            }
+        };
+        self.table.note(&plan.name, fact);
+    }
+
+    pub(super) fn give_up(&mut self, name: &ServiceName, generation: u64, reason: &str) {
+        if let Some(live) = self.table.running(name) {
+            live.generation = Some(generation);
+            live.last_error = Some(reason.to_owned());
+        }
+        self.table.note(name, LifecycleFact::StartRequested);
+        self.table.note(name, LifecycleFact::GaveUp { reason: reason.to_owned() });
+        self.reconcile();
+    }
+
+    pub(super) fn stopped(&mut self, name: &ServiceName, outcome: Result<(), String>) {
+        if let Some(live) = self.table.running(name) {
+            live.generation = None;
+            live.actor = None;
+            live.last_error = outcome.err();
+        }
+        self.table.note(name, LifecycleFact::Gone { reason: "it was stopped".to_owned() });
+    }
+
+    pub(super) fn replaced(&mut self, name: &ServiceName, generation: u64) {
+        if let Some(live) = self.table.running(name) {
+            live.generation = Some(generation);
+            live.replacing = None;
+            live.last_error = None;
+        }
+    }
+
+    /// What runs is what is wanted, whatever its generation was.
+    pub(super) fn run_as_wanted(&mut self, name: &ServiceName, prepared: Arc<Prepared>) {
+        let Some(wanted) = self.table.roster.get(name).map(|it| it.generation) else { return };
+        if let Some(live) = self.table.running(name) {
+            live.generation = Some(wanted);
+            live.prepared.insert(wanted, prepared);
+        }
+    }
+
+    /// Lets the services that could not be prepared be tried again.
+    pub(super) fn try_again(&mut self) {
+        for live in self.table.services.values_mut() {
+            let is_unprepared = live.generation.is_some_and(|it| !live.prepared.contains_key(&it));
+            if live.has_given_up() && is_unprepared {
+                live.generation = None;
+                live.state = ServiceState::Initializing;
+            }
+        }
+        self.reconcile();
+    }
+}
