@@ -82,7 +82,7 @@ impl Notices {
 
 /// What a reader finds.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Noticed {
+pub(crate) enum ReceivedNotice {
     /// The next notice.
     Notice(Notice),
     /// The reader was too slow: so many were dropped.
@@ -94,10 +94,10 @@ pub(crate) struct NoticeReader(broadcast::Receiver<Notice>);
 
 impl NoticeReader {
     /// The next one; `None` once there is no sender. This method is cancel safe.
-    pub(crate) async fn next(&mut self) -> Option<Noticed> {
+    pub(crate) async fn next(&mut self) -> Option<ReceivedNotice> {
         match waking_contained(self.0.recv()).await {
-            Ok(notice) => Some(Noticed::Notice(notice)),
-            Err(RecvError::Lagged(missed)) => Some(Noticed::Lagged(missed)),
+            Ok(notice) => Some(ReceivedNotice::Notice(notice)),
+            Err(RecvError::Lagged(missed)) => Some(ReceivedNotice::Lagged(missed)),
             Err(RecvError::Closed) => None,
         }
     }
@@ -116,8 +116,8 @@ mod tests {
         let notices = Notices::new();
         let mut reader = notices.reader();
         (0..CAPACITY + 3).for_each(|number| notices.send(began(number)));
-        assert_eq!(reader.next().await, Some(Noticed::Lagged(3)));
-        assert_eq!(reader.next().await, Some(Noticed::Notice(began(3))));
+        assert_eq!(reader.next().await, Some(ReceivedNotice::Lagged(3)));
+        assert_eq!(reader.next().await, Some(ReceivedNotice::Notice(began(3))));
         drop(notices);
         let mut left = 0;
         while reader.next().await.is_some() {

@@ -6,7 +6,6 @@ use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use foundation_kernel::containment::waking_contained;
 use foundation_kernel::names::{Watch, Watched};
@@ -16,15 +15,12 @@ use futures::{Stream, StreamExt};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::alarm::wait_until;
+use super::alarm::{TICK, wait_until};
 use super::state::Shared;
 use crate::catalog::{Catalog, InstanceChange, RemovalCause};
 use crate::criteria::Criteria;
 use crate::health::InstanceHealth;
 use crate::instance::{InstanceName, InstanceRecord};
-
-/// A result counts up to its expiry, and timers count milliseconds: it is too old with the next one.
-const TICK: Duration = Duration::from_millis(1);
 
 /// An item of an [`InstanceWatch`].
 #[derive(Debug, Clone, PartialEq, Eq)]

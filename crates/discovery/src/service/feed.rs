@@ -18,7 +18,7 @@ use tokio::task::coop::consume_budget;
 use super::event::DiscoveryEvent;
 use super::observer::Observer;
 use super::reported::Reported;
-use crate::client::{InstanceWatch, InstanceWatched, NoticeReader, Noticed};
+use crate::client::{InstanceWatch, InstanceWatched, NoticeReader, ReceivedNotice};
 
 /// The feed of a namespace, once it has begun.
 #[derive(Default)]
@@ -75,10 +75,10 @@ impl Feed {
         });
     }
 
-    fn notice(&mut self, noticed: Noticed) {
+    fn notice(&mut self, noticed: ReceivedNotice) {
         self.next.push_back(match noticed {
-            Noticed::Notice(notice) => self.reported.notice(notice),
-            Noticed::Lagged(events) => DiscoveryEvent::Missed { events },
+            ReceivedNotice::Notice(notice) => self.reported.notice(notice),
+            ReceivedNotice::Lagged(events) => DiscoveryEvent::Missed { events },
         });
     }
 }
