@@ -184,7 +184,7 @@ async fn picks_and_checks_are_measured_by_service(namespace: TestNamespace) {
     fail(namespace.services(), "b");
     assert!(selector.pick().unwrap().fail_open());
     let picks = |outcome: &str| {
-        let name = format!(r#"discovery.picks{{service="orders",outcome="{outcome}"}}"#);
+        let name = format!(r#"discovery.picks{{outcome="{outcome}",service="orders"}}"#);
         namespace.telemetry().snapshot().counter(&name)
     };
     let counted = ["succeeded", "failed", "cancelled", "cast"].map(picks);

@@ -16,7 +16,7 @@ use super::lease::keeper::Keeper;
 use super::lease::{InstanceLease, LeaseCell};
 use super::notice::NoticeReader;
 use super::options::DiscoveryOptions;
-use super::places::Full;
+use super::places::LimitReached;
 use super::registration::{InstanceRegistration, Place};
 use super::selector::Selector;
 use super::state::Shared;
@@ -130,15 +130,15 @@ impl Discovery {
     pub fn describe(&self, instance: &Instance) -> Result<InstanceRegistration, DiscoveryError> {
         self.shared.options.check(instance)?;
         let (name, metadata) = (instance.name(), instance.to_metadata()?);
-        let place = Place::reserve(&self.shared, name).map_err(|full| self.full(name, full))?;
+        let place = Place::reserve(&self.shared, name).map_err(|reached| self.limit_reached(name, reached))?;
         Ok(InstanceRegistration::new(name.clone(), self.shared.names.with_metadata(metadata), place))
     }
 
-    fn full(&self, name: &InstanceName, full: Full) -> DiscoveryError {
+    fn limit_reached(&self, name: &InstanceName, reached: LimitReached) -> DiscoveryError {
         let (name, limits) = (name.clone(), self.shared.options.places);
-        match full {
-            Full::Service => DiscoveryError::TooManyInstances { name, limit: limits.service },
-            Full::Namespace => DiscoveryError::NamespaceFull {
+        match reached {
+            LimitReached::Service => DiscoveryError::TooManyInstances { name, limit: limits.service },
+            LimitReached::Namespace => DiscoveryError::NamespaceFull {
                 namespace: self.shared.names.namespace(),
                 name,
                 limit: limits.namespace,

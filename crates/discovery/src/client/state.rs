@@ -33,7 +33,7 @@ use super::marks::{Mark, Marks};
 use super::notice::{Notice, Notices};
 use super::now::Now;
 use super::options::DiscoveryOptions;
-use super::places::{Full, Places, Present};
+use super::places::{LimitReached, Places, Present};
 use crate::catalog::{Catalog, FindError, InstanceChange};
 use crate::check::{CheckCapacity, CheckSlot};
 use crate::criteria::Criteria;
@@ -318,7 +318,7 @@ impl Shared {
     }
 
     /// Reserves a place for an instance that is about to be registered.
-    pub(super) fn reserve_place(&self, name: &InstanceName) -> Result<(), Full> {
+    pub(super) fn reserve_place(&self, name: &InstanceName) -> Result<(), LimitReached> {
         self.refresh(Instant::now());
         let reserved = self.state.lock().reserve(name, self.options.places, &BTreeSet::new());
         let Err(full) = reserved else { return Ok(()) };
@@ -542,7 +542,12 @@ impl State {
     }
 
     /// Reserves a place for an instance. Those of the catalog that have ended have none any more.
-    fn reserve(&mut self, name: &InstanceName, limits: PlaceLimits, ended: &BTreeSet<LeaseKey>) -> Result<(), Full> {
+    fn reserve(
+        &mut self,
+        name: &InstanceName,
+        limits: PlaceLimits,
+        ended: &BTreeSet<LeaseKey>,
+    ) -> Result<(), LimitReached> {
         let Self { places, catalog, .. } = self;
         let is_there = |it: &&InstanceRecord| !ended.contains(&(it.name().clone(), it.actor));
         let gone = ended.iter().filter(|(name, actor)| catalog.get(name).is_some_and(|it| it.actor == *actor)).count();
