@@ -9,3 +9,4 @@ mod restoring;
 mod sections;
 mod setup;
 mod stress;
+mod takeover;

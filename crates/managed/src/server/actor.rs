@@ -17,6 +17,7 @@ impl Manager {
         // Those that have ended are of no interest.
         while state.tasks.try_join_next().is_some() {}
         let Some(message) = state.batches.defer(message) else { return };
+        let Some(message) = self.defer_early(state, message) else { return };
         match message {
             ManagerMsg::Request(request, reply) => self.request(state, request, reply).await,
             ManagerMsg::Batch(request) => self.batch(state, request).await,
@@ -27,11 +28,18 @@ impl Manager {
             ManagerMsg::JobEnded { name, job, outcome } => self.job_ended(state, name, job, outcome).await,
             ManagerMsg::SectionChanged(path) => self.section_changed(state, &path).await,
             ManagerMsg::KindRegistered => state.try_again(),
+            ManagerMsg::Found(children) => self.take_over(state, &children),
+            ManagerMsg::ReadAgain => self.read_again(state).await,
+            ManagerMsg::StopAgain(name) => {
+                state.paused.remove(&name);
+                state.reconcile();
+            }
             ManagerMsg::Reconcile => self.reconcile(state),
             ManagerMsg::Shutdown(reply) => self.shut_down(state, reply).await,
             ManagerMsg::KillAll => self.kill_all(state),
             ManagerMsg::Checkpoint => self.checkpoint(state).await,
         }
+        self.read_later(state);
     }
 }
 
@@ -45,9 +53,7 @@ impl Actor for Manager {
         let manager = myself.clone();
         self.journal.on_pruning(move || drop(manager.cast(ManagerMsg::Checkpoint)));
         let mut state = State::new(myself);
-        self.begin(&mut state).await?;
-        // Before the start is over: a namespace that runs shows which services it has.
-        self.show(&mut state);
+        self.begin(&mut state).await;
         self.watch(&mut state);
         state.reconcile();
         Ok(state)

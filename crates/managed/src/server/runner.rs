@@ -13,17 +13,17 @@ use std::time::Duration;
 use foundation_kernel::containment::{CaughtPanic, display_text, error_text, waking_contained};
 use foundation_kernel::names::{NameChange, ServiceName, Watched};
 use foundation_kernel::ractor::ActorCell;
-use foundation_kernel::supervision::{ChildError, Strategy, Supervisor, SupervisorSpec};
+use foundation_kernel::supervision::{ChildError, ChildSpec, Strategy, Supervisor, SupervisorSpec};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::prepared::Prepared;
+use super::prepared::{Prepared, with_generation};
 use crate::kinds::{Gate, instance_name};
 use crate::replacement::ServiceStep;
 use foundation_discovery::Discovery;
-use foundation_discovery::InstanceName;
+use foundation_discovery::{InstanceBuilder, InstanceName};
 
 /// Carries out the steps of one service.
 pub(crate) struct StepRunner {
@@ -101,7 +101,7 @@ impl StepRunner {
     // ---- start and stop ----
 
     async fn start(&mut self, generation: u64) -> Result<(), String> {
-        let child = self.prepared(generation)?.child();
+        let child = self.prepared(generation)?.child(generation).map_err(text)?;
         let started = match self.supervisor.start_child(child.clone()).await {
             // An earlier one has ended and is not restarted.
             Err(ChildError::AlreadyPresent { .. }) => {
@@ -141,9 +141,14 @@ impl StepRunner {
 
     /// Takes it out of rotation, or back into it. One that is not registered has no rotation.
     fn set_draining(&self, draining: bool) {
+        self.update(|instance| instance.draining(draining));
+    }
+
+    /// Changes what the instance says of itself. One that is not registered says nothing.
+    fn update(&self, change: impl FnMut(InstanceBuilder) -> InstanceBuilder) {
         let Ok(owner) = self.discovery.registry().lookup_any(self.name.registered()) else { return };
-        if let Err(error) = self.discovery.update(&self.name, owner.cell(), |instance| instance.draining(draining)) {
-            tracing::debug!(name = %self.name, %error, "not taken out of rotation");
+        if let Err(error) = self.discovery.update(&self.name, owner.cell(), change) {
+            tracing::debug!(name = %self.name, %error, "its instance is not changed");
         }
     }
 
@@ -153,7 +158,7 @@ impl StepRunner {
         let (passed, is_passed) = oneshot::channel();
         let (open, is_open) = oneshot::channel();
         let gate = Gate { passed, open: is_open };
-        let child = self.prepared(generation)?.successor(ready, gate).map_err(text)?;
+        let child = self.prepared(generation)?.successor(generation, ready, gate).map_err(text)?;
         let predecessor = self.supervisor.child(self.id()).await.map_err(text)?;
         let supervisor = self.supervisor.clone();
         let mut replaced = async move { supervisor.replace_child(child).await }.boxed();
@@ -229,16 +234,19 @@ impl StepRunner {
 
     async fn reload(&mut self, generation: u64) -> Result<(), String> {
         let prepared = self.prepared(generation)?;
-        let reloading = prepared.kind.reload(&prepared.context(), &prepared.config).map_err(text)?;
+        let context = prepared.context(generation).map_err(text)?;
+        let reloading = prepared.kind.reload(&context, &prepared.config).map_err(text)?;
         let reloaded = AssertUnwindSafe(waking_contained(reloading)).catch_unwind().await;
         let reloaded = reloaded.map_err(|panic| CaughtPanic::of(panic).into_text())?;
         reloaded.map_err(|error| error_text(&*error))?;
-        self.start_next_with(&prepared).await
+        // Before its next start bears it: the next manager reads it there.
+        self.update(|instance| with_generation(instance, generation));
+        self.start_next_with(prepared.child(generation).map_err(text)?).await
     }
 
     /// Leaves the running child as it is; its next start is with this.
-    async fn start_next_with(&mut self, prepared: &Prepared) -> Result<(), String> {
-        let spec = supervisor_spec().child(prepared.child());
+    async fn start_next_with(&mut self, child: ChildSpec) -> Result<(), String> {
+        let spec = supervisor_spec().child(child);
         self.supervisor.reconfigure(spec).await.map_err(text)
     }
 }
