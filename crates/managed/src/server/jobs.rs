@@ -145,6 +145,8 @@ impl Manager {
         state.job_number += 1;
         let prepared = state.table.running(&name).map(|live| live.prepared.clone()).unwrap_or_default();
         let (supervisor, discovery) = (self.shared.supervisor(), self.shared.discovery.clone());
+        let actor = instance_name(&name).ok().and_then(|name| self.shared.names.lookup_any(name.registered()).ok());
+        let actor = actor.map(|found| found.cell().clone());
         let (ended, is_ended) = watch::channel(());
         let end = JobEnd::new(state.myself.clone(), name.clone(), state.job_number, ended);
         let task = state.tasks.spawn(async move {
@@ -158,7 +160,7 @@ impl Manager {
                 None => Err("it has no valid name".to_owned()),
             };
         });
-        state.jobs.insert(name, Job { number: state.job_number, kind, task, ended: is_ended });
+        state.jobs.insert(name, Job { number: state.job_number, kind, task, actor, ended: is_ended });
     }
 
     pub(super) async fn job_ended(

@@ -93,7 +93,7 @@ impl Manager {
             }
             Request::Stop { within, .. } => {
                 state.paused.remove(name);
-                within.iter().for_each(|within| self.limit_stop(state, name, *within));
+                within.iter().for_each(|within| limit_stop(state, name, *within));
                 state.stop_if_at_rest(name);
                 Goal::Stopped
             }
@@ -102,24 +102,6 @@ impl Manager {
                 Goal::Stopped
             }
         }
-    }
-
-    /// Sets how long the stop of a service may take, or the one that is under way may go on.
-    fn limit_stop(&self, state: &mut State, name: &ServiceName, within: Duration) {
-        let Some(job) = state.jobs.get(name).filter(|job| job.kind == JobKind::Stop) else {
-            let runs = state.table.running(name).is_some_and(|live| live.generation.is_some());
-            state.limits.extend(runs.then(|| (name.clone(), within)));
-            return;
-        };
-        let Some(instance) = instance_name(name).ok() else { return };
-        let Ok(stopping) = self.shared.names.lookup_any(instance.registered()) else { return };
-        let mut ended = job.ended.clone();
-        state.tasks.spawn(async move {
-            // The job is not over, so its actor is the one that is being stopped.
-            if timeout(within, ended.changed()).await.is_err() {
-                stopping.cell().kill();
-            }
-        });
     }
 
     /// Replaces the services whose section has changed.
@@ -150,4 +132,20 @@ impl Manager {
         }
         Ok(())
     }
+}
+
+/// Sets how long the stop of a service may take, or the one that is under way may go on.
+fn limit_stop(state: &mut State, name: &ServiceName, within: Duration) {
+    let Some(job) = state.jobs.get(name).filter(|job| job.kind == JobKind::Stop) else {
+        let runs = state.table.running(name).is_some_and(|live| live.generation.is_some());
+        state.limits.extend(runs.then(|| (name.clone(), within)));
+        return;
+    };
+    let (Some(stopping), mut ended) = (job.actor.clone(), job.ended.clone()) else { return };
+    state.tasks.spawn(async move {
+        // The job is not over, so its actor is the one that is being stopped.
+        if timeout(within, ended.changed()).await.is_err() {
+            stopping.kill();
+        }
+    });
 }

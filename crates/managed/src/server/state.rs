@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foundation_kernel::names::ServiceName;
-use foundation_kernel::ractor::{ActorRef, RpcReplyPort};
+use foundation_kernel::ractor::{ActorCell, ActorRef, RpcReplyPort};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -46,6 +46,8 @@ pub(super) struct Job {
     pub(super) number: u64,
     pub(super) kind: JobKind,
     pub(super) task: AbortHandle,
+    /// The actor that has the name when it begins; one that is being stopped is not found by its name.
+    pub(super) actor: Option<ActorCell>,
     /// Closed when its task is gone.
     pub(super) ended: watch::Receiver<()>,
 }

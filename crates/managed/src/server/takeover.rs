@@ -114,8 +114,10 @@ impl Manager {
     pub(super) fn take_over(&self, state: &mut State, children: &[ChildInfo]) {
         state.takeover = Takeover::Done;
         let records = self.shared.published.records();
+        let is_open = matches!(state.phase, Phase::Open);
         for (name, live) in &mut state.table.services {
-            live.state = match (state.table.roster.get(name).is_some_and(|it| it.is_wanted()), records.get(name)) {
+            let is_wanted = is_open && state.table.roster.get(name).is_some_and(|it| it.is_wanted());
+            live.state = match (is_wanted, records.get(name)) {
                 (true, _) => ServiceState::Initializing,
                 (false, Some(record)) if record.status() != ServiceStatus::Unknown => ServiceState::Shutdown,
                 (false, _) => ServiceState::Unknown,
@@ -141,7 +143,8 @@ impl Manager {
         let generation = found.as_ref().and_then(|found| generation_of(&found.instance)).unwrap_or(UNKNOWN_GENERATION);
         live.generation = Some(generation);
         let desired = state.table.roster.get(name);
-        let is_wanted = desired.is_some_and(|it| it.is_wanted() && it.generation == generation);
+        let is_wanted = desired.is_some_and(|it| it.is_wanted() && it.generation == generation)
+            && matches!(state.phase, Phase::Open);
         let actor = found.as_ref().map(|found| found.actor);
         if let Some(shown) = shown.filter(|shown| shown.actor.is_some() && shown.actor == actor && is_wanted) {
             live.state = shown.state.clone();
@@ -186,6 +189,7 @@ impl Manager {
             let found = self.shared.names.lookup_any(name.registered());
             found.iter().for_each(|found| ActorCell::kill(found.cell()));
         }
+        state.jobs.values().filter_map(|job| job.actor.as_ref()).for_each(ActorCell::kill);
     }
 
     /// Records what is wanted anew, so that older events can be pruned. If that fails they are kept, and the store asks again.
