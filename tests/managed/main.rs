@@ -10,3 +10,4 @@ mod sections;
 mod setup;
 mod stress;
 mod takeover;
+mod unanswered;

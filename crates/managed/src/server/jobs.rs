@@ -1,6 +1,5 @@
 //! The steps that follow from what is wanted and what is found, taken by one job a service.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use foundation_kernel::names::{ServiceKey, ServiceName};
@@ -17,7 +16,6 @@ use super::waiters::Goal;
 use crate::error::ManagedError;
 use crate::fact::ServiceFact;
 use crate::kinds::instance_name;
-use crate::lifecycle::{LifecycleFact, ServiceState, UnhealthyCause};
 use crate::needs::Need;
 use crate::reconcile::ServicePlan;
 use crate::replacement::{ReplacementStrategy, ServiceStep};
@@ -44,34 +42,6 @@ impl Manager {
         self.show(state);
     }
 
-    /// Takes note of which services lack something, until that changes no more.
-    fn note_needs(&self, state: &mut State, met: &BTreeSet<Need>) {
-        for _ in 0..=state.table.services.len() {
-            let waiting = state.table.roster.waiting(&state.table.actual(met.clone()));
-            let lacking = |live: &ServiceState| matches!(live.cause(), Some(UnhealthyCause::Lacks { .. }));
-            let names: Vec<_> =
-                state.table.services.iter().map(|(name, live)| (name.clone(), lacking(&live.state))).collect();
-            let mut is_done = true;
-            for (name, was_lacking) in names {
-                match waiting.get(&name) {
-                    Some(needs) if !was_lacking => {
-                        state.table.note(&name, LifecycleFact::NeedsMissing { needs: needs.clone() });
-                        is_done &= !state.table.services.get(&name).is_some_and(|live| lacking(&live.state));
-                    }
-                    None if was_lacking => {
-                        state.table.note(&name, LifecycleFact::NeedsMet);
-                        self.observe(state, &name);
-                        is_done = false;
-                    }
-                    _ => {}
-                }
-            }
-            if is_done {
-                return;
-            }
-        }
-    }
-
     /// Watches the names of the services outside that others need: such a service need not be an instance.
     fn watch_outside(&self, state: &mut State) {
         for need in state.table.needed_outside() {
@@ -93,7 +63,7 @@ impl Manager {
 
     /// Begins the steps of a service, unless others are being taken.
     fn launch(&self, state: &mut State, plan: ServicePlan) {
-        let Some(kind) = kind_of(&plan.steps) else { return };
+        let Some(kind) = kind_of(&plan.steps).filter(|_| !state.batches.waits_for(&plan.name)) else { return };
         let before = match state.jobs.get(&plan.name) {
             // The child may hang in its start: the supervisor stops it all the same.
             Some(job) if matches!(job.kind, JobKind::Start(_)) && plan.steps[0].ends_a_generation() => {
@@ -187,7 +157,11 @@ impl Manager {
                 state.replaced(&name, generation, Some(reason));
                 self.observe(state, &name);
             }
-            (JobKind::Replace(generation), Err(reason)) => self.take_back(state, &name, generation, reason).await,
+            (JobKind::Replace(generation), Err(reason)) if state.is_wanted(&name, generation) => {
+                self.take_back(state, &name, generation, reason).await;
+            }
+            // Another generation is wanted by now.
+            (JobKind::Replace(_), Err(reason)) => state.not_replaced(&name, reason),
         }
         state.table.forget_old(&name);
         state.reconcile();

@@ -79,6 +79,11 @@ impl RunningService {
         }
     }
 
+    /// Whether it works.
+    pub(crate) fn is_ready(&self) -> bool {
+        matches!(self.actual(), ActualService::Ready { .. })
+    }
+
     fn actual(&self) -> ActualService {
         let Some(generation) = self.generation else { return ActualService::Stopped };
         match &self.state {

@@ -171,7 +171,7 @@ impl Manager {
     pub(super) async fn shut_down(&self, state: &mut State, reply: RpcReplyPort<()>) {
         // Before anything else: the next manager goes on with it.
         self.shared.is_shut_down.store(true, Ordering::Release);
-        self.cancel_batch(state).await;
+        self.cancel_batch(state);
         match &mut state.phase {
             Phase::ShuttingDown(replies) => replies.push(reply),
             Phase::Open => state.phase = Phase::ShuttingDown(vec![reply]),
