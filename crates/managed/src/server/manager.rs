@@ -25,7 +25,7 @@ use crate::lifecycle::LifecycleFact;
 use crate::needs::Need;
 use crate::replacement::ReplacementStrategy;
 use crate::roster::Roster;
-use foundation_discovery::health::InstanceStatus;
+use foundation_discovery::health::{InstanceHealth, InstanceStatus, StatusReason};
 use foundation_discovery::{Criteria, InstanceRecord};
 
 /// How long a supervisor that does not answer is left alone.
@@ -243,7 +243,7 @@ fn health_fact(record: &InstanceRecord, is_checked: bool) -> Option<LifecycleFac
     match record.status() {
         InstanceStatus::Healthy | InstanceStatus::Degraded => Some(LifecycleFact::Ready),
         InstanceStatus::Unknown if !is_checked => Some(LifecycleFact::Ready),
-        InstanceStatus::Unhealthy => Some(LifecycleFact::CheckFell { reason: record.health.to_string() }),
+        InstanceStatus::Unhealthy => Some(unhealthy(&record.health)),
         _ => None,
     }
 }
@@ -251,4 +251,13 @@ fn health_fact(record: &InstanceRecord, is_checked: bool) -> Option<LifecycleFac
 /// Returns after this time.
 pub(super) async fn delay(time: Duration) {
     let _ = timeout(time, std::future::pending::<()>()).await;
+}
+
+/// Why an instance is unhealthy.
+fn unhealthy(health: &InstanceHealth) -> LifecycleFact {
+    let reason = health.to_string();
+    match health.reason {
+        Some(StatusReason::RestartWithheld { .. }) => LifecycleFact::RestartWithheld { reason },
+        _ => LifecycleFact::CheckFell { reason },
+    }
 }

@@ -31,7 +31,7 @@ pub(crate) fn with_generation(instance: InstanceBuilder, generation: u64) -> Ins
 }
 
 /// How long the parts of a service may take, unless its strategy says otherwise.
-const TIMES: Times = Times { ready: Duration::from_secs(30), overlap: Duration::from_secs(30) };
+pub(super) const TIMES: Times = Times { ready: Duration::from_secs(30), overlap: Duration::from_secs(30) };
 
 /// One generation of a service, of which everything is known but that it starts.
 #[derive(Clone)]

@@ -80,7 +80,11 @@ impl Manager {
     /// Reads what is recorded, and records what could not be recorded before.
     pub(super) async fn read_again(&self, state: &mut State) {
         state.is_read_due = false;
-        if !state.in_sync {
+        if state.in_sync {
+            *self.shared.problem.lock() = None;
+        }
+        // A batch that runs is recorded as begun only: it reads by itself how it ended.
+        if !state.in_sync && !state.batches.is_running() {
             let reads = state.reads;
             self.read(state).await;
             let names: Vec<_> = state.table.services.keys().cloned().collect();
