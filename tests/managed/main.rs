@@ -10,3 +10,4 @@ mod restoring;
 mod sections;
 mod setup;
 mod stress;
+mod unanswered;

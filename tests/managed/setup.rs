@@ -8,7 +8,7 @@ use foundation::config::{ConfigServer, ConfigSources};
 use foundation::events::{EventStorage, EventStore, MemoryLog};
 use foundation::names::{NameChange, Namespace, ProcessRegistry, ServiceKey, ServiceName, ServiceRegistry, Watched};
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use foundation::supervision::{BoxError, ChildSpec};
+use foundation::supervision::{BoxError, ChildSpec, Restart};
 use foundation_discovery::health::CheckRole;
 use foundation_discovery::{InstanceBuilder, InstanceCheck};
 use foundation_managed::{
@@ -25,7 +25,7 @@ pub(crate) static DESK: ServiceName = ServiceName::from_static("desk");
 pub(crate) static DOOR: ServiceName = ServiceName::from_static("door");
 
 /// The configuration of a clerk, who answers each question with a number.
-#[derive(Debug, Clone, Serialize, Deserialize, Validate)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
 #[serde(default)]
 pub(crate) struct Desk {
     #[garde(range(min = 1))]
@@ -33,9 +33,9 @@ pub(crate) struct Desk {
     /// `drain`, `blue_green`, the same after `patient_`, `reload` or `nothing`.
     #[garde(skip)]
     pub(crate) replaced_by: String,
-    /// What is wrong with it: `start`, `slow` (its start), `pen` (its check fails), `dead` (its
-    /// liveness check fails), `refused` or `endless` (its reload), or the
-    /// function of its kind that panics.
+    /// What is wrong with it: `start`, `slow` (its start), `pen` (its check fails), `late` (its check fails at first), `leaves`
+    /// (its check fails, and it is not started again), `dead` (its liveness check fails), `refused` or `endless` (its
+    /// reload), or the function of its kind that panics.
     #[garde(skip)]
     pub(crate) broken: String,
     #[garde(skip)]
@@ -163,7 +163,9 @@ impl ServiceKind for Clerks {
         if desk.broken == "other_id" {
             return Ok(ChildSpec::worker("other", || (Clerk, Desk::default())));
         }
-        context.child_spec(move || (Clerk, (*desk).clone()))
+        let leaves = desk.broken == "leaves";
+        let spec = context.child_spec(move || (Clerk, (*desk).clone()))?;
+        Ok(if leaves { spec.restart(Restart::Temporary) } else { spec })
     }
 
     fn needs(&self, desk: &Desk) -> Vec<Need> {
@@ -180,17 +182,22 @@ impl ServiceKind for Clerks {
         if !desk.checked {
             return Vec::new();
         }
-        let (checks, is_broken) = (Arc::clone(&self.checks), ["pen", "dead"].contains(&desk.broken.as_str()));
+        let (checks, broken, before) = (Arc::clone(&self.checks), desk.broken.clone(), AtomicU64::new(0));
         let check = InstanceCheck::function("pen", move |_| {
             checks.fetch_add(1, Ordering::Relaxed);
+            let is_late = broken == "late" && before.fetch_add(1, Ordering::Relaxed) < 3;
+            let is_broken = is_late || ["pen", "leaves", "dead"].contains(&broken.as_str());
             async move { if is_broken { Err("no pen") } else { Ok(()) } }
         });
         let role = if desk.broken == "dead" { CheckRole::Liveness } else { CheckRole::default() };
         vec![check.every(Duration::from_secs(1)).role(role)]
     }
 
-    fn replacement(&self, _: &Desk, new: &Desk) -> ReplacementStrategy {
+    fn replacement(&self, old: &Desk, new: &Desk) -> ReplacementStrategy {
         panics(new, "replacement");
+        if old == new {
+            return ReplacementStrategy::Nothing;
+        }
         let second = Duration::from_secs(1);
         match new.replaced_by.as_str() {
             "blue_green" => ReplacementStrategy::BlueGreen { ready_within: 5 * second, overlap: 5 * second },

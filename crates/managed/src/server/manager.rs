@@ -55,15 +55,19 @@ impl Manager {
         self.prepare(name, &desired.kind, &desired.config)
     }
 
-    /// How a service gets this configuration, if it runs.
+    /// How a service gets this configuration, if it runs. While it is being replaced, it is to be compared with what it
+    /// will be.
     pub(super) fn strategy(
         &self,
         table: &ServiceTable,
         name: &ServiceName,
         next: &Prepared,
     ) -> Result<ReplacementStrategy, ManagedError> {
-        let live = table.services.get(name);
-        let running = live.and_then(|live| live.prepared.get(&live.generation?));
+        let wanted = table.roster.get(name).map(|it| it.generation);
+        let running = table.services.get(name).and_then(|live| {
+            let running = live.generation?;
+            live.prepared.get(&wanted?).or_else(|| live.prepared.get(&running))
+        });
         let strategy = running.map_or(Ok(ReplacementStrategy::default()), |running| running.strategy_to(next));
         strategy.map_err(|source| ManagedError::Kind { name: name.clone(), source })
     }

@@ -419,6 +419,12 @@ impl ServiceRegistry {
         taken
     }
 
+    /// Removes a name from this actor, which lives on without it. False if another actor has it: that one keeps it.
+    pub fn unregister_from<M>(&self, key: &ServiceKey<M>, actor: ActorId) -> bool {
+        let holder = self.state.table.holder(key.name().as_str());
+        holder.filter(|holder| holder.actor_id() == Some(actor)).is_some_and(|holder| self.take_away(&holder))
+    }
+
     /// Drops what the registry keeps for this holder.
     fn forget(&self, actor: &ActorCell, holder: &Arc<Holder>) {
         if holder.origin().is_monitored()
