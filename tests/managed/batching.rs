@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use foundation::names::{ServiceKey, ServiceName};
-use foundation_managed::{Batch, BatchError, ServiceStatus};
+use foundation_discovery::{Criteria, Discovery, InstanceChange, InstanceWatched};
+use foundation_managed::{Batch, BatchError, ManagedError, ServiceStatus};
 use foundation_testkit::soon;
 use serde_json::{Value, json};
 use tokio::time::advance;
@@ -16,15 +17,21 @@ fn config(desk: &Desk) -> Value {
     serde_json::to_value(desk).unwrap()
 }
 
-/// What there is: each service with its status, the generation that runs, and its answer.
-async fn picture(world: &World) -> Vec<(String, ServiceStatus, Value, Result<u64, String>)> {
+/// What there is: each service with its status, its configuration, its answer, and whether it is in rotation.
+async fn picture(world: &World) -> Vec<(String, ServiceStatus, Value, Result<u64, String>, bool)> {
     let mut picture = Vec::new();
     for record in world.managed.all() {
         let config = serde_json::to_value(&record.config).unwrap();
         let answer = if record.running.is_some() { world.answer(&record.name).await } else { Ok(0) };
-        picture.push((record.name.to_string(), record.status(), config, answer));
+        picture.push((record.name.to_string(), record.status(), config, answer, in_rotation(world, &record.name)));
     }
     picture
+}
+
+/// Whether selectors find the service.
+fn in_rotation(world: &World, name: &ServiceName) -> bool {
+    let found = Discovery::of(&world.names).instances(&Criteria::service(name)).unwrap();
+    found.iter().any(|found| found.status().is_in_rotation())
 }
 
 /// Desk and door run.
@@ -242,4 +249,123 @@ async fn requests_wait_for_the_end_of_a_batch() {
     assert!(applying.is_finished() && stopped.is_ok());
     assert_eq!(second.unwrap().to_string(), "replaced desk");
     assert_eq!((world.answer(&DESK).await, world.status(&DOOR)), (Ok(8), ServiceStatus::Shutdown));
+}
+
+/// Returns when a further instance of the service is there.
+async fn another_instance(world: &World, name: &ServiceName) {
+    let mut watch = Discovery::of(&world.names).watch(Criteria::service(name));
+    let waiting = async {
+        loop {
+            match watch.next().await.unwrap() {
+                InstanceWatched::Change(InstanceChange::Added(_)) => return,
+                _ => {}
+            }
+        }
+    };
+    soon("another instance", waiting).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_stays_in_rotation_while_its_successor_is_made_and_after_an_undo() {
+    let world = office().await;
+    let managed = world.managed.clone();
+    let next = Desk { broken: "pen".to_owned(), ..desk(6) }.checked().replaced_by("blue_green");
+    let applying = tokio::spawn(async move { managed.apply(Batch::new().configure(&DESK, config(&next))).await });
+    another_instance(&world, &DESK).await;
+    assert!(in_rotation(&world, &DESK));
+    let undone = soon("the undo", applying).await.unwrap();
+    assert!(matches!(undone, Err(BatchError::Undone { .. })), "{undone:?}");
+    assert!(in_rotation(&world, &DESK));
+    // Nothing is left of the batch: the next stop has its own time.
+    world.managed.restart(&DESK).await.unwrap();
+    assert!(in_rotation(&world, &DESK));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_does_not_wait_for_a_service_that_has_ended_for_good() {
+    let world = office().await;
+    let managed = world.managed.clone();
+    let batch = Batch::new().declare(&SHELF, "clerks", config(&broken("leaves").checked())).start(&SHELF);
+    let applying = tokio::spawn(async move { managed.apply_within(batch, Duration::from_secs(3_600)).await });
+    another_instance(&world, &SHELF).await;
+    world.send(&SHELF, ClerkMsg::Fail);
+    let error = soon("the undo", applying).await.unwrap().unwrap_err().to_string();
+    assert!(error.contains("is not started again"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_changes_of_a_service_in_a_batch_are_one_replacement_without_a_gap() {
+    let world = office().await;
+    let batch = Batch::new()
+        .configure(&DESK, config(&desk(5).replaced_by("blue_green")))
+        .configure(&DESK, config(&desk(6).replaced_by("blue_green")));
+    let report = world.managed.apply(batch).await.unwrap();
+    assert_eq!((report.to_string().as_str(), world.answer(&DESK).await), ("replaced desk", Ok(6)));
+    assert!(world.managed.status(&DESK).unwrap().running.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_whose_services_are_busy_for_all_its_time_is_given_up() {
+    let world = office().await;
+    world.hang(&DOOR).await;
+    let managed = world.managed.clone();
+    let stopping = tokio::spawn(async move { managed.stop(&DOOR, Some(Duration::from_secs(20))).await });
+    world.becomes(&DOOR, ServiceStatus::ShuttingDown).await;
+    let batch = Batch::new().start(&DOOR).configure(&DESK, config(&desk(8)));
+    let error = world.managed.apply_within(batch, Duration::from_secs(2)).await.unwrap_err();
+    assert_eq!(error.to_string(), "nothing was done: the batch waited 2s for door");
+    assert!(soon("the stop", stopping).await.unwrap().is_ok());
+    assert_eq!(world.answer(&DESK).await, Ok(2));
+    world.managed.start(&DOOR).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_was_given_up_while_it_lacked_a_need_is_started_anew_when_that_is_back() {
+    let world = world().await;
+    world.started(&DOOR, desk(1)).await;
+    let broken = Desk { needs: vec!["door".to_owned()], ..broken("start") };
+    world.declared(&DESK, broken).await;
+    let first = world.managed.start(&DESK).await.unwrap_err();
+    assert!(matches!(first, ManagedError::Start { .. }), "{first}");
+    world.managed.stop(&DOOR, None).await.unwrap();
+    let lacking = world.managed.status(&DESK).unwrap().state.to_string();
+    assert!(lacking.contains("it lacks service door") && lacking.contains("no pen"), "{lacking}");
+    let watching = crate::setup::changes_until(&world, &DESK, ServiceStatus::Initializing);
+    let (changes, started) = tokio::join!(watching, world.managed.start(&DOOR));
+    started.unwrap();
+    assert_eq!(changes, ["unhealthy to initializing"]);
+    // It was tried, and requests are answered.
+    let again = soon("an answer", world.managed.start(&DESK)).await.unwrap_err();
+    assert!(again.to_string().contains("no pen"), "{again}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_configuration_that_is_taken_back_during_a_replacement_is_the_one_that_runs() {
+    let world = world().await;
+    let first = desk(1).replaced_by("blue_green");
+    world.started(&DESK, first.clone()).await;
+    let slow = Desk { broken: "late".to_owned(), ..desk(2) }.checked().replaced_by("blue_green");
+    let managed = world.managed.clone();
+    let configuring = tokio::spawn(async move { managed.configure::<crate::setup::Clerks>(&DESK, &slow).await });
+    another_instance(&world, &DESK).await;
+    world.managed.configure::<crate::setup::Clerks>(&DESK, &first).await.unwrap();
+    assert!(soon("an answer", configuring).await.unwrap().is_err(), "another request came before its end");
+    assert_eq!(world.answer(&DESK).await, Ok(1));
+    let record = world.managed.status(&DESK).unwrap();
+    assert_eq!((record.running, record.status()), (Some(record.generation), ServiceStatus::Healthy));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_removed_service_needs_runs_until_it_is_gone() {
+    let world = world().await;
+    world.started(&DOOR, desk(1)).await;
+    world.started(&DESK, needing(&["door"])).await;
+    world.hang(&DESK).await;
+    let (managed, other) = (world.managed.clone(), world.managed.clone());
+    let removing = tokio::spawn(async move { managed.remove(&DESK).await });
+    let stopping = tokio::spawn(async move { other.stop(&DOOR, None).await });
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(world.answer(&DOOR).await, Ok(1));
+    assert!(soon("the removal", removing).await.unwrap().is_ok());
+    assert!(soon("the stop", stopping).await.unwrap().is_ok());
 }

@@ -2,6 +2,7 @@
 
 mod batching;
 mod ending;
+mod liveness;
 mod refusals;
 mod replacing;
 mod requests;
@@ -9,3 +10,4 @@ mod restoring;
 mod sections;
 mod setup;
 mod stress;
+mod unanswered;

@@ -47,7 +47,7 @@ async fn what_is_wanted_outlives_the_events_that_recorded_it() {
     first.managed.remove(&DOOR).await.unwrap();
     let later = SystemTime::now() + Duration::from_secs(60);
     first.events.prune_before(later).await.unwrap();
-    assert_eq!(first.recorded().await, ["roster_checkpoint"]);
+    assert_eq!(first.recorded().await, ["roster_checkpoint", "roster_service"]);
     first.managed.configure::<Clerks>(&DESK, &desk(5)).await.unwrap();
     first.registry.shutdown().await;
 

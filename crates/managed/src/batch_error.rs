@@ -1,6 +1,7 @@
 //! How a batch ended: its report, and its errors.
 
 use std::fmt;
+use std::time::Duration;
 
 use foundation_kernel::names::{Namespace, ServiceName};
 use serde::Serialize;
@@ -119,7 +120,7 @@ impl fmt::Display for BatchReport {
 }
 
 /// A step that was to be taken back, and was not.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct LeftBehind {
     /// The step that would have taken it back.
@@ -150,6 +151,14 @@ pub enum BatchError {
         /// Why not.
         reason: String,
     },
+    /// Services of the batch were being started, stopped or replaced until its time was over; nothing was done.
+    #[error("nothing was done: the batch waited {within:?} for {}", listed(.services))]
+    Busy {
+        /// The services.
+        services: Vec<ServiceName>,
+        /// The time of the batch.
+        within: Duration,
+    },
     /// The managed services are being shut down: nothing of the batch counts.
     #[error("the managed services of namespace {namespace} are shut down, and nothing of the batch counts")]
     ShuttingDown {
@@ -166,27 +175,34 @@ pub enum BatchError {
         /// What happened instead.
         reason: String,
     },
-    /// A step failed, and all that were taken are taken back: the services are as before.
-    #[error("{failed} failed, and everything before it is undone{}: {reason}", with_restarts(.restarted))]
+    /// A step failed, or the end could not be recorded, and all steps that were taken are taken back: the services are as
+    /// before.
+    #[error("{} failed, and everything before it is undone{}: {reason}", what_failed(.failed), with_restarts(.restarted))]
     Undone {
-        /// The step that failed.
-        failed: ServiceStep,
+        /// The step that failed; `None` if it was none of them.
+        failed: Option<ServiceStep>,
         /// Why.
         reason: String,
         /// The services that were stopped and run again, so that what they had in their state is lost.
         restarted: Vec<ServiceName>,
     },
-    /// A step failed, and not all that were taken could be taken back. The manager goes on to bring about what was
-    /// desired before the batch.
-    #[error("{failed} failed: {reason}; not undone: {}", joined(.left))]
+    /// As [`Undone`](Self::Undone), but not all steps that were taken could be taken back. The manager goes on to bring
+    /// about what was desired before the batch.
+    #[error("{} failed: {reason}; not undone: {}{}", what_failed(.failed), joined(.left), with_restarts(.restarted))]
     UndoFailed {
-        /// The step that failed.
-        failed: ServiceStep,
+        /// The step that failed; `None` if it was none of them.
+        failed: Option<ServiceStep>,
         /// Why.
         reason: String,
+        /// The services that were stopped and run again, so that what they had in their state is lost.
+        restarted: Vec<ServiceName>,
         /// The steps that would have taken the others back, and failed.
         left: Vec<LeftBehind>,
     },
+}
+
+fn what_failed(step: &Option<ServiceStep>) -> String {
+    step.as_ref().map_or_else(|| "the batch".to_owned(), ServiceStep::to_string)
 }
 
 fn joined<T: ToString>(items: &[T]) -> String {
@@ -208,11 +224,18 @@ mod tests {
         let failed = ServiceStep::Start { name: name("mail"), generation: 3 };
         let reason = "no port".to_owned();
         let left = vec![LeftBehind { step: failed.inverse(), reason: "no answer".to_owned() }];
-        let undo_failed = BatchError::UndoFailed { failed: failed.clone(), reason: reason.clone(), left };
-        assert_eq!(undo_failed.to_string(), "start mail#3 failed: no port; not undone: stop mail#3: no answer");
-        let undone = BatchError::Undone { failed, reason, restarted: vec![name("db")] };
+        let step = Some(failed.clone());
+        let restarted = vec![name("db")];
+        let undo_failed = BatchError::UndoFailed { failed: step, reason: reason.clone(), restarted, left };
+        let text = "start mail#3 failed: no port; not undone: stop mail#3: no answer (db restarted)";
+        assert_eq!(undo_failed.to_string(), text);
+        let undone = BatchError::Undone { failed: Some(failed), reason, restarted: vec![name("db")] };
         let text = "start mail#3 failed, and everything before it is undone (db restarted): no port";
         assert_eq!(undone.to_string(), text);
+        let reason = "its end cannot be recorded".to_owned();
+        let unrecorded = BatchError::Undone { failed: None, reason, restarted: Vec::new() };
+        let text = "the batch failed, and everything before it is undone: its end cannot be recorded";
+        assert_eq!(unrecorded.to_string(), text);
     }
 
     #[test]

@@ -19,7 +19,8 @@ use super::replacement::ServiceStep;
 /// A step that failed, and how many were begun until then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FailedStep {
-    pub(crate) at: usize,
+    /// `None` if all were taken, or it is not known which.
+    pub(crate) at: Option<usize>,
     pub(crate) begun: usize,
     pub(crate) reason: String,
 }
@@ -45,9 +46,9 @@ pub(crate) async fn take_steps(plan: &BatchPlan, within: Duration, taker: &impl 
             Some(end) => timeout_at(end, taken).await.map_err(|_| format!("the batch has not ended within {within:?}")),
             None => Ok(taken.await),
         };
-        let results = results.map_err(|reason| FailedStep { at, begun, reason })?;
+        let results = results.map_err(|reason| FailedStep { at: Some(at), begun, reason })?;
         if let Some((offset, reason)) = first_error(results) {
-            return Err(FailedStep { at: at + offset, begun, reason });
+            return Err(FailedStep { at: Some(at + offset), begun, reason });
         }
         at = begun;
     }
@@ -77,16 +78,16 @@ pub(crate) async fn undo_steps(plan: &BatchPlan, begun: usize, taker: &impl Take
 impl FailedStep {
     /// How the batch is recorded.
     pub(crate) fn outcome(&self) -> BatchOutcome {
-        BatchOutcome::Undone { failed: Some(self.at), why: self.reason.clone() }
+        BatchOutcome::Undone { failed: self.at, why: self.reason.clone() }
     }
 
     /// What the caller gets.
     pub(crate) fn into_error(self, plan: &BatchPlan, left: Vec<LeftBehind>) -> BatchError {
-        let failed = plan.steps[self.at].take.clone();
+        let failed = self.at.and_then(|at| plan.steps.get(at)).map(|step| step.take.clone());
         let restarted: Vec<ServiceName> = plan.restarted_by_first(self.begun);
         match left.is_empty() {
             true => BatchError::Undone { failed, reason: self.reason, restarted },
-            false => BatchError::UndoFailed { failed, reason: self.reason, left },
+            false => BatchError::UndoFailed { failed, reason: self.reason, restarted, left },
         }
     }
 }
@@ -163,7 +164,7 @@ mod tests {
         let (plan, fails, fails_back) = (plan(), "hand b over from #1 to #2", "back: hand b over from #2 to #1");
         let log = Log { fails, fails_back, ..Log::default() };
         let failed = take_steps(&plan, Duration::MAX, &log).await.unwrap_err();
-        assert_eq!((failed.at, failed.begun), (3, 4));
+        assert_eq!((failed.at, failed.begun), (Some(3), 4));
 
         log.steps.lock().clear();
         let left = undo_steps(&plan, failed.begun, &log).await;
@@ -176,7 +177,8 @@ mod tests {
         let made = ["back: stop b#2 beside", "back: stop a#2 beside"].map(str::to_owned);
         assert_eq!(steps, [back("b"), back("a"), made.to_vec()].concat());
         let error = failed.into_error(&plan, left).to_string();
-        let text = "hand b over from #1 to #2 failed: no answer; not undone: hand b over from #2 to #1: no answer";
+        let text = "hand b over from #1 to #2 failed: no answer; not undone: hand b over from #2 to #1: no answer \
+                    (a, b restarted)";
         assert_eq!(error, text);
     }
 
@@ -184,7 +186,10 @@ mod tests {
     async fn a_step_that_never_ends_fails_when_the_time_of_the_batch_is_over() {
         let (plan, log) = (plan(), Log { hangs: "stop c#3", ..Log::default() });
         let failed = take_steps(&plan, MINUTE, &log).await.unwrap_err();
-        assert_eq!((failed.at, failed.begun, failed.reason.as_str()), (4, 5, "the batch has not ended within 60s"));
+        assert_eq!(
+            (failed.at, failed.begun, failed.reason.as_str()),
+            (Some(4), 5, "the batch has not ended within 60s")
+        );
         assert!(matches!(failed.outcome(), BatchOutcome::Undone { failed: Some(4), .. }));
         let text = "stop c#3 failed, and everything before it is undone (a, b, c restarted): the batch has not ended \
                     within 60s";

@@ -389,5 +389,7 @@ impl Roster {
     }
 }
 
+pub(crate) mod checkpoint;
+
 #[cfg(test)]
 mod tests;

@@ -17,11 +17,20 @@ impl Manager {
         // Those that have ended are of no interest.
         while state.tasks.try_join_next().is_some() {}
         let Some(message) = state.batches.defer(message) else { return };
+        self.serve_one(state, message).await;
+        // Before those that came later.
+        while let Some(message) = state.batches.next_deferred() {
+            self.serve_one(state, message).await;
+        }
+    }
+
+    async fn serve_one(&self, state: &mut State, message: ManagerMsg) {
         match message {
             ManagerMsg::Request(request, reply) => self.request(state, request, reply).await,
             ManagerMsg::Batch(request) => self.batch(state, request).await,
             ManagerMsg::BatchMoved(name, position) => self.batch_moved(state, &name, position),
             ManagerMsg::BatchEnded(end) => self.batch_ended(state, end).await,
+            ManagerMsg::BatchLate(number) => self.batch_late(state, number),
             ManagerMsg::Observed(watched) => self.observed(state, watched),
             ManagerMsg::Ended { name, reason, is_restarted } => self.ended(state, &name, reason, is_restarted),
             ManagerMsg::JobEnded { name, job, outcome } => self.job_ended(state, name, job, outcome).await,

@@ -1,13 +1,20 @@
 //! The batch that waits or runs, and the requests that wait for its end.
+//!
+//! # Invariants
+//!
+//! 1. What has waited is decided before what comes later.
+//! 2. The task of a batch reports its end however it ends.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use foundation_kernel::names::ServiceName;
+use foundation_kernel::ractor::ActorRef;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use super::batch_runner::BatchMember;
-use super::message::{BatchReply, BatchRequest, ManagerMsg};
+use super::message::{BatchEnd, BatchReply, BatchRequest, ManagerMsg};
 use crate::fact::BatchPlan;
 
 /// The batch that waits or runs, and what waits for its end.
@@ -15,6 +22,8 @@ use crate::fact::BatchPlan;
 pub(crate) struct BatchQueue {
     pub(crate) current: CurrentBatch,
     pub(crate) deferred: VecDeque<ManagerMsg>,
+    /// How many batches have waited.
+    pub(crate) number: u64,
 }
 
 #[derive(Default)]
@@ -22,24 +31,69 @@ pub(crate) enum CurrentBatch {
     #[default]
     None,
     /// Until the jobs of its services have ended.
-    Waiting(BatchRequest),
-    Running {
-        plan: Arc<BatchPlan>,
-        members: BTreeMap<ServiceName, BatchMember>,
-        task: AbortHandle,
-        reply: BatchReply,
+    Waiting {
+        request: BatchRequest,
+        since: Instant,
     },
+    Running(RunningBatch),
+    /// Until its task has ended.
+    Cancelled(RunningBatch),
+}
+
+/// A batch whose steps are being taken, or taken back.
+pub(crate) struct RunningBatch {
+    pub(crate) plan: Arc<BatchPlan>,
+    pub(crate) members: BTreeMap<ServiceName, BatchMember>,
+    pub(crate) task: AbortHandle,
+    /// `None` when it is answered.
+    pub(crate) reply: Option<BatchReply>,
+}
+
+/// Why the end of a batch is not recorded.
+pub(crate) enum Unrecorded {
+    /// It certainly is not.
+    Certain(String),
+    /// It may be recorded.
+    Unclear(String),
+}
+
+/// Reports the end of the task of a batch; `None` if it has panicked or was stopped.
+pub(crate) struct EndReport {
+    pub(crate) myself: ActorRef<ManagerMsg>,
+    pub(crate) end: Option<BatchEnd>,
+}
+
+impl EndReport {
+    pub(crate) fn send(mut self, end: BatchEnd) {
+        self.end = Some(end);
+    }
+}
+
+impl Drop for EndReport {
+    fn drop(&mut self) {
+        // A manager that has ended leaves the undo to its successor.
+        let _ = self.myself.cast(ManagerMsg::BatchEnded(self.end.take()));
+    }
+}
+
+impl BatchRequest {
+    pub(crate) fn is_about(&self, name: &ServiceName) -> bool {
+        self.batch.operations().iter().any(|operation| operation.name() == name)
+    }
 }
 
 impl BatchQueue {
     /// Whether a message about a request has to wait: it is given back if it has not.
     pub(crate) fn defer(&mut self, message: ManagerMsg) -> Option<ManagerMsg> {
         let is_batch = matches!(message, ManagerMsg::Batch(_));
+        let is_request = matches!(message, ManagerMsg::Request(..) | ManagerMsg::SectionChanged(_));
         let has_to_wait = match (&self.current, &message) {
             (CurrentBatch::None, _) => false,
-            (CurrentBatch::Waiting(_), _) => is_batch,
-            (CurrentBatch::Running { .. }, ManagerMsg::Request(..) | ManagerMsg::SectionChanged(_)) => true,
-            (CurrentBatch::Running { .. }, _) => is_batch,
+            (CurrentBatch::Waiting { request, .. }, ManagerMsg::Request(about, _)) => {
+                request.is_about(about.name()) || !self.deferred.is_empty()
+            }
+            (CurrentBatch::Waiting { .. }, _) => is_batch,
+            (CurrentBatch::Running(_) | CurrentBatch::Cancelled(_), _) => is_batch || is_request,
         };
         if !has_to_wait {
             return Some(message);
@@ -48,8 +102,63 @@ impl BatchQueue {
         None
     }
 
+    /// The next message that has waited long enough.
+    pub(crate) fn next_deferred(&mut self) -> Option<ManagerMsg> {
+        let is_free = matches!(self.current, CurrentBatch::None);
+        if is_free { self.deferred.pop_front() } else { None }
+    }
+
+    /// Whether a batch waits until a service has no job.
+    pub(crate) fn waits_for(&self, name: &ServiceName) -> bool {
+        matches!(&self.current, CurrentBatch::Waiting { request, .. } if request.is_about(name))
+    }
+
     /// Whether a batch decides what becomes of a service at present.
     pub(crate) fn has(&self, name: &ServiceName) -> bool {
-        matches!(&self.current, CurrentBatch::Running { members, .. } if members.contains_key(name))
+        matches!(&self.current, CurrentBatch::Running(running) | CurrentBatch::Cancelled(running) if running.members.contains_key(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::oneshot;
+
+    use super::super::message::Request;
+    use super::*;
+    use crate::batch::Batch;
+    use crate::samples::name;
+
+    fn batch_of(service: &str) -> BatchRequest {
+        let batch = Batch::new().start(&name(service));
+        BatchRequest { batch, within: Duration::from_secs(1), reply: oneshot::channel().0.into() }
+    }
+
+    fn request(service: &str) -> ManagerMsg {
+        ManagerMsg::Request(Request::Start(name(service)), oneshot::channel().0.into())
+    }
+
+    #[test]
+    fn what_waits_is_decided_in_its_order_and_before_what_comes_later() {
+        let mut queue = BatchQueue::default();
+        assert!(queue.defer(request("a")).is_some(), "nothing waits");
+        queue.current = CurrentBatch::Waiting { request: batch_of("a"), since: Instant::now() };
+        assert!(queue.waits_for(&name("a")) && !queue.waits_for(&name("b")));
+        assert!(queue.defer(request("b")).is_some(), "it is not about the batch");
+        assert!(queue.defer(request("a")).is_none());
+        assert!(queue.defer(request("b")).is_none(), "an earlier one waits");
+        assert!(queue.defer(ManagerMsg::Batch(batch_of("c"))).is_none());
+        assert!(queue.defer(ManagerMsg::Reconcile).is_some());
+        assert!(queue.next_deferred().is_none());
+
+        queue.current = CurrentBatch::None;
+        let about = |message| match message {
+            Some(ManagerMsg::Request(request, _)) => request.name().to_string(),
+            Some(ManagerMsg::Batch(_)) => "batch".to_owned(),
+            _ => "none".to_owned(),
+        };
+        let order: Vec<_> = (0..4).map(|_| about(queue.next_deferred())).collect();
+        assert_eq!(order, ["a", "b", "batch", "none"]);
     }
 }

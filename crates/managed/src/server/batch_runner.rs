@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foundation_kernel::names::ServiceName;
+use foundation_kernel::supervision::ChildState;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::Mutex;
@@ -184,17 +185,28 @@ impl<N: Fn(&ServiceName, Position) + Send + Sync> BatchRunner<N> {
         (self.notify)(name, member.position);
     }
 
+    /// Waits until the service is ready, or is not started again any more.
     async fn wait_until_ready(&self, service: &ServiceName, is_checked: bool) -> Result<(), String> {
         let name = instance_name(service).map_err(|error| error.to_string())?;
         let mut watch = self.shared.discovery.watch(Criteria::service(service));
         loop {
-            let found = self.shared.discovery.instance(&name);
-            if found.is_some_and(|found| is_ready(found.status(), is_checked)) {
-                return Ok(());
+            match self.shared.discovery.instance(&name) {
+                Some(found) if is_ready(found.status(), is_checked) => return Ok(()),
+                Some(_) => {}
+                None => self.check_child(name.as_str()).await?,
             }
             if watch.next().await.is_none() {
                 return Err("its namespace has ended".to_owned());
             }
+        }
+    }
+
+    /// A child that has ended and is not started again never gets ready.
+    async fn check_child(&self, id: &str) -> Result<(), String> {
+        let child = self.shared.supervisor().which_child(id).await;
+        match child.is_ok_and(|child| child.state != ChildState::Stopped) {
+            true => Ok(()),
+            false => Err("it has ended before it was ready, and is not started again".to_owned()),
         }
     }
 }

@@ -2,12 +2,17 @@
 //!
 //! # Invariants
 //!
-//! 1. While a batch runs no other request is decided: they wait.
+//! 1. While a batch runs no other request is decided: they wait, and are decided before later ones. While a batch waits,
+//!    so do the requests about its services, and no job of these begins.
 //! 2. A batch that is recorded as begun is recorded as ended, by this manager or by the next.
-//! 3. A batch counts as done only when that is recorded. If it cannot be recorded, the batch is undone.
+//! 3. A batch counts as done only when that is recorded. If it certainly is not recorded, the batch is undone. If that is
+//!    unclear, nothing is undone or decided until it is clear.
+//! 4. The task of a batch reports its end however it ends, and a batch is over when its task is.
+//! 5. What is not known of a service after a batch is found out: it is stopped, and started if it is wanted.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,15 +20,17 @@ use foundation_events::EventStoreError;
 use foundation_kernel::answer;
 use foundation_kernel::containment::report;
 use foundation_kernel::names::ServiceName;
+use foundation_kernel::supervision::ChildState;
+use tokio::time::{Instant, sleep};
 
-use super::batch_queue::CurrentBatch;
+use super::batch_queue::{CurrentBatch, EndReport, RunningBatch, Unrecorded};
 use super::batch_runner::{BatchMember, BatchRunner, Position};
 use super::manager::Manager;
 use super::message::{BatchEnd, BatchReply, BatchRequest, ManagerMsg};
 use super::service_table::{RunningService, ServiceTable};
 use super::state::{Phase, State};
 use crate::batch::{Batch, DescribedConfig, KindRules};
-use crate::batch_error::{BatchError, BatchFault, BatchFaultReason, BatchReport};
+use crate::batch_error::{BatchError, BatchFault, BatchFaultReason, BatchReport, LeftBehind};
 use crate::batch_run::{FailedStep, take_steps, undo_steps};
 use crate::error::ManagedError;
 use crate::fact::{BatchOutcome, BatchPlan, RosterFact, ServiceConfig};
@@ -32,6 +39,9 @@ use crate::lifecycle::LifecycleFact;
 use crate::reconcile::ActualServices;
 use crate::replacement::ReplacementStrategy;
 use crate::roster::Roster;
+
+/// How long after a failure the end of a batch is recorded again.
+const RECORD_AGAIN: Duration = Duration::from_secs(1);
 
 /// What the kinds of a namespace say of the configurations of a batch.
 struct TableKinds<'a> {
@@ -68,19 +78,45 @@ impl Manager {
 
     /// Begins a batch when no job of its services runs.
     pub(super) async fn batch(&self, state: &mut State, request: BatchRequest) {
-        state.batches.current = CurrentBatch::Waiting(request);
+        state.batches.number += 1;
+        let (number, within, myself) = (state.batches.number, request.within, state.myself.clone());
+        state.batches.current = CurrentBatch::Waiting { request, since: Instant::now() };
         self.try_begin_batch(state).await;
+        if matches!(state.batches.current, CurrentBatch::Waiting { .. }) {
+            state.tasks.spawn(async move {
+                sleep(within).await;
+                // A manager that has ended has no batch that waits.
+                let _ = myself.cast(ManagerMsg::BatchLate(number));
+            });
+        }
+    }
+
+    /// Gives up a batch that has waited for as long as it may take.
+    pub(super) fn batch_late(&self, state: &mut State, number: u64) {
+        if state.batches.number != number {
+            return;
+        }
+        match mem::take(&mut state.batches.current) {
+            CurrentBatch::Waiting { request: BatchRequest { batch, within, reply }, .. } => {
+                let names: BTreeSet<_> = batch.operations().iter().map(|operation| operation.name().clone()).collect();
+                let services = names.into_iter().filter(|name| state.jobs.contains_key(name)).collect();
+                answer(reply, Err(BatchError::Busy { services, within }));
+                state.reconcile();
+            }
+            other => state.batches.current = other,
+        }
     }
 
     /// Begins the batch that waits, if it can begin.
     pub(super) async fn try_begin_batch(&self, state: &mut State) {
-        let CurrentBatch::Waiting(BatchRequest { batch, .. }) = &state.batches.current else { return };
-        if batch.operations().iter().any(|operation| state.jobs.contains_key(operation.name())) {
+        let CurrentBatch::Waiting { request, .. } = &state.batches.current else { return };
+        if state.jobs.keys().any(|name| request.is_about(name)) {
             return;
         }
-        let CurrentBatch::Waiting(request) = std::mem::take(&mut state.batches.current) else { return };
+        let CurrentBatch::Waiting { request, since } = mem::take(&mut state.batches.current) else { return };
         let BatchRequest { batch, within, reply } = request;
         if !reply.is_closed() {
+            let within = within.saturating_sub(since.elapsed());
             match self.begin_batch(state, &batch).await {
                 Ok((plan, members)) if !plan.steps.is_empty() => self.run_batch(state, plan, members, within, reply),
                 Ok((plan, _)) => {
@@ -89,15 +125,6 @@ impl Manager {
                 }
                 Err(error) => answer(reply, Err(error)),
             }
-        }
-        self.go_on(state);
-    }
-
-    /// Lets go on what had to wait, unless a batch runs.
-    fn go_on(&self, state: &mut State) {
-        if matches!(state.batches.current, CurrentBatch::None) {
-            // It fails only if this actor is ending.
-            state.batches.deferred.drain(..).for_each(|message| drop(state.myself.cast(message)));
         }
         state.reconcile();
     }
@@ -125,10 +152,19 @@ impl Manager {
                 state.table.apply(&facts);
                 Ok((plan, members))
             }
-            Err(error) => {
-                state.in_sync &= !matches!(error, EventStoreError::NoAnswer { .. });
-                Err(BatchError::NotRecorded { reason: error.to_string() })
+            Err(error) => Err(self.not_begun(state, &error)),
+        }
+    }
+
+    /// What the caller gets if it is not recorded that a batch begins, or what it changes.
+    fn not_begun(&self, state: &mut State, error: &EventStoreError) -> BatchError {
+        let (namespace, reason) = (self.shared.names.namespace(), error.to_string());
+        match error {
+            EventStoreError::NoAnswer { .. } => {
+                state.in_sync = false;
+                BatchError::Unclear { namespace, reason }
             }
+            _ => BatchError::NotRecorded { reason },
         }
     }
 
@@ -189,15 +225,14 @@ impl Manager {
     ) {
         let plan = Arc::new(plan);
         let runner = self.batch_runner(state, &members);
-        let (of, myself) = (Arc::clone(&plan), state.myself.clone());
+        let (of, report) = (Arc::clone(&plan), EndReport { myself: state.myself.clone(), end: None });
         let task = state.tasks.spawn(async move {
             let taken = take_steps(&of, within, &runner).await;
             let begun = taken.as_ref().err().map_or(0, |failed| failed.begun);
             let left = undo_steps(&of, begun, &runner).await;
-            // A manager that has ended leaves the undo to its successor.
-            let _ = myself.cast(ManagerMsg::BatchEnded(BatchEnd { taken, left }));
+            report.send(BatchEnd { taken, left });
         });
-        state.batches.current = CurrentBatch::Running { plan, members, task, reply };
+        state.batches.current = CurrentBatch::Running(RunningBatch { plan, members, task, reply: Some(reply) });
     }
 
     fn batch_runner(
@@ -223,7 +258,7 @@ impl Manager {
 
     /// Takes note of a step of a batch.
     pub(super) fn batch_moved(&self, state: &mut State, name: &ServiceName, position: Position) {
-        let CurrentBatch::Running { members, .. } = &state.batches.current else { return };
+        let CurrentBatch::Running(RunningBatch { members, .. }) = &state.batches.current else { return };
         let Some(member) = members.get(name) else { return };
         // A service that the batch declares is not in the roster yet, and is known from its first step on.
         let live = state.table.services.entry(name.clone()).or_default();
@@ -243,24 +278,38 @@ impl Manager {
 
     // ---- end ----
 
-    /// Records how a batch ended, and answers.
-    pub(super) async fn batch_ended(&self, state: &mut State, end: BatchEnd) {
-        let CurrentBatch::Running { plan, members, reply, .. } = std::mem::take(&mut state.batches.current) else {
-            return;
+    /// Records how a batch ended, and answers. Without an end its task has failed, or was stopped.
+    pub(super) async fn batch_ended(&self, state: &mut State, end: Option<BatchEnd>) {
+        let running = match mem::take(&mut state.batches.current) {
+            CurrentBatch::Running(running) => running,
+            CurrentBatch::Cancelled(running) => return self.batch_cancelled(state, running).await,
+            other => return state.batches.current = other,
         };
+        let end = end.unwrap_or_else(|| running.lost(state));
         let outcome = end.taken.as_ref().err().map_or(BatchOutcome::Done, FailedStep::outcome);
-        let recorded = self.record_end(state, outcome).await;
-        if let (Err(reason), Ok(())) = (&recorded, &end.taken) {
-            return self.undo_unrecorded(state, (plan, members, reply), reason);
+        match (self.record_end(state, &outcome).await, &end.taken) {
+            (Ok(()), _) => self.conclude(state, running, end),
+            (Err(Unrecorded::Unclear(reason)), _) => self.record_again(state, running, end, &reason),
+            (Err(Unrecorded::Certain(reason)), Ok(())) => self.undo_unrecorded(state, running, &reason),
+            (Err(Unrecorded::Certain(error)), Err(_)) => {
+                // The next manager finds the batch not ended, and nothing of it counts.
+                report(|| tracing::warn!(%error, "the end of a batch that is undone is not recorded"));
+                state.table.apply(&[RosterFact::BatchEnded(outcome)]);
+                self.conclude(state, running, end);
+            }
         }
-        for name in members.keys() {
-            self.settle_member(state, name);
-        }
+    }
+
+    /// Takes note of what became of the services, and answers.
+    fn conclude(&self, state: &mut State, running: RunningBatch, BatchEnd { taken, left }: BatchEnd) {
+        let RunningBatch { plan, members, reply, .. } = running;
+        members.keys().for_each(|name| self.settle_member(state, name));
         state.table.forget_removed();
         // Before the answer: the caller sees what the batch has done.
         self.show(state);
-        answer(reply, end.taken.map(|()| BatchReport::of(&plan)).map_err(|failed| failed.into_error(&plan, end.left)));
-        self.go_on(state);
+        let done = taken.map(|()| BatchReport::of(&plan)).map_err(|failed| failed.into_error(&plan, left));
+        reply.into_iter().for_each(|reply| answer(reply, done.clone()));
+        state.reconcile();
     }
 
     /// Takes note of what became of a service of a batch that has ended.
@@ -268,67 +317,134 @@ impl Manager {
         state.table.forget_old(name);
         let is_unsure = |live: &&mut RunningService| live.generation == Some(Position::UNSURE);
         if state.table.running(name).filter(is_unsure).is_some() {
-            // Its undo failed: it is stopped, and started if it is wanted.
-            state.table.note(name, LifecycleFact::Gone { reason: "a batch was not undone".to_owned() });
+            // It is stopped, and started if it is wanted.
+            return state.table.note(name, LifecycleFact::StopRequested);
         }
         self.observe(state, name);
+        let is_missing = |live: &&mut RunningService| live.generation.is_some() && live.actor.is_none();
+        if state.table.running(name).filter(is_missing).is_some() {
+            self.find_child(state, name);
+        }
+    }
+
+    /// Finds out whether a service whose actor is not there is started again: its end may have been during the batch.
+    fn find_child(&self, state: &mut State, name: &ServiceName) {
+        let Ok(instance) = instance_name(name) else { return };
+        let (supervisor, myself, name) = (self.shared.supervisor(), state.myself.clone(), name.clone());
+        state.tasks.spawn(async move {
+            let child = supervisor.which_child(&instance.to_string()).await;
+            let is_restarted = child.is_ok_and(|child| child.state != ChildState::Stopped);
+            // A manager that has ended leaves it to its successor.
+            let _ = myself.cast(ManagerMsg::Ended { name, reason: None, is_restarted });
+        });
     }
 
     /// The end of a batch counts if it is recorded, or if it changes nothing.
-    async fn record_end(&self, state: &mut State, outcome: BatchOutcome) -> Result<(), String> {
+    async fn record_end(&self, state: &mut State, outcome: &BatchOutcome) -> Result<(), Unrecorded> {
+        if !state.in_sync && self.found_ended(state).await? {
+            return Ok(());
+        }
         let ended = [RosterFact::BatchEnded(outcome.clone())];
-        let Err(error) = self.journal.record(&ended).await else {
-            state.table.apply(&ended);
-            return Ok(());
-        };
-        if let Ok(roster) = self.journal.read().await
-            && roster.open_batch().is_none()
-        {
+        match self.journal.record(&ended).await {
+            Ok(()) => {
+                state.table.apply(&ended);
+                Ok(())
+            }
+            Err(error @ EventStoreError::NoAnswer { .. }) => {
+                state.in_sync = false;
+                let is_recorded = self.found_ended(state).await?;
+                if is_recorded { Ok(()) } else { Err(Unrecorded::Certain(error.to_string())) }
+            }
+            Err(error) => Err(Unrecorded::Certain(error.to_string())),
+        }
+    }
+
+    /// Whether the end of the batch is recorded, as the store shows it.
+    async fn found_ended(&self, state: &mut State) -> Result<bool, Unrecorded> {
+        let roster = self.journal.read().await.map_err(|error| Unrecorded::Unclear(error.to_string()))?;
+        state.in_sync = true;
+        let is_ended = roster.open_batch().is_none();
+        if is_ended {
             state.table.restore(roster);
-            return Ok(());
         }
-        if outcome != BatchOutcome::Done {
-            // The next manager finds the batch not ended, and undoes it again.
-            report(|| tracing::warn!(%error, "the end of a batch that is undone is not recorded"));
-            state.table.apply(&ended);
-        }
-        Err(error.to_string())
+        Ok(is_ended)
+    }
+
+    /// Records the end of a batch after a while, since it is not known whether it is recorded. The caller is not kept.
+    fn record_again(&self, state: &mut State, mut running: RunningBatch, end: BatchEnd, reason: &str) {
+        report(|| tracing::warn!(reason, "it is not known whether the end of a batch is recorded"));
+        let unclear = BatchError::Unclear { namespace: self.shared.names.namespace(), reason: reason.to_owned() };
+        running.reply.take().into_iter().for_each(|reply| answer(reply, Err(unclear.clone())));
+        let report = EndReport { myself: state.myself.clone(), end: Some(end) };
+        running.task = state.tasks.spawn(async move {
+            sleep(RECORD_AGAIN).await;
+            drop(report);
+        });
+        state.batches.current = CurrentBatch::Running(running);
     }
 
     /// Undoes a batch whose end cannot be recorded.
-    fn undo_unrecorded(
-        &self,
-        state: &mut State,
-        (plan, members, reply): (Arc<BatchPlan>, BTreeMap<ServiceName, BatchMember>, BatchReply),
-        error: &str,
-    ) {
-        let (at, begun) = (plan.steps.len().saturating_sub(1), plan.steps.len());
-        let failed = FailedStep { at, begun, reason: format!("the end of the batch cannot be recorded: {error}") };
-        let runner = self.batch_runner(state, &members);
-        let (of, myself) = (Arc::clone(&plan), state.myself.clone());
-        let task = state.tasks.spawn(async move {
+    fn undo_unrecorded(&self, state: &mut State, mut running: RunningBatch, error: &str) {
+        let (of, begun) = (Arc::clone(&running.plan), running.plan.steps.len());
+        let reason = format!("the end of the batch cannot be recorded: {error}");
+        let failed = FailedStep { at: None, begun, reason };
+        let runner = self.batch_runner(state, &running.members);
+        let report = EndReport { myself: state.myself.clone(), end: None };
+        running.task = state.tasks.spawn(async move {
             let left = undo_steps(&of, begun, &runner).await;
-            // A manager that has ended leaves the undo to its successor.
-            let _ = myself.cast(ManagerMsg::BatchEnded(BatchEnd { taken: Err(failed), left }));
+            report.send(BatchEnd { taken: Err(failed), left });
         });
-        state.batches.current = CurrentBatch::Running { plan, members, task, reply };
+        state.batches.current = CurrentBatch::Running(running);
     }
 
-    /// Gives a batch up, since everything is stopped: it counts for nothing.
-    pub(super) async fn cancel_batch(&self, state: &mut State) {
-        let refused = || BatchError::ShuttingDown { namespace: self.shared.names.namespace() };
-        match std::mem::take(&mut state.batches.current) {
+    /// Gives a batch up, since everything is stopped: it counts for nothing. One that runs is over when its task is.
+    pub(super) fn cancel_batch(&self, state: &mut State) {
+        match mem::take(&mut state.batches.current) {
             CurrentBatch::None => {}
-            CurrentBatch::Waiting(BatchRequest { reply, .. }) => answer(reply, Err(refused())),
-            CurrentBatch::Running { task, reply, .. } => {
-                task.abort();
-                let why = "the managed services are shut down".to_owned();
-                // If it is not recorded, the next manager does it.
-                let _ = self.record_end(state, BatchOutcome::Undone { failed: None, why }).await;
-                answer(reply, Err(refused()));
+            CurrentBatch::Waiting { request, .. } => answer(request.reply, Err(self.cancelled())),
+            CurrentBatch::Running(running) => {
+                running.task.abort();
+                state.batches.current = CurrentBatch::Cancelled(running);
             }
+            cancelled @ CurrentBatch::Cancelled(_) => state.batches.current = cancelled,
         }
-        self.go_on(state);
+        state.reconcile();
+    }
+
+    fn cancelled(&self) -> BatchError {
+        BatchError::ShuttingDown { namespace: self.shared.names.namespace() }
+    }
+
+    /// The task of a batch that is given up has ended.
+    async fn batch_cancelled(&self, state: &mut State, running: RunningBatch) {
+        let outcome = BatchOutcome::Undone { failed: None, why: "the managed services are shut down".to_owned() };
+        if self.record_end(state, &outcome).await.is_err() {
+            // The next manager finds the batch not ended, and nothing of it counts.
+            state.table.apply(&[RosterFact::BatchEnded(outcome)]);
+        }
+        running.become_unsure(state);
+        running.reply.into_iter().for_each(|reply| answer(reply, Err(self.cancelled())));
+        state.reconcile();
+    }
+}
+
+impl RunningBatch {
+    /// The end of a batch whose task has panicked: nothing is known of its services.
+    fn lost(&self, state: &mut State) -> BatchEnd {
+        self.become_unsure(state);
+        let reason = || "the task of the batch has failed".to_owned();
+        let begun = self.plan.steps.len();
+        let left = self.plan.undo_of_first(begun).cloned().map(|step| LeftBehind { step, reason: reason() }).collect();
+        BatchEnd { taken: Err(FailedStep { at: None, begun, reason: reason() }), left }
+    }
+
+    /// The services are stopped, and started if they are wanted.
+    fn become_unsure(&self, state: &mut State) {
+        for name in self.members.keys() {
+            let Some(live) = state.table.running(name) else { continue };
+            (live.generation, live.replacing) = (Some(Position::UNSURE), None);
+            state.table.note(name, LifecycleFact::StopRequested);
+        }
     }
 }
 

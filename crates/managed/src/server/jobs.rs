@@ -1,6 +1,5 @@
 //! The steps that follow from what is wanted and what is found, taken by one job a service.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use foundation_kernel::containment::report;
@@ -12,8 +11,6 @@ use super::runner::StepRunner;
 use super::state::{Job, JobKind, Phase, State};
 use crate::error::ManagedError;
 use crate::fact::ServiceFact;
-use crate::lifecycle::{LifecycleFact, ServiceState, UnhealthyCause};
-use crate::needs::Need;
 use crate::reconcile::ServicePlan;
 use crate::replacement::{ReplacementStrategy, ServiceStep};
 
@@ -32,37 +29,9 @@ impl Manager {
         self.show(state);
     }
 
-    /// Takes note of which services lack something, until that changes no more.
-    fn note_needs(&self, state: &mut State, met: &BTreeSet<Need>) {
-        for _ in 0..=state.table.services.len() {
-            let waiting = state.table.roster.waiting(&state.table.actual(met.clone()));
-            let lacking = |live: &ServiceState| matches!(live.cause(), Some(UnhealthyCause::Lacks { .. }));
-            let names: Vec<_> =
-                state.table.services.iter().map(|(name, live)| (name.clone(), lacking(&live.state))).collect();
-            let mut is_done = true;
-            for (name, was_lacking) in names {
-                match waiting.get(&name) {
-                    Some(needs) if !was_lacking => {
-                        state.table.note(&name, LifecycleFact::NeedsMissing { needs: needs.clone() });
-                        is_done &= !state.table.services.get(&name).is_some_and(|live| lacking(&live.state));
-                    }
-                    None if was_lacking => {
-                        state.table.note(&name, LifecycleFact::NeedsMet);
-                        self.observe(state, &name);
-                        is_done = false;
-                    }
-                    _ => {}
-                }
-            }
-            if is_done {
-                return;
-            }
-        }
-    }
-
     /// Begins the steps of a service, unless others are being taken.
     fn launch(&self, state: &mut State, plan: ServicePlan) {
-        let Some(kind) = kind_of(&plan.steps) else { return };
+        let Some(kind) = kind_of(&plan.steps).filter(|_| !state.batches.waits_for(&plan.name)) else { return };
         match state.jobs.get(&plan.name) {
             // The child may hang in its start: the supervisor stops it all the same.
             Some(Job { kind: JobKind::Start(_), task, .. }) if plan.steps[0].ends_a_generation() => task.abort(),
@@ -133,7 +102,11 @@ impl Manager {
                 state.replaced(&name, generation);
                 self.observe(state, &name);
             }
-            (JobKind::Replace(_), Err(reason)) => self.take_back(state, &name, reason).await,
+            (JobKind::Replace(generation), Err(reason)) if state.is_wanted(&name, generation) => {
+                self.take_back(state, &name, reason).await;
+            }
+            // Another generation is wanted by now.
+            (JobKind::Replace(_), Err(reason)) => state.not_replaced(&name, reason),
         }
         state.table.forget_old(&name);
         state.reconcile();
@@ -142,9 +115,8 @@ impl Manager {
 
     /// Lets a service that was not replaced be as it was: its former configuration is recorded again.
     async fn take_back(&self, state: &mut State, name: &ServiceName, reason: String) {
+        state.not_replaced(name, reason.clone());
         let Some(live) = state.table.running(name) else { return };
-        live.replacing = None;
-        live.last_error = Some(reason.clone());
         let before = live.generation.and_then(|generation| live.prepared.get(&generation)).cloned();
         if let Some(before) = before
             && state.table.roster.get(name).is_some()

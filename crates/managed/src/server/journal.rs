@@ -5,12 +5,16 @@ use foundation_kernel::names::ServiceRegistry;
 
 use crate::fact::{RosterFact, RosterFactError};
 use crate::roster::Roster;
+use crate::roster::checkpoint::CheckpointPart;
 
 /// The source of the events.
 pub(crate) const SOURCE: &str = "managed";
 
-/// The kind of the event that all of it is recorded in anew, so that older events can be pruned.
+/// The kind of the event that begins a record of all of it anew, so that older events can be pruned.
 const CHECKPOINT: EventKind = EventKind::from_static("roster_checkpoint");
+
+/// The kind of the events that follow it, one for each service: as small as the event that declared it.
+const CHECKPOINT_SERVICE: EventKind = EventKind::from_static("roster_service");
 
 /// The events about managed services in the event store of a namespace.
 ///
@@ -58,9 +62,9 @@ impl Journal {
             self.hold.keep_from(None);
             return Ok(());
         }
-        let event = NewEvent::of(CHECKPOINT).source(SOURCE).payload(roster)?;
-        let event = self.events.append(event).await?;
-        self.hold.keep_from(Some(event));
+        let events = roster.checkpoint().iter().map(checkpoint_event).collect::<Result<Vec<_>, _>>()?;
+        let ids = self.events.append_batch(events).await?;
+        ids.first().iter().for_each(|first| self.hold.keep_from(Some(**first)));
         Ok(())
     }
 
@@ -81,10 +85,15 @@ impl Journal {
         let (mut roster, mut first) = (Roster::new(), None);
         for event in self.events.query(all()?).await? {
             if event.kind == CHECKPOINT {
-                (roster, first) = (event.payload_as()?, Some(event.id));
+                first = Some(event.id);
+                roster.restore(CheckpointPart::Head(event.payload_as()?));
                 continue;
             }
             first.get_or_insert(event.id);
+            if event.kind == CHECKPOINT_SERVICE {
+                roster.restore(CheckpointPart::Service(event.payload_as()?));
+                continue;
+            }
             let fact = RosterFact::of(event.kind.as_str(), &event.payload)?;
             fact.iter().for_each(|fact| roster.apply(fact));
         }
@@ -99,9 +108,17 @@ fn event(fact: &RosterFact) -> Result<NewEvent, EventStoreError> {
     Ok(NewEvent::new(fact.event_kind())?.source(SOURCE).payload(payload)?)
 }
 
+fn checkpoint_event(part: &CheckpointPart) -> Result<NewEvent, EventStoreError> {
+    Ok(match part {
+        CheckpointPart::Head(head) => NewEvent::of(CHECKPOINT).source(SOURCE).payload(head)?,
+        CheckpointPart::Service(service) => NewEvent::of(CHECKPOINT_SERVICE).source(SOURCE).payload(service)?,
+        CheckpointPart::Batch(fact) => event(fact)?,
+    })
+}
+
 /// All facts, oldest first.
 fn all() -> Result<Query, EventStoreError> {
     let kinds = RosterFact::EVENT_KINDS.into_iter().map(str::parse::<EventKind>);
-    let kinds = kinds.chain([Ok(CHECKPOINT)]).collect::<Result<Vec<_>, _>>()?;
+    let kinds = kinds.chain([Ok(CHECKPOINT), Ok(CHECKPOINT_SERVICE)]).collect::<Result<Vec<_>, _>>()?;
     Ok(Query::new().kinds(kinds).source(SOURCE).limit(usize::MAX))
 }

@@ -22,7 +22,7 @@ use crate::lifecycle::LifecycleFact;
 use crate::needs::Need;
 use crate::replacement::ReplacementStrategy;
 use crate::roster::Roster;
-use foundation_discovery::health::InstanceStatus;
+use foundation_discovery::health::{InstanceHealth, InstanceStatus, StatusReason};
 use foundation_discovery::{Criteria, InstanceRecord};
 
 /// The dependencies of a manager.
@@ -55,15 +55,19 @@ impl Manager {
         self.prepare(name, &desired.kind, &desired.config)
     }
 
-    /// How a service gets this configuration, if it runs.
+    /// How a service gets this configuration, if it runs. While it is being replaced, it is to be compared with what it
+    /// will be.
     pub(super) fn strategy(
         &self,
         table: &ServiceTable,
         name: &ServiceName,
         next: &Prepared,
     ) -> Result<ReplacementStrategy, ManagedError> {
-        let live = table.services.get(name);
-        let running = live.and_then(|live| live.prepared.get(&live.generation?));
+        let wanted = table.roster.get(name).map(|it| it.generation);
+        let running = table.services.get(name).and_then(|live| {
+            let running = live.generation?;
+            live.prepared.get(&wanted?).or_else(|| live.prepared.get(&running))
+        });
         let strategy = running.map_or(Ok(ReplacementStrategy::default()), |running| running.strategy_to(next));
         strategy.map_err(|source| ManagedError::Kind { name: name.clone(), source })
     }
@@ -145,7 +149,7 @@ impl Manager {
         let fact = match record.status() {
             InstanceStatus::Healthy | InstanceStatus::Degraded => LifecycleFact::Ready,
             InstanceStatus::Unknown if !is_checked => LifecycleFact::Ready,
-            InstanceStatus::Unhealthy => LifecycleFact::CheckFell { reason: record.health.to_string() },
+            InstanceStatus::Unhealthy => unhealthy(&record.health),
             _ => return,
         };
         state.table.note(service, fact);
@@ -186,5 +190,14 @@ impl Manager {
             roster.apply(&ended);
         }
         Ok(roster)
+    }
+}
+
+/// Why an instance is unhealthy.
+fn unhealthy(health: &InstanceHealth) -> LifecycleFact {
+    let reason = health.to_string();
+    match health.reason {
+        Some(StatusReason::RestartWithheld { .. }) => LifecycleFact::RestartWithheld { reason },
+        _ => LifecycleFact::CheckFell { reason },
     }
 }

@@ -56,8 +56,10 @@ pub(crate) enum ManagerMsg {
     Batch(BatchRequest),
     /// A step of a batch is about to be taken, or is taken.
     BatchMoved(ServiceName, Position),
-    /// The steps of a batch are taken, or taken back.
-    BatchEnded(BatchEnd),
+    /// The steps of a batch are taken, or taken back; `None` if its task has failed.
+    BatchEnded(Option<BatchEnd>),
+    /// The time of a batch is over, if it waits still.
+    BatchLate(u64),
     /// An instance has changed.
     Observed(InstanceWatched),
     /// Whether a service whose actor has ended is started again.

@@ -9,6 +9,7 @@ mod jobs;
 mod journal;
 mod manager;
 mod message;
+mod missing_needs;
 mod prepared;
 mod requests;
 mod runner;

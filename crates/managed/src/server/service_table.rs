@@ -55,6 +55,11 @@ impl RunningService {
         generation.and_then(|generation| self.prepared.get(&generation))
     }
 
+    /// Whether it works.
+    pub(crate) fn is_ready(&self) -> bool {
+        matches!(self.actual(), ActualService::Ready { .. })
+    }
+
     fn actual(&self) -> ActualService {
         let Some(generation) = self.generation else { return ActualService::Stopped };
         match &self.state {

@@ -11,10 +11,10 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::batch_queue::BatchQueue;
 use super::message::ManagerMsg;
 use super::prepared::Prepared;
-use super::service_table::ServiceTable;
+use super::service_table::{RunningService, ServiceTable};
 use super::waiters::Waiters;
 use crate::fact::ServiceFact;
-use crate::lifecycle::{LifecycleFact, ServiceState};
+use crate::lifecycle::LifecycleFact;
 use crate::reconcile::ServicePlan;
 
 /// Whether requests are accepted.
@@ -134,6 +134,18 @@ impl State {
         self.table.note(name, LifecycleFact::Gone { reason: "it was stopped".to_owned() });
     }
 
+    /// Whether this generation of a service is the one that is to be.
+    pub(super) fn is_wanted(&self, name: &ServiceName, generation: u64) -> bool {
+        self.table.roster.get(name).is_some_and(|it| it.generation == generation)
+    }
+
+    pub(super) fn not_replaced(&mut self, name: &ServiceName, reason: String) {
+        if let Some(live) = self.table.running(name) {
+            live.replacing = None;
+            live.last_error = Some(reason);
+        }
+    }
+
     pub(super) fn replaced(&mut self, name: &ServiceName, generation: u64) {
         if let Some(live) = self.table.running(name) {
             live.generation = Some(generation);
@@ -153,12 +165,11 @@ impl State {
 
     /// Lets the services that could not be prepared be tried again.
     pub(super) fn try_again(&mut self) {
-        for live in self.table.services.values_mut() {
-            let is_unprepared = live.generation.is_some_and(|it| !live.prepared.contains_key(&it));
-            if live.has_given_up() && is_unprepared {
-                live.generation = None;
-                live.state = ServiceState::Initializing;
-            }
+        let is_unprepared = |live: &RunningService| live.generation.is_some_and(|it| !live.prepared.contains_key(&it));
+        let unprepared = self.table.services.iter().filter(|(_, live)| live.has_given_up() && is_unprepared(live));
+        for name in unprepared.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+            self.table.running(&name).into_iter().for_each(|live| live.generation = None);
+            self.table.note(&name, LifecycleFact::StartRequested);
         }
         self.reconcile();
     }

@@ -37,7 +37,7 @@ impl Manager {
     }
 
     pub(super) async fn shut_down(&self, state: &mut State, reply: RpcReplyPort<()>) {
-        self.cancel_batch(state).await;
+        self.cancel_batch(state);
         match &mut state.phase {
             Phase::ShuttingDown(replies) => replies.push(reply),
             Phase::Open => state.phase = Phase::ShuttingDown(vec![reply]),
