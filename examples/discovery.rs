@@ -153,7 +153,7 @@ async fn run() -> Result<(), BoxError> {
     for id in ["good", "slow", "near"] {
         discovery.set_status(&InstanceName::new(&ORDERS, id)?, InstanceStatus::Unhealthy, "its disk is full", None)?;
     }
-    println!("  {}\n", discovery.service_health(&ORDERS));
+    println!("  {}\n", discovery.service_health(&ORDERS).to_string().replace("; ", "\n    "));
     make_calls(&mut selector).await?;
     for id in ["good", "slow", "near"] {
         discovery.clear_status(&InstanceName::new(&ORDERS, id)?);

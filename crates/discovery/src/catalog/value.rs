@@ -87,7 +87,13 @@ pub enum FindError {
     },
     /// The service has instances, and none meets the criteria.
     #[error(transparent)]
-    NoneFits(#[from] NoneFitsError),
+    NoneFits(Box<NoneFitsError>),
+}
+
+impl From<NoneFitsError> for FindError {
+    fn from(error: NoneFitsError) -> Self {
+        Self::NoneFits(Box::new(error))
+    }
 }
 
 impl Catalog {

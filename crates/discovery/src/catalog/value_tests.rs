@@ -204,7 +204,7 @@ proptest! {
         let kinds: BTreeMap<_, _> = kinds.into_iter().collect();
         let catalog = catalog(&kinds.into_iter().collect::<Vec<_>>());
         let criteria = wanted.into_iter().fold(Criteria::any(), |it, wanted| it.capability(wanted).unwrap());
-        let of_all = criteria.select(catalog.iter()).map_err(FindError::NoneFits);
+        let of_all = criteria.select(catalog.iter()).map_err(FindError::from);
         prop_assert_eq!(catalog.select(&criteria), of_all);
     }
 }

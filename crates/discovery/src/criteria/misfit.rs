@@ -125,7 +125,7 @@ pub struct NoneFitsError {
     /// How many instances were looked at.
     pub instances: usize,
     /// The instance that meets the most criteria, the first of several; `None` if there is no instance.
-    pub closest: Option<InstanceMisfits>,
+    pub closest: Option<Box<InstanceMisfits>>,
     /// The most frequent reasons as texts, at most 4, with how many instances each holds for.
     pub reasons: Vec<(String, usize)>,
     /// How many other reasons there are.
@@ -141,14 +141,14 @@ impl NoneFitsError {
         instances: impl IntoIterator<Item = InstanceMisfits>,
         near: NearMisses,
     ) -> Self {
-        let (mut counts, mut closest, mut number) = (BTreeMap::new(), None::<InstanceMisfits>, 0);
+        let (mut counts, mut closest, mut number) = (BTreeMap::new(), None::<Box<InstanceMisfits>>, 0);
         for instance in instances {
             number += 1;
             // What was asked for twice is one reason.
             let texts: BTreeSet<_> = instance.misfits.iter().map(Misfit::to_string).collect();
             texts.into_iter().for_each(|text| *counts.entry(text).or_insert(0) += 1);
             if closest.as_ref().is_none_or(|closest| instance.misfits.len() < closest.misfits.len()) {
-                closest = Some(instance);
+                closest = Some(Box::new(instance));
             }
         }
         let mut reasons: Vec<_> = counts.into_iter().collect();
