@@ -8,5 +8,6 @@ mod requests;
 mod restoring;
 mod sections;
 mod setup;
+mod simulation;
 mod stress;
 mod unanswered;
