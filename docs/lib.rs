@@ -32,6 +32,9 @@ mod events {}
 #[doc = include_str!("guide/getting-started.md")]
 mod getting_started {}
 
+#[doc = include_str!("guide/managed-services.md")]
+mod managed_services {}
+
 #[doc = include_str!("guide/names.md")]
 mod names {}
 

@@ -9,6 +9,7 @@ mod harness;
 mod health;
 mod lifecycle;
 mod limits;
+mod managed;
 mod promises;
 mod recording;
 mod root;

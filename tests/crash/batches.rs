@@ -130,7 +130,7 @@ async fn settled(managed: &Managed) {
     };
     let settling = async {
         while !is_as_wanted() {
-            let _: LifecycleWatched = watch.next().await;
+            let _: Option<LifecycleWatched> = watch.next().await;
         }
     };
     let settled = timeout(Duration::from_secs(30), settling).await;

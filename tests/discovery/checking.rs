@@ -10,6 +10,7 @@ use foundation_discovery::{InstanceCheck, InstanceRecord};
 use foundation_testkit::{Command, soon};
 use futures::future::{pending, ready};
 use tokio::sync::Notify;
+use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::{Instant, timeout};
 
 use crate::setup::{all, check, check_of, name, orders, until_status, world};
@@ -132,4 +133,55 @@ async fn checks_end_with_the_namespace() {
     until_status(&world, "a", InstanceStatus::Healthy).await;
     world.names.cleanup().await.unwrap();
     soon("its end", checker).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_is_given_the_instance_as_its_owner_has_changed_it() {
+    let world = world().await;
+    let owner = world.spawn_as(orders("a").endpoint("http://10.0.0.7:80")).await;
+    let (asked, mut asks) = unbounded_channel();
+    check(
+        &world,
+        InstanceCheck::function("endpoint", move |record: InstanceRecord| {
+            asked.send((record.instance.endpoint().unwrap().address(), record.health.status)).unwrap();
+            ready(true)
+        }),
+    );
+    let first = soon("the first run", asks.recv()).await.unwrap();
+    assert_eq!(first, ("10.0.0.7:80".to_owned(), InstanceStatus::Unknown));
+    world.discovery.update(&name("a"), &owner, |it| it.endpoint("http://10.0.0.8:80")).unwrap();
+    let next = soon("the next run", asks.recv()).await.unwrap();
+    assert_eq!(next, ("10.0.0.8:80".to_owned(), InstanceStatus::Healthy));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whether_its_actor_is_alive_says_nothing_of_an_announced_instance() {
+    let world = world().await;
+    let remote = orders("a").endpoint("http://10.0.0.7:80").build().unwrap();
+    let _lease = world.discovery.announce(&remote, SECOND * 600).await.unwrap();
+    check(&world, InstanceCheck::alive());
+    let health = until_status(&world, "a", InstanceStatus::Unhealthy).await;
+    assert!(health.starts_with("unhealthy: failed: it was announced, and has no actor here"), "{health}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn awaited_checks_run_one_at_a_time_for_an_instance() {
+    let world = world().await;
+    world.spawn("a").await;
+    let record = world.discovery.instance(&name("a")).unwrap();
+    let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (now, highest) = (Arc::clone(&running), Arc::clone(&most));
+    let slow = InstanceCheck::function("slow", move |_| {
+        highest.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        let now = Arc::clone(&now);
+        async move {
+            let _ = timeout(SECOND / 2, pending::<()>()).await;
+            now.fetch_sub(1, Ordering::SeqCst);
+        }
+    });
+    soon("both", async {
+        tokio::join!(world.discovery.await_success(&record, &slow), world.discovery.await_success(&record, &slow))
+    })
+    .await;
+    assert_eq!((most.load(Ordering::SeqCst), running.load(Ordering::SeqCst)), (1, 0));
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use foundation_discovery::InstanceCheck;
 use foundation_discovery::health::{CheckRules, InstanceStatus};
+use foundation_discovery::{CheckHandle, Discovery, InstanceCheck};
 use foundation_testkit::soon;
 use futures::future::ready;
 use tokio::task::JoinHandle;
@@ -73,4 +73,33 @@ async fn of_two_tasks_that_run_the_checks_one_waits_to_take_over() {
     assert!(runs.load(Ordering::SeqCst) - before >= 9);
     world.names.cleanup().await.unwrap();
     soon("its end", second).await.unwrap();
+}
+
+/// Ends a declared check and declares another one when it is dropped.
+struct Redeclares(Option<(Discovery, CheckHandle)>);
+
+impl Drop for Redeclares {
+    fn drop(&mut self) {
+        let Some((discovery, handle)) = self.0.take() else { return };
+        handle.end();
+        discovery.check(all(), failing("another")).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_check_that_is_refused_may_use_discovery_when_it_is_dropped() {
+    let world = world().await;
+    world.discovery.check(all(), failing("disk")).unwrap();
+    let other = world.discovery.check(all(), failing("other")).unwrap();
+    let (discovery, redeclares) = (world.discovery.clone(), Redeclares(Some((world.discovery.clone(), other))));
+    let refused = InstanceCheck::function("disk", move |_| {
+        let _kept = &redeclares;
+        ready(true)
+    });
+    // A thread of its own: one that is blocked could not be given a time limit here.
+    let (ended, end) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || ended.send(discovery.check(all(), refused).is_err()));
+    assert!(soon("its return", end).await.unwrap(), "it is refused");
+    world.discovery.check(all(), failing("another")).unwrap_err();
+    world.discovery.check(all(), failing("other")).unwrap();
 }

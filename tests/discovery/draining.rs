@@ -127,3 +127,36 @@ async fn no_call_begins_after_an_instance_is_drained() {
         caller.await.unwrap();
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_ends_when_the_instance_is_resumed_and_says_so() {
+    let world = world().await;
+    world.spawn("a").await;
+    let mut selector = selector(&world);
+    let hangs = pick(&mut selector, "a");
+    let (began, name) = (Instant::now(), name("a"));
+    let mut drained = std::pin::pin!(world.discovery.drain(&name, LIMIT));
+    assert!(futures::poll!(&mut drained).is_pending());
+    world.discovery.resume(&name).unwrap();
+    let report = soon("its end", drained).await.unwrap();
+    assert_eq!((report.in_flight, report.resumed, report.is_complete()), (1, true, false));
+    assert!(report.to_string().starts_with("orders.a is not drained: it was resumed after"), "{report}");
+    assert!(began.elapsed() < LIMIT);
+    hangs.succeeded();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_drain_and_a_resumption_at_the_same_time_leave_an_instance_in_one_state() {
+    let world = world().await;
+    world.spawn("a").await;
+    let mut selector = selector(&world);
+    for round in 0..2_000 {
+        let (drains, resumes) = (world.discovery.clone(), world.discovery.clone());
+        let drained = tokio::spawn(async move { drains.drain(&name("a"), Duration::ZERO).await });
+        let resumed = tokio::spawn(async move { resumes.resume(&name("a")) });
+        drained.await.unwrap().unwrap();
+        resumed.await.unwrap().unwrap();
+        let is_draining = world.discovery.instance(&name("a")).unwrap().status() == InstanceStatus::Draining;
+        assert_eq!(selector.pick().is_err(), is_draining, "round {round}");
+    }
+}

@@ -65,3 +65,15 @@ async fn a_heartbeat_of_no_instance_is_refused() {
     assert!(error.starts_with("there is no instance orders.a in namespace "), "{error}");
     assert!(world.discovery.instances(&all()).is_err());
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_is_older_than_its_check_has_a_whole_time_to_live_for_its_first_heartbeat() {
+    let world = world().await;
+    world.spawn("a").await;
+    world.discovery.heartbeat(&name("a")).unwrap();
+    tokio::time::advance(Duration::from_secs(3_600)).await;
+    let declared = tokio::time::Instant::now();
+    check(&world, InstanceCheck::heartbeat(TTL));
+    until_status(&world, "a", InstanceStatus::Unhealthy).await;
+    assert!(declared.elapsed() > TTL, "{:?}", declared.elapsed());
+}

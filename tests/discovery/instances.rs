@@ -2,7 +2,7 @@
 
 use foundation::names::{Metadata, RegistryError, ServiceKey};
 use foundation::ractor::Actor;
-use foundation_discovery::{Criteria, Discovery, DiscoveryError, Instance};
+use foundation_discovery::{Criteria, Discovery, DiscoveryError, Instance, InstanceCheck};
 use foundation_testkit::{Behavior, Command, Gate, Log, Moment, Probe, Puppet, SOON, eventually, soon, test_registry};
 
 use crate::setup::{ORDERS, all, ids, name, orders, world};
@@ -180,4 +180,45 @@ async fn a_service_is_described_in_short() {
     assert_eq!(all, [("mail".to_owned(), 1), ("orders".to_owned(), 2)]);
     let error = world.discovery.service(&"oders".parse().unwrap()).unwrap_err();
     assert_eq!(error.to_string(), "there is no instance of oders; did you mean orders?");
+}
+
+/// Whether its reason has been reported or not, an end hides no later registration of the name.
+#[tokio::test]
+async fn a_name_that_is_taken_again_is_the_new_actor_s_when_its_registration_has_returned() {
+    let world = world().await;
+    let mut selector = world.discovery.selector::<Command>(all());
+    for _ in 0..50 {
+        let first = world.spawn("a").await;
+        assert_eq!(world.discovery.instance(&name("a")).map(|it| it.actor), Some(first.get_id()));
+        soon("its stop", first.stop_and_wait(None, None)).await.unwrap();
+        let second = world.spawn("a").await;
+        assert_eq!(world.discovery.instance(&name("a")).map(|it| it.actor), Some(second.get_id()));
+        let picked = selector.pick().unwrap();
+        assert_eq!(picked.record().actor, second.get_id());
+        picked.succeeded();
+        world.discovery.heartbeat(&name("a")).unwrap();
+        soon("its stop", second.stop_and_wait(None, None)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_name_is_taken_from_the_actor_that_is_meant_and_from_no_other() {
+    let world = world().await;
+    let (first, second) = (world.spawn("a").await, world.spawn("b").await);
+    let key = Discovery::key::<Command>(&name("a"));
+    assert!(!world.names.unregister_from(&key, second.get_id()));
+    assert_eq!(world.ids(), ["a", "b"]);
+    assert!(world.names.unregister_from(&key, first.get_id()));
+    assert_eq!(world.ids(), ["b"]);
+}
+
+#[tokio::test]
+async fn a_namespace_that_has_ended_says_so_and_takes_no_check() {
+    let world = world().await;
+    world.spawn("a").await;
+    world.names.cleanup().await.unwrap();
+    let text = format!("namespace {} has ended", world.names.namespace());
+    assert_eq!(world.discovery.check(all(), InstanceCheck::tcp()).unwrap_err().to_string(), text);
+    assert_eq!(world.discovery.heartbeat(&name("a")).unwrap_err().to_string(), text);
+    assert_eq!(world.discovery.resume(&name("a")).unwrap_err().to_string(), text);
 }

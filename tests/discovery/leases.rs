@@ -265,3 +265,33 @@ async fn an_orderly_departure_of_all_but_one_does_not_keep_the_last_when_it_runs
     }
     assert!(matches!(removed(&mut watch).await, RemovalCause::Expired { .. }));
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_crash_among_holders_that_renew_late_begins_no_preservation() {
+    let world = world().await;
+    let leases = announce_many(&world, 12).await;
+    let mut watch = world.discovery.watch(all());
+    watch.next().await;
+    // Each is renewed after nine tenths of its time to live, at another time; the last one crashes.
+    let mut crashed = None;
+    for step in 0..48 {
+        tokio::time::advance(TTL * 3 / 40).await;
+        leases[step % 12].renew().unwrap();
+        if step == 47 {
+            crashed = Some(Instant::now());
+        }
+    }
+    let crashed = crashed.unwrap();
+    for step in 48..64 {
+        if step % 12 != 11 {
+            leases[step % 12].renew().unwrap();
+        }
+        let removed = tokio::time::timeout(TTL * 3 / 40, removed(&mut watch)).await;
+        if let Ok(cause) = removed {
+            assert!(matches!(cause, RemovalCause::Expired { .. }));
+            assert!(crashed.elapsed() < TTL + SECOND, "{:?}", crashed.elapsed());
+            return;
+        }
+    }
+    panic!("it is kept");
+}

@@ -6,7 +6,7 @@ use foundation::ractor::Actor;
 use foundation::supervision::Health;
 use foundation_discovery::health::CheckRules;
 use foundation_discovery::{Discovery, DiscoveryError, DiscoveryOptions, Instance, InstanceBuilder, InstanceName};
-use foundation_testkit::{Command, Probe, Puppet, eventually, test_registry};
+use foundation_testkit::{Command, Probe, Puppet, eventually, soon, test_registry};
 
 use crate::setup::{World, name, orders, world, world_with};
 
@@ -172,4 +172,13 @@ async fn a_name_that_is_not_there_is_an_error_with_those_that_are() {
     let text =
         format!("there is no instance order.a in namespace {namespace}; order has no instance; did you mean orders?");
     assert_eq!(missed(&other), text);
+}
+
+#[tokio::test]
+async fn an_actor_that_has_ended_has_no_place_although_its_end_was_not_reported() {
+    let world = world_with(DiscoveryOptions::new().max_instances_per_service(1).max_instances(1)).await;
+    for round in 0..50 {
+        let actor = world.spawn(&format!("i{round}")).await;
+        soon("its stop", actor.stop_and_wait(None, None)).await.unwrap();
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use foundation::supervision::Health;
 use foundation_discovery::health::{CheckRole, CheckRules, InstanceStatus, RestartBudget};
 use foundation_discovery::{DiscoveryOptions, InstanceCheck, InstanceRecord};
-use foundation_testkit::{Command, Puppet};
+use foundation_testkit::{Command, Puppet, soon};
 use futures::future::{pending, ready};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{Instant, timeout};
@@ -100,4 +100,31 @@ async fn a_result_that_is_recorded_restarts_as_one_that_was_asked_for() {
     let rules = CheckRules::new().fall(1).role(CheckRole::Liveness);
     world.discovery.record_check(&name("a"), "own", &rules, Health::Failed("stuck".to_owned())).unwrap();
     assert_eq!(restarts.recv().await.unwrap(), "a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_that_does_not_end_the_incarnation_is_asked_for_again() {
+    let (world, mut restarts) = world_that_says(RestartBudget::new().window(SECOND * 10)).await;
+    world.spawn("a").await;
+    check(&world, liveness(InstanceCheck::function("stuck", |_| ready(false))));
+    assert_eq!(restarts.recv().await.unwrap(), "a");
+    let (granted, health) = (Instant::now(), world.discovery.instance(&name("a")).unwrap().health.to_string());
+    assert!(health.ends_with("its restart has begun"), "{health}");
+    assert_eq!(timeout(SECOND * 60, restarts.recv()).await.unwrap().unwrap(), "a");
+    assert!(granted.elapsed() >= SECOND * 20, "{:?}", granted.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_announced_instance_that_cannot_be_restarted_costs_no_restart() {
+    let world = world_with(DiscoveryOptions::new().restart_budget(RestartBudget::new().share(0.0))).await;
+    let remote = orders("remote").endpoint("http://10.0.0.7:80").build().unwrap();
+    let _lease = world.discovery.announce(&remote, SECOND * 600).await.unwrap();
+    let local = world.spawn("local").await;
+    let rules = CheckRules::new().fall(1).role(CheckRole::Liveness);
+    let stuck = || Health::Failed("stuck".to_owned());
+    let health = world.discovery.record_check(&name("remote"), "own", &rules, stuck()).unwrap();
+    assert_eq!(health.to_string(), "unhealthy: failed: stuck");
+    world.discovery.record_check(&name("local"), "own", &rules, stuck()).unwrap();
+    soon("its end", local.wait(None)).await.unwrap();
+    assert!(world.discovery.instance(&name("remote")).is_some());
 }

@@ -3,6 +3,7 @@
 use foundation::events::{BatchError, Event, EventError, EventId, EventStoreError, Order, Query};
 use foundation::{EventStore, Foundation, NewEvent, TestNamespace};
 use foundation_testkit::{TestClock, at, crash, error_text, unregister_event_store};
+use parking_lot::Mutex;
 use std::sync::Arc;
 
 fn event(kind: &str, payload: u64) -> NewEvent {
@@ -162,6 +163,26 @@ async fn pruning_removes_the_events_before_a_time_and_never_reuses_an_id() {
     assert_eq!(store.prune_before(at(100)).await.unwrap(), 3);
     assert_eq!(store.stats().await.unwrap().bytes, 0);
     assert_eq!(store.append(event("ticked", 11)).await.unwrap(), EventId::new(11).unwrap());
+    foundation.shutdown().await;
+}
+
+#[tokio::test]
+async fn pruning_waits_for_each_holder_that_holds_it_back_and_notifies_no_other() {
+    let (clock, foundation) = timed().await;
+    let store = foundation.events();
+    ten_seconds(&clock, store).await;
+    let noted = Arc::new(Mutex::new(Vec::new()));
+    for (holder, kept, then) in [("first", 3, 9), ("second", 6, 10), ("third", 9, 10)] {
+        let (hold, noted) = (store.hold().of(holder), Arc::clone(&noted));
+        hold.keep_from(EventId::new(kept));
+        hold.clone().held_by(move || {
+            noted.lock().push(holder);
+            hold.keep_from(EventId::new(then));
+        });
+    }
+    // Seven events are before this time, and the third holder keeps the ninth.
+    assert_eq!(store.prune_before(at(7)).await.unwrap(), 7);
+    assert_eq!(*noted.lock(), ["first", "second"]);
     foundation.shutdown().await;
 }
 

@@ -344,7 +344,7 @@ async fn a_configuration_that_is_taken_back_during_a_replacement_is_the_one_that
     let world = world().await;
     let first = desk(1).replaced_by("blue_green");
     world.started(&DESK, first.clone()).await;
-    let slow = Desk { broken: "slow".to_owned(), ..desk(2) }.checked().replaced_by("blue_green");
+    let slow = Desk { broken: "late".to_owned(), ..desk(2) }.checked().replaced_by("blue_green");
     let managed = world.managed.clone();
     let configuring = tokio::spawn(async move { managed.configure::<crate::setup::Clerks>(&DESK, &slow).await });
     another_instance(&world, &DESK).await;

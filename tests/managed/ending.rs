@@ -21,7 +21,7 @@ async fn a_shutdown_stops_each_service_after_those_that_need_it_and_refuses_requ
         "door: healthy to shutting_down",
         "door: shutting_down to shutdown",
     ] {
-        let LifecycleWatched::Change(change) = watch.next().await else { panic!("nothing is missed") };
+        let Some(LifecycleWatched::Change(change)) = watch.next().await else { panic!("nothing is missed") };
         assert_eq!(change.to_string(), expected);
     }
     assert_eq!((report.stopped, report.killed), (vec![DESK.clone(), DOOR.clone()], vec![]));

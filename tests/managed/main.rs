@@ -2,6 +2,7 @@
 
 mod batching;
 mod ending;
+mod liveness;
 mod refusals;
 mod replacing;
 mod requests;

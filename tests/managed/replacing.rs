@@ -1,8 +1,11 @@
 //! A running service gets another configuration.
 
-use foundation_managed::{Managed, ManagedError, ServiceStatus};
+use foundation::ractor::ActorCell;
+use foundation::supervision::SupervisorKey;
+use foundation_managed::{Batch, Managed, ManagedError, ServiceKind, ServiceStatus};
+use foundation_testkit::soon;
 
-use crate::setup::{ClerkMsg, Clerks, DESK, broken, desk, world};
+use crate::setup::{ClerkMsg, Clerks, DESK, DOOR, SLOW, broken, desk, world};
 
 #[tokio::test(start_paused = true)]
 async fn each_strategy_gives_the_running_service_its_configuration() {
@@ -72,4 +75,80 @@ async fn a_service_that_does_not_run_is_configured_for_its_next_start() {
     assert_eq!(world.status(&DESK), ServiceStatus::Unknown);
     world.managed.start(&DESK).await.unwrap();
     assert_eq!(world.answer(&DESK).await, Ok(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_predecessor_has_the_time_of_its_strategy_to_finish() {
+    for strategy in ["patient_blue_green", "patient_drain"] {
+        let world = world().await;
+        world.started(&DESK, desk(1)).await;
+        let clerk = world.names.lookup(&Managed::key::<ClerkMsg>(&DESK).unwrap()).unwrap();
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        clerk.cast(ClerkMsg::AskSlowly(reply.into())).unwrap();
+        world.managed.configure::<Clerks>(&DESK, &desk(2).replaced_by(strategy)).await.unwrap();
+        assert_eq!((soon("the answer", answer).await, world.answer(&DESK).await), (Ok(1), Ok(2)), "{strategy}");
+        world.registry.shutdown().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_that_does_not_end_fails_and_its_service_can_be_configured_again() {
+    let world = world().await;
+    world.started(&DESK, desk(1)).await;
+    let error = world.managed.configure::<Clerks>(&DESK, &broken("endless").replaced_by("reload")).await.unwrap_err();
+    assert!(matches!(error, ManagedError::Replace { .. }), "{error}");
+    assert!(error.to_string().contains("its reload has not ended within 30s"), "{error}");
+    world.managed.configure::<Clerks>(&DESK, &desk(2).replaced_by("reload")).await.unwrap();
+    assert_eq!(world.answer(&DESK).await, Ok(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_is_reloaded_or_replaced_keeps_its_place_in_the_start_order() {
+    let world = world().await;
+    world.started(&DOOR, desk(1)).await;
+    world.started(&DESK, desk(1)).await;
+    let supervisor = world.names.supervisor(&SupervisorKey::new("managed").unwrap());
+    let children = async || {
+        let children = supervisor.which_children().await.unwrap();
+        children.into_iter().map(|child| child.id.to_string()).collect::<Vec<_>>()
+    };
+    let before = children().await;
+    for strategy in ["reload", "blue_green"] {
+        world.managed.configure::<Clerks>(&DESK, &desk(2).replaced_by(strategy)).await.unwrap();
+        assert_eq!(children().await, before, "{strategy}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_successor_in_a_batch_waits_for_a_start_that_takes_longer_than_its_own_limit() {
+    let world = world().await;
+    world.started(&DESK, desk(1)).await;
+    let next = serde_json::to_value(desk(2).checked().replaced_by("blue_green")).unwrap();
+    let slow = serde_json::to_value(broken("slow")).unwrap();
+    let batch = Batch::new().configure(&DESK, next).declare(&DOOR, Clerks::NAME, slow).start(&DOOR);
+    let done = world.managed.apply(batch).await;
+    assert!(done.is_ok(), "{done:?}");
+    assert_eq!((world.answer(&DESK).await, world.answer(&DOOR).await), (Ok(2), Ok(9)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_successor_that_ends_before_it_has_the_name_changes_nothing() {
+    let world = world().await;
+    world.started(&DESK, desk(1)).await;
+    let supervisor = world.names.supervisor(&SupervisorKey::new("managed").unwrap());
+    let before = world.managed.status(&DESK).unwrap().actor;
+    // The successor is at the gate while the other service takes its time to start.
+    let next = serde_json::to_value(desk(2).replaced_by("blue_green")).unwrap();
+    let slow = serde_json::to_value(broken("slow")).unwrap();
+    let batch = Batch::new().configure(&DESK, next).declare(&DOOR, Clerks::NAME, slow).start(&DOOR);
+    let ends = async {
+        let _ = tokio::time::timeout(SLOW / 2, std::future::pending::<()>()).await;
+        let children = supervisor.child("managed.manager").await.unwrap().unwrap();
+        let supervisor = children.try_get_supervisor().unwrap();
+        let known = [Some(children.get_id()), before];
+        supervisor.get_children().iter().filter(|it| !known.contains(&Some(it.get_id()))).for_each(ActorCell::kill);
+    };
+    let (done, ()) = tokio::join!(world.managed.apply(batch), ends);
+    assert!(done.is_err(), "{done:?}");
+    assert_eq!((world.answer(&DESK).await, world.managed.status(&DESK).unwrap().actor), (Ok(1), before));
 }

@@ -9,6 +9,7 @@ use foundation::events::{EventStorage, EventStore, MemoryLog};
 use foundation::names::{NameChange, Namespace, ProcessRegistry, ServiceKey, ServiceName, ServiceRegistry, Watched};
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use foundation::supervision::{BoxError, ChildSpec, Restart};
+use foundation_discovery::health::CheckRole;
 use foundation_discovery::{InstanceBuilder, InstanceCheck};
 use foundation_managed::{
     LifecycleWatched, Managed, Need, ReplacementStrategy, ServiceConfig, ServiceContext, ServiceKind, ServiceStatus,
@@ -29,11 +30,12 @@ pub(crate) static DOOR: ServiceName = ServiceName::from_static("door");
 pub(crate) struct Desk {
     #[garde(range(min = 1))]
     pub(crate) answer: u64,
-    /// `drain`, `blue_green`, `reload` or `nothing`.
+    /// `drain`, `blue_green`, the same after `patient_`, `reload` or `nothing`.
     #[garde(skip)]
     pub(crate) replaced_by: String,
-    /// What is wrong with it: `start`, `pen` (its check fails), `slow` (its check fails at first), `leaves` (its check fails,
-    /// and it is not started again), or the function of its kind that panics.
+    /// What is wrong with it: `start`, `slow` (its start), `pen` (its check fails), `late` (its check fails at first), `leaves`
+    /// (its check fails, and it is not started again), `dead` (its liveness check fails), `refused` or `endless` (its
+    /// reload), or the function of its kind that panics.
     #[garde(skip)]
     pub(crate) broken: String,
     #[garde(skip)]
@@ -79,8 +81,17 @@ impl Desk {
 
 pub(crate) struct Clerk;
 
+/// How long something slow takes.
+pub(crate) const SLOW: Duration = Duration::from_secs(40);
+
+async fn after(time: Duration) {
+    let _ = tokio::time::timeout(time, std::future::pending::<()>()).await;
+}
+
 pub(crate) enum ClerkMsg {
     Ask(RpcReplyPort<u64>),
+    /// Is answered after a while.
+    AskSlowly(RpcReplyPort<u64>),
     Answer(u64),
     Fail,
     /// Is never handled to its end.
@@ -95,6 +106,9 @@ impl Actor for Clerk {
     type Arguments = Desk;
 
     async fn pre_start(&self, _: ActorRef<ClerkMsg>, desk: Desk) -> Result<u64, ActorProcessingErr> {
+        if desk.broken == "slow" {
+            after(SLOW).await;
+        }
         if desk.broken == "start" { Err("no pen".into()) } else { Ok(desk.answer) }
     }
 
@@ -106,6 +120,10 @@ impl Actor for Clerk {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             ClerkMsg::Ask(reply) => drop(reply.send(*answer)),
+            ClerkMsg::AskSlowly(reply) => {
+                after(SLOW).await;
+                drop(reply.send(*answer));
+            }
             ClerkMsg::Answer(next) => *answer = next,
             ClerkMsg::Hang(reply) => {
                 drop(reply.send(()));
@@ -167,11 +185,12 @@ impl ServiceKind for Clerks {
         let (checks, broken, before) = (Arc::clone(&self.checks), desk.broken.clone(), AtomicU64::new(0));
         let check = InstanceCheck::function("pen", move |_| {
             checks.fetch_add(1, Ordering::Relaxed);
-            let is_slow = broken == "slow" && before.fetch_add(1, Ordering::Relaxed) < 3;
-            let is_broken = is_slow || ["pen", "leaves"].contains(&broken.as_str());
+            let is_late = broken == "late" && before.fetch_add(1, Ordering::Relaxed) < 3;
+            let is_broken = is_late || ["pen", "leaves", "dead"].contains(&broken.as_str());
             async move { if is_broken { Err("no pen") } else { Ok(()) } }
         });
-        vec![check.every(Duration::from_secs(1))]
+        let role = if desk.broken == "dead" { CheckRole::Liveness } else { CheckRole::default() };
+        vec![check.every(Duration::from_secs(1)).role(role)]
     }
 
     fn replacement(&self, old: &Desk, new: &Desk) -> ReplacementStrategy {
@@ -182,6 +201,8 @@ impl ServiceKind for Clerks {
         let second = Duration::from_secs(1);
         match new.replaced_by.as_str() {
             "blue_green" => ReplacementStrategy::BlueGreen { ready_within: 5 * second, overlap: 5 * second },
+            "patient_blue_green" => ReplacementStrategy::BlueGreen { ready_within: 5 * second, overlap: 60 * second },
+            "patient_drain" => ReplacementStrategy::DrainFirst { within: 60 * second },
             "reload" => ReplacementStrategy::Reload,
             "nothing" => ReplacementStrategy::Nothing,
             _ => ReplacementStrategy::DrainFirst { within: 5 * second },
@@ -194,6 +215,9 @@ impl ServiceKind for Clerks {
             panics(&desk, "reload");
             if desk.broken == "refused" {
                 return Err("not today".into());
+            }
+            if desk.broken == "endless" {
+                std::future::pending::<()>().await;
             }
             Ok(clerk?.cast(ClerkMsg::Answer(desk.answer))?)
         }
@@ -299,7 +323,7 @@ impl World {
         let mut watch = self.managed.watch();
         let becoming = async {
             while !self.managed.status(name).is_ok_and(|record| record.status() == status) {
-                watch.next().await;
+                watch.next().await.unwrap();
             }
         };
         soon(format!("{name} becomes {status}"), becoming).await;
@@ -312,7 +336,7 @@ pub(crate) async fn changes_until(world: &World, name: &ServiceName, last: Servi
     let mut seen = Vec::new();
     let watching = async {
         loop {
-            let LifecycleWatched::Change(change) = watch.next().await else { continue };
+            let LifecycleWatched::Change(change) = watch.next().await.unwrap() else { continue };
             if change.name == *name {
                 seen.push(change.change.to_string());
                 if change.change.to.status() == last {

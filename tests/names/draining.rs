@@ -7,7 +7,7 @@ use foundation::ServiceKey;
 use foundation::names::ServiceRegistry;
 use foundation::ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort};
 use foundation::supervision::{BoxError, ChildSpec, Shutdown};
-use foundation_testkit::test_registry;
+use foundation_testkit::{soon, test_registry};
 use tokio::sync::watch;
 
 static CLERK: ServiceKey<Question> = ServiceKey::from_static("clerk");
@@ -97,4 +97,33 @@ async fn a_successor_gets_the_name_when_its_check_has_succeeded() {
 
     let second = names.replace(successor(|| Ok(()))).await.unwrap().unwrap();
     assert_eq!(names.lookup(&CLERK).unwrap().get_id(), second.get_id());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_successor_that_ends_before_its_check_has_returned_does_not_get_the_name() {
+    let (_registry, names) = test_registry().await;
+    let open = watch::Sender::new(true);
+    names.supervise(clerk(&names, &open)).await.unwrap();
+    let first = names.lookup(&CLERK).unwrap().get_id();
+    let successor = |ends: fn(&ActorCell), is_awaited: bool| {
+        let gate = open.subscribe();
+        let check = move |actor: ActorCell| async move {
+            ends(&actor);
+            if is_awaited {
+                let _ = actor.wait(None).await;
+                std::future::pending::<()>().await;
+            }
+            Ok(())
+        };
+        let registration = names.measured(foundation::names::Measurement::default()).hand_over_when(check);
+        registration.child_spec(&CLERK, move || (Clerk(gate.clone()), ()))
+    };
+    let ends: [(fn(&ActorCell), bool); 2] = [(ActorCell::kill, true), (|actor| drop(actor.drain()), false)];
+    for (ends, is_awaited) in ends {
+        let replaced = soon("the replacement", names.replace(successor(ends, is_awaited))).await;
+        let error = replaced.unwrap_err().to_string();
+        assert!(error.contains("it has ended, or is about to"), "{error}");
+        assert_eq!(names.lookup(&CLERK).unwrap().get_id(), first);
+        names.via(&CLERK).call(Question, Duration::from_secs(5)).await.unwrap();
+    }
 }

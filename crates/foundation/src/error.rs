@@ -15,6 +15,10 @@ pub enum FoundationError {
     /// A namespace's tree did not start.
     #[error(transparent)]
     Namespace(#[from] RegistryError),
+    /// A kind of services is refused.
+    #[cfg(feature = "managed")]
+    #[error(transparent)]
+    Kind(#[from] foundation_managed::KindError),
     /// The operating system refuses the signal handlers, or the runtime has no I/O.
     #[error("signals cannot be listened for: {0}")]
     Signals(#[from] std::io::Error),

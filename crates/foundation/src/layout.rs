@@ -19,6 +19,8 @@ use foundation_config_server::{ConfigOutcome, ConfigServer, ConfigTree};
 #[cfg(feature = "discovery")]
 use foundation_discovery::Discovery;
 use foundation_events::{EventStorage, EventStore, RetentionReport};
+#[cfg(feature = "managed")]
+use foundation_managed::Managed;
 use foundation_telemetry::{EarlyTelemetry, Telemetry, TelemetryOptions, built_in};
 
 pub(super) mod builder;
@@ -48,6 +50,8 @@ struct Layout {
     recording: Recording,
     #[cfg(feature = "discovery")]
     discovery: crate::discovery::observer::DiscoveryLayout,
+    #[cfg(feature = "managed")]
+    managed: crate::managed::layout::ManagedLayout,
     /// Of each service without a rule of its own; the backoff also of production as a whole.
     service_intensity: RestartIntensity,
     service_backoff: Backoff,
@@ -87,6 +91,8 @@ impl Layout {
         // After those that it reports to, and without need of them: instances are found and chosen while they are away.
         #[cfg(feature = "discovery")]
         let own = own.into_iter().chain([Arc::clone(&self).discovery_service()]);
+        #[cfg(feature = "managed")]
+        let own = own.chain(self.managed.is_used().then(|| Arc::clone(&self).managed_service()));
         let all = own.into_iter().chain(self.services.iter().cloned());
         let (intensity, backoff) = (self.service_intensity, self.service_backoff);
         all.map(|service| service.with_child_spec(move |spec| with_restarts(spec, intensity, backoff))).collect()
@@ -97,6 +103,14 @@ impl Layout {
         Discovery::observed_service(self.discovery.options.clone(), move |names| {
             let limits = self.storage(names.namespace()).limits();
             self.discovery.observer(names, limits, self.limits.kept_reports)
+        })
+    }
+
+    #[cfg(feature = "managed")]
+    fn managed_service(self: Arc<Self>) -> Service {
+        Managed::observed_service(self.managed.kinds.clone(), move |names| {
+            let limits = self.storage(names.namespace()).limits();
+            self.managed.observer(names, limits, self.limits.kept_reports)
         })
     }
 

@@ -30,6 +30,7 @@
 //! | exporting metrics | [`TelemetryOptions`](telemetry::TelemetryOptions), [`prometheus_text`](telemetry::prometheus_text) | [`Exporter`](telemetry::Exporter), [`Scrape`](telemetry::Scrape), [`EarlyTelemetry`](telemetry::EarlyTelemetry) |
 //! | health, limits, and recording of supervision | [`Services::health`], [`Limits`], [`Recording`] | [`Services::check`], [`ChildSpec::health_check`], [`Condition`](health::Condition) |
 //! | finding and choosing instances of services | `discovery::Discovery`, `discovery::Instance` (feature `discovery`) | `discovery::Criteria`, `discovery::Selector`, `discovery::InstanceCheck` |
+//! | services that are declared, configured and replaced by name | `managed::Managed`, `managed::ServiceKind` (feature `managed`) | `managed::Batch`, `managed::Need`, `managed::ReplacementStrategy` |
 //! | tests | [`test`](macro@test), [`TestNamespace`] | [`testing`] |
 //! | messages | [`local_message!`] | [`ractor`] |
 //!
@@ -44,6 +45,8 @@ mod foundation;
 pub mod health;
 mod layout;
 mod limits;
+#[cfg(feature = "managed")]
+pub mod managed;
 mod path_source;
 mod record_queue;
 mod recording;

@@ -30,6 +30,9 @@ pub struct Services {
     telemetry: Telemetry,
     #[cfg(feature = "discovery")]
     discovery: foundation_discovery::Discovery,
+    /// Made when it is used first: most namespaces have no managed services.
+    #[cfg(feature = "managed")]
+    managed: std::sync::OnceLock<foundation_managed::Managed>,
     limits: Arc<HealthLimits>,
     /// They belong to the namespace and end with it, whatever handles there still are.
     checks: Weak<Checks>,
@@ -44,6 +47,8 @@ impl Services {
             telemetry: Telemetry::of(registry),
             #[cfg(feature = "discovery")]
             discovery: foundation_discovery::Discovery::of(registry),
+            #[cfg(feature = "managed")]
+            managed: std::sync::OnceLock::new(),
             limits: registry.extension(HealthLimits::default),
             checks: Arc::downgrade(&registry.extension(Checks::default)),
         }
@@ -227,6 +232,60 @@ impl Services {
     #[cfg(feature = "discovery")]
     pub fn discovery(&self) -> &foundation_discovery::Discovery {
         &self.discovery
+    }
+
+    /// Its managed services. They are there if the builder has a [kind](crate::FoundationBuilder::kind), or has
+    /// [`managed`](crate::FoundationBuilder::managed): otherwise each request is a
+    /// [`NoManager`](crate::managed::ManagedError::NoManager), and the namespace has no part of them.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use foundation::config::garde::{self, Validate};
+    /// use foundation::managed::{ServiceContext, ServiceKind, ServiceStatus};
+    /// use foundation::names::ServiceName;
+    /// use foundation::supervision::{BoxError, ChildSpec};
+    /// use foundation::Foundation;
+    /// use serde::{Deserialize, Serialize};
+    /// # use foundation::ractor::{self, Actor, ActorProcessingErr, ActorRef};
+    /// # struct Mailer;
+    /// # #[cfg_attr(feature = "async-trait", ractor::async_trait)]
+    /// # impl Actor for Mailer {
+    /// #     type Msg = u64; type State = (); type Arguments = String;
+    /// #     async fn pre_start(&self, _: ActorRef<u64>, _: String) -> Result<(), ActorProcessingErr> { Ok(()) }
+    /// # }
+    ///
+    /// #[derive(Serialize, Deserialize, Validate)]
+    /// struct Mail {
+    ///     #[garde(length(min = 1))]
+    ///     relay: String,
+    /// }
+    ///
+    /// struct Mailers;
+    ///
+    /// impl ServiceKind for Mailers {
+    ///     type Config = Mail;
+    ///     const NAME: &'static str = "mailers";
+    ///     fn child(&self, context: &ServiceContext, mail: Arc<Mail>) -> Result<ChildSpec, BoxError> {
+    ///         context.child_spec(move || (Mailer, mail.relay.clone()))
+    ///     }
+    /// }
+    ///
+    /// const MAIL: ServiceName = ServiceName::from_static("mail");
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// let foundation = Foundation::builder().kind(Mailers).start().await?;
+    /// let managed = foundation.production().managed();
+    /// managed.declare::<Mailers>(&MAIL, &Mail { relay: "relay.example".to_owned() }).await?;
+    /// let started = managed.start(&MAIL).await?;
+    /// assert_eq!(started.status(), ServiceStatus::Healthy);
+    /// foundation.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "managed")]
+    pub fn managed(&self) -> &foundation_managed::Managed {
+        self.managed.get_or_init(|| foundation_managed::Managed::of(&self.registry))
     }
 
     /// The health of everything that counts here: the foundation's own services, the application's supervisor, the

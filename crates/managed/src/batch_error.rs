@@ -120,7 +120,7 @@ impl fmt::Display for BatchReport {
 }
 
 /// A step that was to be taken back, and was not.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct LeftBehind {
     /// The step that would have taken it back.

@@ -15,8 +15,9 @@ use super::batch::Batch;
 use super::batch_error::{BatchError, BatchReport};
 use super::error::ManagedError;
 use super::fact::ServiceConfig;
-use super::kinds::{KindError, KindRecord, ServiceKind, instance_name, written};
+use super::kinds::{KindError, KindRecord, KindSet, ServiceKind, instance_name, written};
 use super::lifecycle::{ServiceState, ServiceStatus};
+use super::observer::{ManagedObserver, Observer};
 use super::record::{LifecycleWatch, ServiceRecord};
 use super::report::{
     ManagedDiagnostics, ManagedExport, ManagedShutdown, ManagedStatistics, ServiceProblem, ServiceStatistics,
@@ -110,7 +111,36 @@ impl Managed {
     /// The service for a registry's [namespaces](foundation_kernel::names::ProcessRegistryBuilder::service). It needs the
     /// event store and the config server.
     pub fn service() -> Service {
-        Service::new(Self::NAME, Self::child_spec).needs(EventStore::NAME).needs(ConfigServer::NAME)
+        Self::service_with(KindSet::new())
+    }
+
+    /// The same, and each namespace begins with these kinds.
+    pub fn service_with(kinds: KindSet) -> Service {
+        Self::service_of(move |names| Self::begin(names, &kinds))
+    }
+
+    /// The same, and it notifies an observer of what happens to services, one for each namespace.
+    pub fn observed_service(
+        kinds: KindSet,
+        observer: impl Fn(&ServiceRegistry) -> Arc<dyn ManagedObserver> + Send + Sync + 'static,
+    ) -> Service {
+        Self::service_of(move |names| {
+            Self::begin(names, &kinds);
+            Self::of(names).shared.published.observe(Observer::new(names, observer(names)));
+        })
+    }
+
+    fn service_of(begin: impl Fn(&ServiceRegistry) + Send + Sync + 'static) -> Service {
+        let child_spec = move |names: &ServiceRegistry| {
+            begin(names);
+            Self::child_spec(names)
+        };
+        Service::new(Self::NAME, child_spec).needs(EventStore::NAME).needs(ConfigServer::NAME)
+    }
+
+    /// Gives a namespace kinds before its manager starts. Those that it has stay.
+    fn begin(names: &ServiceRegistry, kinds: &KindSet) {
+        Self::of(names).shared.kinds.extend(kinds);
     }
 
     /// How to start the manager of a namespace, and the supervisor of its services.
@@ -402,7 +432,7 @@ impl Managed {
 
     /// Watches the services: what there is, and then each change of a lifecycle.
     pub fn watch(&self) -> LifecycleWatch {
-        self.shared.published.watch(self.shared.names.namespace())
+        self.shared.published.watch(&self.shared.names)
     }
 
     /// The figures of the services: messages, failures, latency, and when they were last at work. Costs about 1 µs for each

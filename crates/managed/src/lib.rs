@@ -11,6 +11,7 @@ mod kinds;
 mod lifecycle;
 pub mod limits;
 mod needs;
+mod observer;
 mod reconcile;
 mod record;
 mod replacement;
@@ -27,9 +28,10 @@ pub use error::ManagedError;
 pub use fact::{
     BatchOutcome, BatchPlan, DesiredState, PlannedStep, RosterFact, RosterFactError, ServiceConfig, ServiceFact,
 };
-pub use kinds::{ConfigurationError, InvalidField, KindError, KindRecord, ServiceContext, ServiceKind};
+pub use kinds::{ConfigurationError, InvalidField, KindError, KindRecord, KindSet, ServiceContext, ServiceKind};
 pub use lifecycle::{LifecycleChange, LifecycleError, LifecycleFact, ServiceState, ServiceStatus, UnhealthyCause};
 pub use needs::{Need, NeedCycleError, NeedGraph};
+pub use observer::ManagedObserver;
 pub use reconcile::{ActualService, ActualServices, ServicePlan};
 pub use record::{LifecycleWatch, LifecycleWatched, ServiceChange, ServiceRecord};
 pub use replacement::{ReplacementStrategy, ServiceStep};

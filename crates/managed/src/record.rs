@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use foundation_kernel::containment::waking_contained;
-use foundation_kernel::names::{Namespace, ServiceName};
+use foundation_kernel::names::{ServiceName, ServiceRegistry};
 use foundation_kernel::ractor::ActorId;
 use serde::Serialize;
 use tokio::sync::broadcast::error::RecvError;
@@ -14,6 +14,7 @@ use tokio::sync::{broadcast, watch};
 use super::fact::{DesiredState, ServiceConfig};
 use super::lifecycle::{LifecycleChange, ServiceState, ServiceStatus};
 use super::needs::Need;
+use super::observer::Observer;
 
 /// How many changes a watch may be behind.
 const MAX_UNREAD: usize = 1_024;
@@ -62,6 +63,11 @@ impl ServiceRecord {
 /// The records of all managed services, by name.
 pub(super) type Records = BTreeMap<ServiceName, Arc<ServiceRecord>>;
 
+/// How many services have each status.
+pub(super) fn status_counts(records: &Records) -> [(ServiceStatus, usize); 6] {
+    ServiceStatus::ALL.map(|status| (status, records.values().filter(|record| record.status() == status).count()))
+}
+
 /// A change of the lifecycle of one service.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -99,11 +105,18 @@ pub enum LifecycleWatched {
 pub(super) struct Published {
     records: watch::Sender<Arc<Records>>,
     changes: broadcast::Sender<ServiceChange>,
+    observer: OnceLock<Observer>,
 }
 
 impl Published {
     pub(super) fn new() -> Self {
-        Self { records: watch::Sender::new(Arc::default()), changes: broadcast::Sender::new(MAX_UNREAD) }
+        let (records, changes) = (watch::Sender::new(Arc::default()), broadcast::Sender::new(MAX_UNREAD));
+        Self { records, changes, observer: OnceLock::new() }
+    }
+
+    /// Notifies this observer of the changes from now on; the first one stays.
+    pub(super) fn observe(&self, observer: Observer) {
+        let _ = self.observer.set(observer);
     }
 
     /// The records as they are.
@@ -113,15 +126,18 @@ impl Published {
 
     /// Shows these records, and then the changes that led to them.
     pub(super) fn show(&self, records: Records, changes: Vec<ServiceChange>) {
+        if let Some(observer) = self.observer.get() {
+            observer.notify(&changes, &status_counts(&records));
+        }
         self.records.send_replace(Arc::new(records));
         // A watch need not exist.
         changes.into_iter().for_each(|change| drop(self.changes.send(change)));
     }
 
-    pub(super) fn watch(self: &Arc<Self>, namespace: Namespace) -> LifecycleWatch {
+    pub(super) fn watch(self: &Arc<Self>, names: &ServiceRegistry) -> LifecycleWatch {
         // Subscribe before reading: a change between the two is in both, and a reader sees it twice rather than never.
         let changes = self.changes.subscribe();
-        LifecycleWatch { namespace, published: Arc::clone(self), changes, has_begun: false }
+        LifecycleWatch { names: names.clone(), published: Arc::clone(self), changes, has_begun: false }
     }
 }
 
@@ -130,24 +146,28 @@ impl Published {
 /// A slow reader does not slow the manager: one that is more than 1,024 changes behind gets what there is now.
 #[must_use = "a watch that is dropped sees nothing"]
 pub struct LifecycleWatch {
-    namespace: Namespace,
+    names: ServiceRegistry,
     published: Arc<Published>,
     changes: broadcast::Receiver<ServiceChange>,
     has_begun: bool,
 }
 
 impl LifecycleWatch {
-    /// The next item; it waits for one. This method is cancel safe.
-    pub async fn next(&mut self) -> LifecycleWatched {
+    /// The next item; it waits for one. `None` after the last one, when the namespace has ended. This method is cancel safe.
+    pub async fn next(&mut self) -> Option<LifecycleWatched> {
         if !self.has_begun {
             self.has_begun = true;
-            return LifecycleWatched::Snapshot(self.snapshot());
+            return Some(LifecycleWatched::Snapshot(self.snapshot()));
         }
-        match waking_contained(self.changes.recv()).await {
-            Ok(change) => LifecycleWatched::Change(change),
-            Err(RecvError::Lagged(missed)) => LifecycleWatched::Lagged { missed, snapshot: self.snapshot() },
-            // The sender is in what this watch holds.
-            Err(RecvError::Closed) => std::future::pending().await,
+        let received = tokio::select! {
+            biased;
+            received = waking_contained(self.changes.recv()) => received,
+            () = waking_contained(self.names.ended()) => return None,
+        };
+        match received {
+            Ok(change) => Some(LifecycleWatched::Change(change)),
+            Err(RecvError::Lagged(missed)) => Some(LifecycleWatched::Lagged { missed, snapshot: self.snapshot() }),
+            Err(RecvError::Closed) => None,
         }
     }
 
@@ -158,6 +178,6 @@ impl LifecycleWatch {
 
 impl fmt::Debug for LifecycleWatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LifecycleWatch({})", self.namespace)
+        write!(f, "LifecycleWatch({})", self.names.namespace())
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::kinds::KindRecord;
 use super::lifecycle::{ServiceState, ServiceStatus};
-use super::record::{Records, ServiceRecord};
+use super::record::{Records, ServiceRecord, status_counts};
 use foundation_discovery::choice::LoadReading;
 
 /// The figures of the managed services of a namespace.
@@ -54,9 +54,7 @@ impl ServiceStatistics {
 
 /// How many services have each status, of those that occur.
 pub(super) fn count_statuses(records: &Records) -> Vec<(ServiceStatus, usize)> {
-    let count = |status| records.values().filter(|record| record.status() == status).count();
-    let counts = ServiceStatus::ALL.into_iter().map(|status| (status, count(status)));
-    counts.filter(|(_, count)| *count > 0).collect()
+    status_counts(records).into_iter().filter(|(_, count)| *count > 0).collect()
 }
 
 /// What is wrong with the managed services of a namespace.

@@ -54,6 +54,8 @@ built_in! {
     EVENT_STORE_RETENTION = KEPT("event_store.retention", "event_store_retention", "counter", "Rounds of the retention of events.");
     EVENT_STORE_RETENTION_DURATION_MS = KEPT("event_store.retention.duration_ms", "event_store_retention_duration_seconds", "histogram", "Duration of a round of the retention of events.");
     EVENT_STORE_RETENTION_PRUNED = KEPT("event_store.retention.pruned", "event_store_retention_pruned", "histogram", "Events that one round of the retention removed.");
+    MANAGED_SERVICES = KEPT("managed.services", "managed_services", "gauge", "Managed services by status.");
+    MANAGED_TRANSITIONS = KEPT("managed.transitions", "managed_transitions", "counter", "Changes of the lifecycles of managed services, by the status that they led to.");
     REGISTRY_LOOKUP_DURATION_NS = READ("registry.lookup_duration_ns", "registry_lookup_duration_seconds", "histogram", "Duration of a lookup that found an actor; one in 256 is timed.");
     REGISTRY_LOOKUPS = READ("registry.lookups", "registry_lookups", "counter", "Lookups of names.");
     REGISTRY_MISSES = READ("registry.misses", "registry_misses", "counter", "Lookups of names that no actor had.");

@@ -152,7 +152,7 @@ async fn a_query_of_the_health_of_children_may_be_cancelled() {
     works_again(async |fixture| fixture.supervisor.health(&HealthLimits::new()).await.ok_or(())).await;
 }
 
-// covers: Supervisor::reconfigure, DynamicSupervisor::reconfigure
+// covers: Supervisor::reconfigure, Supervisor::reconfigure_child, DynamicSupervisor::reconfigure
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_reconfiguration_is_applied_completely_or_not_at_all() {
     works_again(async |fixture| {
@@ -160,6 +160,7 @@ async fn a_cancelled_reconfiguration_is_applied_completely_or_not_at_all() {
         fixture.supervisor.reconfigure(spec.child(fixture.worker.spec())).await
     })
     .await;
+    works_again(async |fixture| fixture.supervisor.reconfigure_child(fixture.worker.spec()).await).await;
     works_again(async |fixture| fixture.dynamic.reconfigure(DynamicSupervisorSpec::default().max_children(7)).await)
         .await;
 }

@@ -285,3 +285,21 @@ async fn otp_91_a_supervisor_keeps_its_kind() {
     assert_eq!(counts(&dynamic).await, [1, 1, 0, 1]);
     outer.shutdown().await;
 }
+
+#[tokio::test]
+async fn one_child_gets_another_specification_and_keeps_its_place() {
+    let (log, [a, b, c, d]) = puppets(["a", "b", "c", "d"]);
+    let office = Office::of(Strategy::OneForOne, 2, &[&a, &b, &c]).await;
+    let before = b.id();
+    office.office.reconfigure_child(b.spec().restart(Restart::Transient)).await.unwrap();
+    assert_eq!(b.id(), before);
+    assert_eq!(office.office.child_spec("b").await.unwrap().restart_rule(), Restart::Transient);
+    assert_eq!(states(&office.office.which_children().await.unwrap()), ["c running", "b running", "a running"]);
+    for refused in [d.spec(), b.spec().significant(true)] {
+        assert!(office.office.reconfigure_child(refused).await.is_err());
+    }
+    assert_eq!(office.office.child_spec("b").await.unwrap().restart_rule(), Restart::Transient);
+    log.clear();
+    office.close().await;
+    assert_eq!(log.of(&[Moment::Down]), ["c down", "b down", "a down"]);
+}

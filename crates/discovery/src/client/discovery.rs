@@ -202,9 +202,12 @@ impl Discovery {
         Ok(InstanceLease::new(name, keeper, cell))
     }
 
-    /// Removes an instance; its actor lives on. True if there was one: a name that is no instance keeps its actor.
+    /// Removes an instance; its actor lives on. True if there was one: a name that is no instance keeps its actor, and so does
+    /// one that another actor has taken meanwhile.
     pub fn unregister(&self, name: &InstanceName) -> bool {
-        let removed = self.instance(name).is_some() && self.shared.names.unregister(&Self::key::<()>(name));
+        let instance = self.instance(name);
+        let key = Self::key::<()>(name);
+        let removed = instance.is_some_and(|instance| self.shared.names.unregister_from(&key, instance.actor));
         // A lease of it is lost as soon as this has been noted.
         self.shared.refresh(Instant::now());
         removed
@@ -277,7 +280,7 @@ impl Discovery {
     /// ```
     ///
     /// # Errors
-    /// [`DiscoveryError::NotFound`].
+    /// [`DiscoveryError::NotFound`], [`DiscoveryError::NotRunning`].
     pub async fn drain(&self, name: &InstanceName, within: Duration) -> Result<Drained, DiscoveryError> {
         let record = self.instance(name).ok_or_else(|| self.not_found(name))?;
         drain(&self.shared, &record, within).await.ok_or_else(|| self.not_found(name))
@@ -287,7 +290,7 @@ impl Discovery {
     /// itself](InstanceBuilder::draining) that it is draining stays so.
     ///
     /// # Errors
-    /// [`DiscoveryError::NotFound`].
+    /// [`DiscoveryError::NotFound`], [`DiscoveryError::NotRunning`].
     pub fn resume(&self, name: &InstanceName) -> Result<InstanceHealth, DiscoveryError> {
         let record = self.instance(name);
         record.and_then(|record| resume(&self.shared, &record)).ok_or_else(|| self.not_found(name))?;
@@ -369,8 +372,12 @@ impl Discovery {
     /// ```
     ///
     /// # Errors
-    /// [`DiscoveryError::DeclareCheck`] if there are too many, or if one of the same name is of the same service.
+    /// [`DiscoveryError::DeclareCheck`] if there are too many, or if one of the same name is of the same service;
+    /// [`DiscoveryError::NotRunning`].
     pub fn check(&self, criteria: Criteria, check: InstanceCheck) -> Result<CheckHandle, DiscoveryError> {
+        if self.shared.names.has_ended() {
+            return Err(DiscoveryError::NotRunning { namespace: self.shared.names.namespace() });
+        }
         let name = check.name().to_owned();
         let declared = self.shared.names.extension(DeclaredChecks::new);
         let number = declared.add(DeclaredCheck { criteria, check })?;
@@ -419,7 +426,7 @@ impl Discovery {
     /// for no check and in no queue.
     ///
     /// # Errors
-    /// [`DiscoveryError::NotFound`].
+    /// [`DiscoveryError::NotFound`], [`DiscoveryError::NotRunning`].
     pub fn heartbeat(&self, name: &InstanceName) -> Result<(), DiscoveryError> {
         let record = self.instance(name).ok_or_else(|| self.not_found(name))?;
         let slot = self.shared.check_slot(name, record.actor).ok_or_else(|| self.not_found(name))?;
@@ -443,7 +450,7 @@ impl Discovery {
     /// any more makes the instance unhealthy.
     ///
     /// # Errors
-    /// [`DiscoveryError::NotFound`], [`DiscoveryError::TooManyChecks`].
+    /// [`DiscoveryError::NotFound`], [`DiscoveryError::NotRunning`], [`DiscoveryError::TooManyChecks`].
     pub fn record_check(
         &self,
         name: &InstanceName,
@@ -480,7 +487,7 @@ impl Discovery {
     /// ```
     ///
     /// # Errors
-    /// [`DiscoveryError::NotFound`].
+    /// [`DiscoveryError::NotFound`], [`DiscoveryError::NotRunning`].
     pub fn set_health(
         &self,
         name: &InstanceName,
@@ -499,6 +506,9 @@ impl Discovery {
     }
 
     fn not_found(&self, name: &InstanceName) -> DiscoveryError {
+        if self.shared.names.has_ended() {
+            return DiscoveryError::NotRunning { namespace: self.shared.names.namespace() };
+        }
         let others = self.shared.read(|catalog| {
             let ids = catalog.instances(name.service()).take(MAX_IDS).map(|record| record.name().id().to_owned());
             let ids: Vec<_> = ids.collect();

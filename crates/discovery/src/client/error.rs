@@ -59,6 +59,12 @@ pub enum DiscoveryError {
         /// What there is instead.
         others: Box<OtherInstances>,
     },
+    /// The namespace has ended: it has no instance any more.
+    #[error("namespace {namespace} has ended")]
+    NotRunning {
+        /// Where.
+        namespace: Namespace,
+    },
     /// The service has as many instances as it may have.
     #[error("{name} cannot be registered: {} has {limit} instances, as many as it may have", .name.service())]
     TooManyInstances {

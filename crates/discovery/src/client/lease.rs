@@ -52,7 +52,7 @@ impl InstanceLease {
         Self { name, keeper, cell, runtime: Handle::current() }
     }
 
-    /// Renews the lease: its time to live begins again. Costs a look at the clock and one atomic write, and asks no actor.
+    /// Renews the lease: its time to live begins again. Costs a look at the clock and two atomic writes, and asks no actor.
     ///
     /// # Errors
     /// [`LeaseLostError`] if it is too late. That the name was taken away through the registry itself is known after the next
@@ -116,6 +116,8 @@ pub(super) struct LeaseCell {
     began: Instant,
     /// The last renewal, in nanoseconds since it began, or [`LOST`].
     renewed: AtomicU64,
+    /// The longest time between two of its latest renewals, in nanoseconds; 0 before the first.
+    interval: AtomicU64,
     /// Whether the keeper waits for a renewal: the lease is suspect or kept.
     awaited: AtomicBool,
     /// A renewal that was waited for, or the loss: the keeper looks again.
@@ -133,7 +135,8 @@ pub(super) struct Renewal(u64);
 impl LeaseCell {
     pub(super) fn new(terms: LeaseTerms, now: Instant) -> Self {
         let (renewed, awaited) = (AtomicU64::new(0), AtomicBool::new(false));
-        Self { terms, began: now, renewed, awaited, changed: Notify::new(), loss: Notify::new() }
+        let interval = AtomicU64::new(0);
+        Self { terms, began: now, renewed, interval, awaited, changed: Notify::new(), loss: Notify::new() }
     }
 
     /// False if the lease is lost.
@@ -141,13 +144,31 @@ impl LeaseCell {
         let nanos = u64::try_from(now.saturating_duration_since(self.began).as_nanos()).unwrap_or(LOST);
         // In one order with the look of a keeper that begins to wait for a renewal, so one of the two sees the other. Of two
         // renewals at the same time the later counts, and a lease that is lost stays it.
-        if self.renewed.fetch_max(nanos.min(LOST - 1), Ordering::SeqCst) == LOST {
+        let before = self.renewed.fetch_max(nanos.min(LOST - 1), Ordering::SeqCst);
+        if before == LOST {
             return false;
         }
+        self.note_interval(nanos.saturating_sub(before));
         if self.awaited.load(Ordering::SeqCst) && self.awaited.swap(false, Ordering::SeqCst) {
             self.changed.notify_one();
         }
         true
+    }
+
+    /// Keeps the longest interval; a longer one of the past is forgotten slowly. Of two renewals at the same time one may not
+    /// be noted.
+    fn note_interval(&self, interval: u64) {
+        let before = self.interval.load(Ordering::Relaxed);
+        self.interval.store(interval.max(before - before / 16), Ordering::Relaxed);
+    }
+
+    /// Whether a lease that was last renewed then is not renewed as often as it was before. One that was never renewed may
+    /// take its whole time to live.
+    pub(super) fn is_late(&self, last: Renewal, now: Instant) -> bool {
+        let interval = Some(self.interval.load(Ordering::Relaxed)).filter(|interval| *interval > 0);
+        // An eighth more for timers that are late.
+        let usual = interval.map(|interval| Duration::from_nanos(interval.saturating_add(interval / 8)));
+        now.saturating_duration_since(self.time_of(last)) >= usual.unwrap_or(self.terms.ttl()).min(self.terms.ttl())
     }
 
     /// The last renewal; `None` if the lease is lost.
@@ -159,20 +180,22 @@ impl LeaseCell {
         self.began.checked_add(Duration::from_nanos(renewal.0)).unwrap_or(self.began)
     }
 
-    /// Ends the lease unless it was renewed after this; true if it is ended.
+    /// Ends the lease unless it was renewed after this; true if it is ended, and its loss has to be
+    /// [notified](Self::notify_loss).
     pub(super) fn expire(&self, last: Renewal) -> bool {
-        let expired = self.renewed.compare_exchange(last.0, LOST, Ordering::SeqCst, Ordering::SeqCst).is_ok();
-        if expired {
-            self.loss.notify_waiters();
-        }
-        expired
+        self.renewed.compare_exchange(last.0, LOST, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
-    /// Ends the lease. Wakes who waits for it: not under a lock.
+    /// Wakes the waiters for the loss: not under a lock.
+    pub(super) fn notify_loss(&self) {
+        self.loss.notify_waiters();
+    }
+
+    /// Ends the lease. Wakes the waiters for it: not under a lock.
     pub(super) fn lose(&self) {
         if self.renewed.swap(LOST, Ordering::SeqCst) != LOST {
             self.changed.notify_one();
-            self.loss.notify_waiters();
+            self.notify_loss();
         }
     }
 
@@ -220,6 +243,24 @@ mod tests {
 
             prop_assert!(cell.expire(renewal));
             prop_assert!(!cell.renew(at(later)) && cell.renewal().is_none() && !cell.expire(renewal));
+        }
+
+        #[test]
+        fn a_lease_is_late_when_it_is_silent_for_longer_than_between_its_renewals(
+            gaps in vec(1..1_000_u64, 1..20), silent in 0..2_000_u64,
+        ) {
+            let (began, millis) = (Instant::now(), Duration::from_millis);
+            let cell = LeaseCell::new(millis(1_000).into(), began);
+            let mut at = began;
+            for gap in &gaps {
+                at += millis(*gap);
+                prop_assert!(cell.renew(at));
+            }
+            let (last, longest) = (cell.renewal().unwrap(), *gaps.iter().max().unwrap());
+            let is_late = cell.is_late(last, at + millis(silent));
+            prop_assert!(!is_late || silent > *gaps.last().unwrap());
+            prop_assert!(is_late || silent <= longest + longest / 8 + 1);
+            prop_assert!(is_late || silent < 1_000);
         }
 
         #[test]

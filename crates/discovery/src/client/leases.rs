@@ -3,10 +3,13 @@
 //! # Invariants
 //!
 //! 1. A lease that is lost is not counted: it is removed with the loss, in order or not.
-//! 2. Notices are sent after the lock is released.
+//! 2. Notices are sent, and the waiters for a loss woken, after the lock is released.
+//! 3. A lease that is renewed as often as before is not missing, however late within its time to live that is.
+//! 4. Counting the leases costs each look a constant on average: of many looks at the same time only some count.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use foundation_kernel::ractor::ActorId;
 use parking_lot::Mutex;
@@ -25,6 +28,26 @@ pub(super) struct Leases(Mutex<State>);
 struct State {
     cells: HashMap<LeaseKey, Arc<LeaseCell>>,
     preservation: Preservation,
+    counted: Option<Counted>,
+}
+
+/// A count of the leases, which is corrected for those that come and go.
+struct Counted {
+    census: Census,
+    at: Instant,
+    /// How many looks have used it.
+    looks: usize,
+}
+
+/// For so many leases that are counted a look uses a count once.
+const LEASES_PER_LOOK: usize = 64;
+/// How old a count may be.
+const MAX_AGE: Duration = Duration::from_millis(500);
+
+impl Counted {
+    fn is_usable(&self, leases: usize, now: Instant) -> bool {
+        self.looks * LEASES_PER_LOOK < leases && now.saturating_duration_since(self.at) < MAX_AGE
+    }
 }
 
 /// A lease at one time, and when its keeper looks again.
@@ -35,7 +58,7 @@ pub(super) struct KeeperLook {
 
 impl Leases {
     pub(super) fn new(rules: PreservationRules) -> Self {
-        Self(Mutex::new(State { cells: HashMap::new(), preservation: Preservation::new(rules) }))
+        Self(Mutex::new(State { cells: HashMap::new(), preservation: Preservation::new(rules), counted: None }))
     }
 
     /// Whether an incarnation is the keeper of a lease.
@@ -44,14 +67,16 @@ impl Leases {
     }
 
     pub(super) fn add(&self, key: LeaseKey, cell: Arc<LeaseCell>) {
-        self.0.lock().cells.insert(key, cell);
+        let mut state = self.0.lock();
+        state.cells.insert(key, cell);
+        state.counted.iter_mut().for_each(|counted| counted.census.fresh += 1);
     }
 
     /// Ends a lease, if there is one.
     pub(super) fn end(&self, key: &LeaseKey, now: Instant, notices: &Notices) {
         let (cell, change) = {
             let mut state = self.0.lock();
-            let Some(cell) = state.cells.remove(key) else { return };
+            let Some(cell) = state.remove(key, now) else { return };
             (cell, state.look_if_on(now))
         };
         cell.lose();
@@ -68,14 +93,16 @@ impl Leases {
         now: Instant,
         notices: &Notices,
     ) -> KeeperLook {
-        let (look, change) = {
+        let (look, change, is_lost) = {
             let mut state = self.0.lock();
             let (look, change) = state.look(cell, last, now);
-            if matches!(look.state, LeaseState::Expired { .. }) && cell.expire(last) {
-                state.cells.remove(key);
-            }
-            (look, change)
+            let expires = matches!(look.state, LeaseState::Expired { .. });
+            let is_lost = expires && state.expire(key, cell, last, now);
+            (look, change, is_lost)
         };
+        if is_lost {
+            cell.notify_loss();
+        }
         send(change, notices);
         look
     }
@@ -86,7 +113,8 @@ impl State {
         let (terms, renewed_at) = (cell.terms, cell.time_of(last));
         let look = terms.decide(now, renewed_at, None);
         let Some(next) = look.next else {
-            let (overdue, change) = self.preservation.overdue(self.census(now), now);
+            let census = self.census(now);
+            let (overdue, change) = self.preservation.overdue(census, now);
             let until = match overdue {
                 Overdue::KeptUntil(until) => Some(until),
                 Overdue::Expires => None,
@@ -100,25 +128,75 @@ impl State {
         (KeeperLook { state: look.state, next }, change)
     }
 
-    /// Cost: linear in the leases, while some are kept.
+    /// False if the lease was renewed meanwhile.
+    fn expire(&mut self, key: &LeaseKey, cell: &LeaseCell, last: Renewal, now: Instant) -> bool {
+        let expired = cell.expire(last);
+        if expired {
+            self.remove(key, now);
+        } else {
+            self.preservation.was_renewed();
+        }
+        expired
+    }
+
+    fn remove(&mut self, key: &LeaseKey, now: Instant) -> Option<Arc<LeaseCell>> {
+        let cell = self.cells.remove(key)?;
+        if let Some(counted) = &mut self.counted {
+            // One that is lost had run out.
+            let count = cell.renewal().map_or(Count::Overdue, |last| Count::of(&cell, last, now));
+            let of = count.of_census(&mut counted.census);
+            *of = of.saturating_sub(1);
+        }
+        Some(cell)
+    }
+
     fn look_if_on(&mut self, now: Instant) -> Option<PreservationChange> {
         if !self.preservation.is_on() {
             return None;
         }
-        self.preservation.look(self.census(now), now)
+        let census = self.census(now);
+        self.preservation.look(census, now)
     }
 
-    fn census(&self, now: Instant) -> Census {
+    /// How many leases there are of each kind. Cost: linear in the leases, of each 64 leases' worth of looks once.
+    fn census(&mut self, now: Instant) -> Census {
+        if let Some(counted) = self.counted.as_mut().filter(|counted| counted.is_usable(self.cells.len(), now)) {
+            counted.looks += 1;
+            return counted.census;
+        }
         let mut census = Census::default();
         for cell in self.cells.values() {
             let Some(renewal) = cell.renewal() else { continue };
-            match cell.terms.decide(now, cell.time_of(renewal), None).state {
-                LeaseState::Fresh => census.fresh += 1,
-                LeaseState::Suspect { .. } => census.suspect += 1,
-                LeaseState::Expired { .. } | LeaseState::Kept { .. } => census.overdue += 1,
-            }
+            *Count::of(cell, renewal, now).of_census(&mut census) += 1;
         }
+        self.counted = Some(Counted { census, at: now, looks: 1 });
         census
+    }
+}
+
+/// As what a lease is counted.
+#[derive(Clone, Copy)]
+enum Count {
+    Fresh,
+    Suspect,
+    Overdue,
+}
+
+impl Count {
+    fn of(cell: &LeaseCell, last: Renewal, now: Instant) -> Self {
+        match cell.terms.decide(now, cell.time_of(last), None).state {
+            LeaseState::Expired { .. } | LeaseState::Kept { .. } => Self::Overdue,
+            LeaseState::Suspect { .. } if cell.is_late(last, now) => Self::Suspect,
+            LeaseState::Fresh | LeaseState::Suspect { .. } => Self::Fresh,
+        }
+    }
+
+    fn of_census(self, census: &mut Census) -> &mut usize {
+        match self {
+            Self::Fresh => &mut census.fresh,
+            Self::Suspect => &mut census.suspect,
+            Self::Overdue => &mut census.overdue,
+        }
     }
 }
 
@@ -131,5 +209,57 @@ fn send(change: Option<PreservationChange>, notices: &Notices) {
         Some(PreservationChange::Ended { lasted, expired }) => {
             notices.send(Notice::PreservationEnded { lasted, expired });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lease::LeaseTerms;
+    use crate::samples::ORDERS;
+
+    const TTL: Duration = Duration::from_secs(10);
+
+    fn key(number: u64) -> LeaseKey {
+        (InstanceName::new(&ORDERS, &format!("i{number}")).unwrap(), ActorId::Local(number))
+    }
+
+    fn leases(number: u64, now: Instant) -> (Leases, Vec<Arc<LeaseCell>>) {
+        let leases = Leases::new(PreservationRules::new());
+        let cells: Vec<_> = (0..number).map(|_| Arc::new(LeaseCell::new(LeaseTerms::new(TTL), now))).collect();
+        cells.iter().zip(0..).for_each(|(cell, number)| leases.add(key(number), Arc::clone(cell)));
+        (leases, cells)
+    }
+
+    #[test]
+    fn a_lease_that_is_renewed_while_it_is_looked_at_is_not_counted_as_expired() {
+        let (now, notices) = (Instant::now(), Notices::new());
+        let (leases, cells) = leases(10, now);
+        let late = now + TTL;
+        let before = cells[0].renewal().unwrap();
+        cells.iter().for_each(|cell| assert!(cell.renew(late)));
+        // As if the keeper had read the renewal before.
+        for _ in 0..5 {
+            let look = leases.look(&key(0), &cells[0], before, late, &notices);
+            assert!(matches!(look.state, LeaseState::Expired { .. }));
+        }
+        assert!(cells[0].renewal().is_some() && leases.has(&key(0)));
+        assert!(!leases.0.lock().preservation.is_on(), "none is missing");
+        assert_eq!(leases.0.lock().census(late), Census { fresh: 10, suspect: 0, overdue: 0 });
+    }
+
+    #[test]
+    fn many_looks_at_one_time_share_a_count_that_stays_right() {
+        let (now, notices) = (Instant::now(), Notices::new());
+        let (leases, cells) = leases(1_000, now);
+        let late = now + TTL;
+        for (cell, number) in cells.iter().zip(0..) {
+            let look = leases.look(&key(number), cell, cell.renewal().unwrap(), late, &notices);
+            assert!(matches!(look.state, LeaseState::Kept { .. }), "all of them run out");
+        }
+        leases.end(&key(0), late, &notices);
+        let mut state = leases.0.lock();
+        assert_eq!(state.census(late), Census { fresh: 0, suspect: 0, overdue: 999 });
+        assert!(state.counted.as_ref().is_some_and(|counted| counted.looks > 1), "it was not counted again");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use foundation_kernel::names::{Measurement, RegistrationBuilder, ServiceKey};
 use foundation_kernel::ractor::{Actor, ActorCell, ActorRef, Message};
@@ -68,6 +69,12 @@ impl InstanceRegistration {
         Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
     {
         Self { registered: self.registered.hand_over_when(check), ..self }
+    }
+
+    /// With a limit of the start of a child's actor alone; see
+    /// [`RegistrationBuilder::spawn_within`](foundation_kernel::names::RegistrationBuilder::spawn_within).
+    pub fn spawn_within(self, limit: Duration) -> Self {
+        Self { registered: self.registered.spawn_within(limit), ..self }
     }
 
     /// Spawns an actor as this instance; see [`ServiceRegistry::spawn`](foundation_kernel::names::ServiceRegistry::spawn).

@@ -12,8 +12,7 @@ use crate::instance::InstanceRecord;
 /// [`DiscoveryOptions::restart_by`](crate::DiscoveryOptions::restart_by). Functions of an [`InstanceRecord`] do.
 ///
 /// It is called if the [budget](crate::health::RestartBudget) allows it, on the task of the check: it must not block. For one
-/// incarnation it is called again when the window of the budget is over and the incarnation is still there. The health of the
-/// record says why. A panic in it is contained.
+/// incarnation it is called again if that is still there after two windows of the budget. The health of the record says why. A panic in it is contained.
 pub trait RestartInstance: Send + Sync + 'static {
     /// Begins the restart, and returns.
     fn restart(&self, instance: &InstanceRecord);

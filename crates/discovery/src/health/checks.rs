@@ -133,8 +133,8 @@ impl Checks {
     // ---- restarts ----
 
     /// Whether an instance is to be restarted because of this check: its role is [`CheckRole::Liveness`], it fails, and no
-    /// restart of the incarnation was granted within the window of the budget. One that was, and has not ended the
-    /// incarnation, has failed: it is wanted again.
+    /// restart of the incarnation was granted within two windows of the budget. One that was, and has not ended the incarnation
+    /// by then, has failed: it is wanted again, after those that were withheld.
     pub fn wants_restart(
         &self,
         (name, actor): (&InstanceName, ActorId),
@@ -144,7 +144,7 @@ impl Checks {
     ) -> bool {
         let Some(checks) = self.incarnations.get(&(name.clone(), actor)) else { return false };
         let is_under_way =
-            checks.restarting.is_some_and(|granted| now.saturating_duration_since(granted) < budget.length());
+            checks.restarting.is_some_and(|granted| now.saturating_duration_since(granted) < budget.length() * 2);
         !is_under_way && checks.checks.get(check).is_some_and(Checked::asks_for_restart)
     }
 
@@ -364,7 +364,7 @@ mod tests {
         assert!(!checks.wants_restart(of, "call", &budget, now));
         let text = "unhealthy: failed: no (2 in a row); its restart has begun";
         assert_eq!(checks.health(of.0, ACTOR, now).to_string(), text);
-        let later = now + budget.length();
+        let later = now + budget.length() * 2;
         assert!(checks.wants_restart(of, "call", &budget, later), "the restart has not ended it");
     }
 

@@ -92,9 +92,9 @@ impl PreservationRules {
 /// The leases of a namespace at one time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Census {
-    /// Those that were renewed in time.
+    /// Those that are renewed as often as before.
     pub fresh: usize,
-    /// Those that were not, and have not run out yet.
+    /// Those that are not, and have not run out yet.
     pub suspect: usize,
     /// Those that have run out and are still there.
     pub overdue: usize,
@@ -208,6 +208,15 @@ impl Preservation {
                 let rest = Census { overdue: census.overdue.saturating_sub(1), ..census };
                 (Overdue::Expires, self.end_if_none_is_overdue(rest, now))
             }
+        }
+    }
+
+    /// The lease that was to expire by the last answer was renewed meanwhile: it is not counted.
+    pub fn was_renewed(&mut self) {
+        match &mut self.phase {
+            Phase::Off { expired } => drop(expired.pop_back()),
+            Phase::Releasing { left, expired, .. } => (*left, *expired) = (*left + 1, expired.saturating_sub(1)),
+            Phase::Holding { .. } => {}
         }
     }
 

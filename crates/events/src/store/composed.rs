@@ -3,7 +3,7 @@
 //!
 //! They are a second `impl` so that the client knows neither its actor nor what is built on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -14,7 +14,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::io::{AsyncBufRead, AsyncWrite};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::hold::Pruned;
 use super::message::EVENT_STORE;
@@ -102,22 +102,24 @@ impl EventStore {
     }
 
     /// Prunes the events that were recorded before this time, and returns how many; a chunk at a time, between which
-    /// the store records. Run-time changes of the configuration are not lost with their events: if one of these is
-    /// among them, the config server records the current state anew. This waits for that up to
-    /// [`answer`](crate::EventStoreLimits::answer), and keeps the rest if it does not come.
+    /// the store records. Events that are [held](Self::hold) are kept. Their holders, such as the config server, are
+    /// notified, one after the other, and record anew what they need; this waits for all of them up to
+    /// [`answer`](crate::EventStoreLimits::answer), and keeps what is held then.
     ///
     /// # Errors
     /// As [`get`](Self::get); [`EventStoreError::Unavailable`] while the store cannot record. Earlier chunks are
     /// pruned.
     pub async fn prune_before(&self, time: SystemTime) -> Result<u64, EventStoreError> {
         let bound = PruneBound::Before(time);
-        let (mut pruned, held_back) = self.prune(bound).await?;
-        if let Some(kept) = held_back {
-            // Once: the newly recorded event may be before this time as well.
-            self.handle.hold.notify_holders();
-            if timeout(self.handle.limits.answer, self.handle.hold.moved(Some(kept))).await.is_ok() {
-                pruned += self.prune(bound).await?.0;
-            }
+        let (mut pruned, mut held_back) = self.prune(bound).await?;
+        let (until, mut notified) = (Instant::now() + self.handle.limits.answer, BTreeSet::new());
+        // Each holder once: what it records anew may be before this time as well.
+        while let Some(kept) = held_back
+            && self.handle.hold.notify_holders(kept, &mut notified)
+            && timeout_at(until, self.handle.hold.moved(Some(kept))).await.is_ok()
+        {
+            let (more, next) = self.prune(bound).await?;
+            (pruned, held_back) = (pruned + more, next);
         }
         while self.ask(|log| log.maintain()).await? {}
         Ok(pruned)

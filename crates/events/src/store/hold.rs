@@ -3,7 +3,7 @@
 //! The writer reads the hold between two commits. So an event that is appended after the hold was taken is kept,
 //! however a run of the retention meets the append.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -90,16 +90,23 @@ impl Hold {
         let _ = waking_contained(self.all.kept.subscribe().wait_for(has_moved)).await.map(drop);
     }
 
-    /// Notifies the holders that hold something.
-    pub(super) fn notify_holders(&self) {
+    /// Notifies the holders that keep this event or one before it, and so hold back what is to be pruned; not those that
+    /// have been notified. True if there was one.
+    pub(super) fn notify_holders(&self, event: EventId, notified: &mut BTreeSet<&'static str>) -> bool {
         let kept = self.all.kept.borrow().clone();
         let holders = self.all.holders.lock().clone();
-        for (_, notify) in holders.into_iter().filter(|(holder, _)| kept.contains_key(holder)) {
-            if let Err(panic) = catch_panic(|| notify()) {
-                report(|| tracing::error!(%panic, "a holder of events panicked when it was notified"));
+        let holds_back = |holder: &str| kept.get(holder).is_some_and(|kept| *kept <= event);
+        let mut is_any = false;
+        for (holder, notify) in holders {
+            if holds_back(holder) && notified.insert(holder) {
+                is_any = true;
+                if let Err(panic) = catch_panic(|| notify()) {
+                    report(|| tracing::error!(%panic, "a holder of events panicked when it was notified"));
+                }
             }
             drop_contained("a holder of events", notify);
         }
+        is_any
     }
 
     /// Prunes one chunk of the events that are not held.
@@ -149,18 +156,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_holders_that_hold_something_are_notified_and_a_panic_of_one_ends_there() {
+    fn only_holders_that_hold_back_are_notified_and_each_once_and_a_panic_of_one_ends_there() {
         let (first, noted) = (Hold::new(), Arc::new(Mutex::new(Vec::new())));
-        for holder in ["a", "b", "c"] {
+        for holder in ["a", "b", "c", "d"] {
             let noted = Arc::clone(&noted);
             first.of(holder).held_by(move || {
                 noted.lock().push(holder);
                 assert_ne!(holder, "a", "no luck");
             });
         }
-        ["a", "c"].iter().for_each(|holder| first.of(holder).keep_from(Some(EventId::FIRST)));
-        first.notify_holders();
+        let event = |id| EventId::new(id).unwrap();
+        [("a", 3), ("c", 3), ("d", 7)].iter().for_each(|(holder, id)| first.of(holder).keep_from(EventId::new(*id)));
+        let mut notified = BTreeSet::new();
+        assert!(first.notify_holders(event(3), &mut notified));
         assert_eq!(*noted.lock(), ["a", "c"]);
+        assert!(first.notify_holders(event(7), &mut notified) && !first.notify_holders(event(7), &mut notified));
+        assert_eq!(*noted.lock(), ["a", "c", "d"]);
     }
 
     proptest! {

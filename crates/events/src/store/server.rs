@@ -1,5 +1,6 @@
 //! The event store's actor: it owns the life cycle of the writer, and the retention.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::thread;
@@ -205,9 +206,10 @@ impl EventStoreServer {
         let hold = self.handle.hold.clone();
         match self.ask(move |log| hold.prune(log, bound)).await? {
             Pruned::Events(events) => run.pruned(bound, events),
-            Pruned::HeldBack(_) => {
+            Pruned::HeldBack(kept) => {
                 run.pruned(bound, 0);
-                self.handle.hold.notify_holders();
+                // Others that hold the next events are notified by the next run.
+                self.handle.hold.notify_holders(kept, &mut BTreeSet::new());
             }
             Pruned::Nothing => run.pruned(bound, 0),
         }

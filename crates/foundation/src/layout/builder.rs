@@ -38,6 +38,8 @@ use crate::unfinished::Unfinished;
 /// | [`record`](Self::record) | [`Recording::Failures`] |
 /// | `discovery` | `DiscoveryOptions::new`, with the feature `discovery` |
 /// | `record_discovery` | `DiscoveryRecording::Changes`, with the feature `discovery` |
+/// | `kind`, `managed` | no managed services, with the feature `managed` |
+/// | `record_managed` | `ManagedRecording::Changes`, with the feature `managed` |
 /// | [`service_intensity`](Self::service_intensity) | [`RestartIntensity::UNLIMITED`] |
 /// | [`service_backoff`](Self::service_backoff) | exponential, from 10 ms to 30 s, with a tenth of jitter |
 /// | [`limits`](Self::limits) | [`Limits::new`] |
@@ -75,6 +77,8 @@ impl Default for FoundationBuilder {
             recording: Recording::default(),
             #[cfg(feature = "discovery")]
             discovery: crate::discovery::observer::DiscoveryLayout::default(),
+            #[cfg(feature = "managed")]
+            managed: crate::managed::layout::ManagedLayout::default(),
             service_intensity: RestartIntensity::UNLIMITED,
             service_backoff: service_backoff(),
         };
@@ -186,6 +190,29 @@ impl FoundationBuilder {
         self
     }
 
+    /// Registers a kind of managed services in each namespace, which then has [managed services](Services::managed). A kind
+    /// that is refused, because of its name, say, is the error of [`start`](Self::start).
+    #[cfg(feature = "managed")]
+    pub fn kind<K: crate::managed::ServiceKind>(mut self, kind: K) -> Self {
+        self.layout.managed.add_kind(kind);
+        self
+    }
+
+    /// Gives each namespace [managed services](Services::managed) also without a [`kind`](Self::kind): for kinds that are
+    /// [registered](crate::managed::Managed::register_kind) at run time.
+    #[cfg(feature = "managed")]
+    pub fn managed(mut self) -> Self {
+        self.layout.managed.without_kinds = true;
+        self
+    }
+
+    /// What is recorded of the lifecycles of managed services, in each namespace.
+    #[cfg(feature = "managed")]
+    pub fn record_managed(mut self, recording: crate::managed::ManagedRecording) -> Self {
+        self.layout.managed.recording = recording;
+        self
+    }
+
     /// How many restarts of one of the services are too many: then its namespace ends as a whole. Production is started
     /// again a few times, a [named](Namespace::Named) namespace as often as it ends, and a test's is not. By default none
     /// are too many: a service that fails for hours, on a full disk, say, ends nothing that does not need it. The
@@ -259,6 +286,8 @@ impl FoundationBuilder {
     async fn open(mut self) -> Result<(ProcessRegistry, Arc<ConfigTree>), FoundationError> {
         // Before anything is read, and not as a panic of the first component that needs a runtime.
         Handle::try_current().map_err(|_| StartError::NoRuntime)?;
+        #[cfg(feature = "managed")]
+        self.layout.managed.check()?;
         let config = Arc::new(load(self.sources).await?);
         for variable in config.unknown_variables() {
             tracing::warn!("{variable}");

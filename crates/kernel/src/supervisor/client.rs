@@ -313,6 +313,31 @@ impl Supervisor {
         self.ask(|reply| ServerMsg::Reconfigure(Box::new(spec), reply)).await?
     }
 
+    /// Replaces the specification of the child that has this specification's id, wherever the child is in its life; its place
+    /// in the start order, and all other children, stay as they are.
+    ///
+    /// A running child goes on; its new specification applies from its next end or start on, its shutdown rule included. A
+    /// restarted supervisor begins with the specification that it was declared with.
+    ///
+    /// ```
+    /// use foundation_kernel::supervision::{ChildSpec, Restart, Strategy, Supervisor, SupervisorSpec};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// let inner = || ChildSpec::supervisor("inner", SupervisorSpec::new(Strategy::OneForOne));
+    /// let office = Supervisor::start("office", SupervisorSpec::new(Strategy::OneForOne).child(inner())).await?;
+    /// office.reconfigure_child(inner().restart(Restart::Transient)).await?;
+    /// assert_eq!(office.child_spec("inner").await?.restart_rule(), Restart::Transient);
+    /// office.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ChildError::NotFound`], [`ChildError::Spec`], [`ChildError::NotRunning`]: nothing is changed.
+    pub async fn reconfigure_child(&self, spec: ChildSpec) -> Result<(), ChildError> {
+        self.ask(|reply| ServerMsg::ReconfigureChild(spec, reply)).await?
+    }
+
     /// How many children there are, and how many of them run.
     ///
     /// # Errors
@@ -550,6 +575,7 @@ pub(super) enum ServerMsg {
     WhichChild(Which, Answer<ChildInfo>),
     ChildSpec(Which, Answer<ChildSpec>),
     Reconfigure(Box<SupervisorSpec>, Answer<()>),
+    ReconfigureChild(ChildSpec, Answer<()>),
     WhichChildren(RpcReplyPort<Vec<ChildInfo>>),
     CountChildren(RpcReplyPort<ChildCount>),
     SupervisorSnapshot(Option<Key>, RpcReplyPort<SupervisorSnapshot>),

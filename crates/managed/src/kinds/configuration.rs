@@ -1,5 +1,6 @@
 //! Configurations of managed services: read as the type of their kind, and validated.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use foundation_config_server::garde::Validate;
@@ -11,6 +12,8 @@ use serde_json::Value;
 
 /// A relative path that stands for the whole configuration.
 const EVERYTHING: &str = "*";
+/// What is shown in place of a secret.
+const HIDDEN: &str = "[redacted]";
 
 /// Why a configuration is refused.
 ///
@@ -76,11 +79,15 @@ pub(crate) fn written(config: &impl Serialize) -> Result<Value, ConfigurationErr
 /// Reads a configuration that is recorded as it is: it has no secret.
 pub(crate) fn read<T>(value: &Value, secrets: &[&str]) -> Result<T, ConfigurationError>
 where
-    T: DeserializeOwned + Validate<Context: Default>,
+    T: DeserializeOwned + Serialize + Validate<Context: Default>,
 {
     refuse_secrets(value, secrets)?;
     let tree = ConfigSources::new().defaults(value)?.load()?;
-    validated(contained(|| tree.root_as())??, secrets)
+    let config: T = contained(|| tree.root_as())??;
+    if !secrets.is_empty() {
+        refuse_renamed(value, &written(&config)?, secrets)?;
+    }
+    validated(config, secrets)
 }
 
 /// Reads a section of the configuration server.
@@ -112,26 +119,81 @@ fn contained<T>(run: impl FnOnce() -> T) -> Result<T, ConfigurationError> {
     catch_panic(run).map_err(|panic| ConfigurationError::Panicked { panic: panic.into_text() })
 }
 
+/// Whether a declared path contains this one. A declared path passes through lists, of which it names no index.
 fn is_secret(path: &str, secrets: &[&str]) -> bool {
+    let path = without_indices(path);
     secrets.iter().any(|secret| {
         let rest = path.strip_prefix(secret);
-        *secret == EVERYTHING || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        *secret == EVERYTHING || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     })
 }
 
+/// `peers.token` of `peers[0].token`.
+fn without_indices(path: &str) -> String {
+    let mut parts = path.split('[');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |path, part| path + part.split_once(']').map_or("", |(_, rest)| rest))
+}
+
 fn refuse_secrets(value: &Value, secrets: &[&str]) -> Result<(), ConfigurationError> {
-    match secrets.iter().find(|secret| has(value, secret)) {
+    let mut value = value.clone();
+    match secrets.iter().find(|secret| hide(&mut value, secret)) {
         Some(secret) => Err(ConfigurationError::Secret { path: (*secret).to_owned() }),
         None => Ok(()),
     }
 }
 
-/// Whether there is something at the path.
-fn has(value: &Value, path: &str) -> bool {
-    if path == EVERYTHING {
-        return value.as_object().is_none_or(|object| !object.is_empty());
+/// Refuses a secret that is given under another name, an alias of serde, say: a text that its type reads as a secret, and
+/// that is recorded. A default of the type is not recorded. A type that does not write its secrets hides one.
+fn refuse_renamed(recorded: &Value, typed: &Value, secrets: &[&str]) -> Result<(), ConfigurationError> {
+    let recorded = texts(recorded);
+    let found = secrets.iter().find(|secret| {
+        let shown = masked(typed.clone(), &[secret]);
+        let is_secret = |text: &&str| !text.is_empty() && !texts(&shown).contains(text);
+        texts(typed).into_iter().filter(is_secret).any(|text| recorded.contains(text))
+    });
+    found.map_or(Ok(()), |secret| Err(ConfigurationError::Secret { path: (*secret).to_owned() }))
+}
+
+/// All texts in a value, keys excepted.
+fn texts(value: &Value) -> BTreeSet<&str> {
+    match value {
+        Value::String(text) => BTreeSet::from([text.as_str()]),
+        Value::Array(items) => items.iter().flat_map(texts).collect(),
+        Value::Object(fields) => fields.values().flat_map(texts).collect(),
+        _ => BTreeSet::new(),
     }
-    path.split('.').try_fold(value, |value, key| value.get(key)).is_some_and(|value| !value.is_null())
+}
+
+/// The same without what is at the secret paths.
+pub(super) fn masked(mut value: Value, secrets: &[&str]) -> Value {
+    for secret in secrets {
+        hide(&mut value, secret);
+    }
+    value
+}
+
+/// Replaces all that is at a path, in each item of a list on the way; true if there was something.
+fn hide(value: &mut Value, path: &str) -> bool {
+    if path == EVERYTHING {
+        let is_there = value.as_object().is_none_or(|object| !object.is_empty());
+        *value = HIDDEN.into();
+        return is_there;
+    }
+    hide_at(value, &path.split('.').collect::<Vec<_>>())
+}
+
+fn hide_at(value: &mut Value, path: &[&str]) -> bool {
+    match (value, path) {
+        (Value::Null, _) => false,
+        (value, []) => {
+            *value = HIDDEN.into();
+            true
+        }
+        // Each item, also after one that has it.
+        (Value::Array(items), path) => items.iter_mut().fold(false, |is_there, item| hide_at(item, path) | is_there),
+        (value, [key, rest @ ..]) => value.get_mut(*key).is_some_and(|value| hide_at(value, rest)),
+    }
 }
 
 #[cfg(test)]
@@ -187,11 +249,40 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_is_found_in_each_item_of_a_list_and_under_another_name() {
+        #[derive(Debug, PartialEq, Serialize, Deserialize, Validate)]
+        struct Peer {
+            #[garde(skip)]
+            #[serde(alias = "password")]
+            token: Option<String>,
+        }
+        #[derive(Debug, PartialEq, Serialize, Deserialize, Validate)]
+        struct Peers {
+            #[garde(skip)]
+            peers: Vec<Peer>,
+        }
+        let secrets = ["peers.token"];
+        for name in ["token", "password"] {
+            let value = json!({ "peers": [{}, { name: "hunter2" }] });
+            let error = read::<Peers>(&value, &secrets).unwrap_err().to_string();
+            assert!(error.starts_with("peers.token is a secret") && !error.contains("hunter2"), "{error}");
+        }
+        assert!(read::<Peers>(&json!({ "peers": [{}, { "token": null }] }), &secrets).is_ok());
+        // A default of the type is not in what is recorded.
+        assert_eq!(refuse_renamed(&json!({}), &json!({ "token": "changeme" }), &["token"]), Ok(()));
+        let shown = masked(json!({ "peers": [{ "token": "a" }, [{ "token": "b" }], { "token": null }] }), &secrets);
+        let hidden = json!({ "token": HIDDEN });
+        assert_eq!(shown, json!({ "peers": [hidden, [hidden], { "token": null }] }));
+        assert!(is_secret("peers[0].token", &secrets) && is_secret("peers[0][1].token.part", &secrets));
+        assert!(!is_secret("peers[0].tokens", &secrets) && !is_secret("peers[0]", &secrets));
+    }
+
+    #[test]
     fn a_validator_that_panics_refuses_the_configuration() {
         fn unlucky(_: &u8, (): &()) -> garde::Result {
             panic!("no luck")
         }
-        #[derive(Debug, Deserialize, Validate)]
+        #[derive(Debug, Serialize, Deserialize, Validate)]
         struct Hostile {
             #[garde(custom(unlucky))]
             number: u8,

@@ -91,8 +91,8 @@ impl ServiceContext {
             let trial = Arc::clone(&trial);
             async move { trial.pass::<A::Msg>(actor).await }
         });
-        let start_limit = self.trial.within.saturating_mul(2);
-        Ok(registration.child_spec(start).shutdown(Shutdown::Drain(self.overlap)).start_timeout(start_limit))
+        let spec = registration.spawn_within(self.trial.spawn_limit()).child_spec(start);
+        Ok(spec.shutdown(Shutdown::Drain(self.overlap)).start_timeout(self.trial.start_limit()))
     }
 }
 
@@ -126,6 +126,16 @@ struct Trial {
 }
 
 impl Trial {
+    /// The limit of a start without its checks.
+    fn spawn_limit(&self) -> Duration {
+        self.within.saturating_mul(2)
+    }
+
+    /// The limit of a start with its checks. The wait at a gate is limited by the task that opens it.
+    fn start_limit(&self) -> Option<Duration> {
+        self.gate.lock().is_none().then(|| self.spawn_limit())
+    }
+
     async fn pass<M: Message>(&self, actor: ActorCell) -> Result<(), BoxError> {
         self.checks::<M>(actor).await?;
         let gate = self.gate.lock().take();

@@ -2,15 +2,18 @@
 
 mod configuration;
 mod context;
+mod erased;
 mod error;
 mod kind;
-mod table;
+mod set;
 
 pub(super) use configuration::written;
 pub use configuration::{ConfigurationError, InvalidField};
 pub use context::ServiceContext;
 pub(super) use context::{Gate, Times, instance_name};
+pub use erased::KindRecord;
+pub(super) use erased::{AnyKind, Description, TypedConfig};
 pub use error::KindError;
 pub use kind::ServiceKind;
-pub use table::KindRecord;
-pub(super) use table::{AnyKind, Description, Kinds, TypedConfig};
+pub use set::KindSet;
+pub(super) use set::Kinds;

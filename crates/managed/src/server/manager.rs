@@ -22,7 +22,7 @@ use crate::lifecycle::LifecycleFact;
 use crate::needs::Need;
 use crate::replacement::ReplacementStrategy;
 use crate::roster::Roster;
-use foundation_discovery::health::InstanceStatus;
+use foundation_discovery::health::{InstanceHealth, InstanceStatus, StatusReason};
 use foundation_discovery::{Criteria, InstanceRecord};
 
 /// The dependencies of a manager.
@@ -149,7 +149,7 @@ impl Manager {
         let fact = match record.status() {
             InstanceStatus::Healthy | InstanceStatus::Degraded => LifecycleFact::Ready,
             InstanceStatus::Unknown if !is_checked => LifecycleFact::Ready,
-            InstanceStatus::Unhealthy => LifecycleFact::CheckFell { reason: record.health.to_string() },
+            InstanceStatus::Unhealthy => unhealthy(&record.health),
             _ => return,
         };
         state.table.note(service, fact);
@@ -190,5 +190,14 @@ impl Manager {
             roster.apply(&ended);
         }
         Ok(roster)
+    }
+}
+
+/// Why an instance is unhealthy.
+fn unhealthy(health: &InstanceHealth) -> LifecycleFact {
+    let reason = health.to_string();
+    match health.reason {
+        Some(StatusReason::RestartWithheld { .. }) => LifecycleFact::RestartWithheld { reason },
+        _ => LifecycleFact::CheckFell { reason },
     }
 }

@@ -18,7 +18,7 @@ use foundation_discovery::InstanceCheck;
 use foundation_discovery::{Capability, Instance};
 
 /// How long the parts of a service may take, unless its strategy says otherwise.
-const TIMES: Times = Times { ready: Duration::from_secs(30), overlap: Duration::from_secs(30) };
+pub(super) const TIMES: Times = Times { ready: Duration::from_secs(30), overlap: Duration::from_secs(30) };
 
 /// One generation of a service, of which everything is known but that it starts.
 #[derive(Clone)]

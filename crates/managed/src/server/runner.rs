@@ -6,22 +6,21 @@
 //! 2. A step that is taken again finds what it would bring about, and does nothing.
 
 use std::collections::BTreeMap;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foundation_kernel::containment::{CaughtPanic, display_text, error_text, waking_contained};
+use foundation_kernel::containment::{CaughtPanic, ContainedFuture, display_text, error_text, waking_contained};
 use foundation_kernel::names::{NameChange, ServiceName, Watched};
 use foundation_kernel::ractor::ActorCell;
-use foundation_kernel::supervision::{ChildError, Strategy, Supervisor, SupervisorSpec};
+use foundation_kernel::supervision::{ChildError, Shutdown, Strategy, Supervisor, SupervisorSpec};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::prepared::Prepared;
+use super::prepared::{Prepared, TIMES};
 use crate::kinds::{Gate, instance_name};
-use crate::replacement::ServiceStep;
+use crate::replacement::{ReplacementStrategy, ServiceStep};
 use foundation_discovery::Discovery;
 use foundation_discovery::InstanceName;
 
@@ -39,6 +38,7 @@ pub(crate) struct StepRunner {
 
 /// A successor that is started beside its predecessor.
 struct Beside {
+    generation: u64,
     predecessor: Option<ActorCell>,
     /// Lets it have the name; `None` when it has.
     open: Option<oneshot::Sender<()>>,
@@ -78,7 +78,7 @@ impl StepRunner {
             ServiceStep::StartBeside { generation, ready_within, .. } => {
                 self.start_beside(*generation, *ready_within).await
             }
-            ServiceStep::HandOver { .. } => self.hand_over().await,
+            ServiceStep::HandOver { from, to, .. } => self.hand_over(*from, *to).await,
             ServiceStep::StopBeside { .. } => self.stop_beside().await,
             ServiceStep::Drain { within, .. } => self.drain(*within).await,
             ServiceStep::Resume { .. } => {
@@ -120,7 +120,11 @@ impl StepRunner {
 
     async fn stop(&mut self) -> Result<(), String> {
         self.set_draining(true);
-        let within = self.drain.take().unwrap_or(Duration::MAX);
+        let within = self.drain.take();
+        if let Some(within) = within {
+            self.drain_for(within).await;
+        }
+        let within = within.unwrap_or(Duration::MAX);
         let actor = self.supervisor.child(self.id()).await.ok().flatten();
         let stopped = {
             let mut stopping = std::pin::pin!(self.supervisor.terminate_child(self.id()));
@@ -137,6 +141,16 @@ impl StepRunner {
             Err(error) => unless_gone(error),
         }
         .map_err(text)
+    }
+
+    /// Gives the running actor this time to finish, if it is longer than the usual one, unless its kind has set a rule.
+    async fn drain_for(&mut self, within: Duration) {
+        let usual = Shutdown::Drain(TIMES.overlap);
+        let Ok(spec) = self.supervisor.child_spec(self.id()).await else { return };
+        if within > TIMES.overlap && spec.shutdown_rule() == usual {
+            // One that has ended meanwhile needs no time.
+            let _ = self.supervisor.reconfigure_child(spec.shutdown(Shutdown::Drain(within))).await;
+        }
     }
 
     /// Takes it out of rotation, or back into it. One that is not registered has no rotation.
@@ -162,7 +176,7 @@ impl StepRunner {
             ended = &mut replaced => ended,
             passed = waking_contained(is_passed) => match passed {
                 Ok(()) => {
-                    self.beside = Some(Beside { predecessor, open: Some(open), replaced });
+                    self.beside = Some(Beside { generation, predecessor, open: Some(open), replaced });
                     return Ok(());
                 }
                 // Its start has failed.
@@ -176,7 +190,10 @@ impl StepRunner {
         })
     }
 
-    async fn hand_over(&mut self) -> Result<(), String> {
+    async fn hand_over(&mut self, from: u64, to: u64) -> Result<(), String> {
+        // Before the name is handed over: the supervisor reads the rule of the predecessor then.
+        let overlap = self.overlap(from, to);
+        self.drain_for(overlap).await;
         let Some(beside) = &mut self.beside else { return Ok(()) };
         let Some(open) = beside.open.take() else { return Ok(()) };
         let mut watch = self.discovery.registry().watch_service(&Discovery::key::<()>(&self.name));
@@ -194,6 +211,15 @@ impl StepRunner {
                     Some(_) => {}
                 },
             }
+        }
+    }
+
+    /// How long the predecessor may take to finish, as its kind says.
+    fn overlap(&self, from: u64, to: u64) -> Duration {
+        let (from, to) = (self.prepared.get(&from), self.prepared.get(&to));
+        match from.zip(to).map(|(from, to)| from.strategy_to(to)) {
+            Some(Ok(ReplacementStrategy::BlueGreen { overlap, .. })) => overlap,
+            _ => TIMES.overlap,
         }
     }
 
@@ -215,7 +241,10 @@ impl StepRunner {
                 beside.replaced.await
             }
         };
-        ended.map(drop).map_err(text)
+        ended.map_err(text)?;
+        // Its limits were those of a successor.
+        let child = self.prepared(beside.generation)?.child();
+        self.supervisor.reconfigure_child(child).await.or_else(unless_gone).map_err(text)
     }
 
     /// Stops a successor that has not got the name. A predecessor is stopped when it has finished.
@@ -230,16 +259,13 @@ impl StepRunner {
     async fn reload(&mut self, generation: u64) -> Result<(), String> {
         let prepared = self.prepared(generation)?;
         let reloading = prepared.kind.reload(&prepared.context(), &prepared.config).map_err(text)?;
-        let reloaded = AssertUnwindSafe(waking_contained(reloading)).catch_unwind().await;
-        let reloaded = reloaded.map_err(|panic| CaughtPanic::of(panic).into_text())?;
+        let reloading = ContainedFuture::new("a reload", waking_contained(reloading).boxed());
+        let late = |_| format!("its reload has not ended within {:?}", TIMES.ready);
+        let reloaded = timeout(TIMES.ready, reloading).await.map_err(late)?;
+        let reloaded = reloaded.map_err(CaughtPanic::into_text)?;
         reloaded.map_err(|error| error_text(&*error))?;
-        self.start_next_with(&prepared).await
-    }
-
-    /// Leaves the running child as it is; its next start is with this.
-    async fn start_next_with(&mut self, prepared: &Prepared) -> Result<(), String> {
-        let spec = supervisor_spec().child(prepared.child());
-        self.supervisor.reconfigure(spec).await.map_err(text)
+        // The running child stays as it is; its next start is with this.
+        self.supervisor.reconfigure_child(prepared.child()).await.map_err(text)
     }
 }
 

@@ -16,7 +16,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use futures::future::{Either, select};
-use ractor::{ActorCell, ActorId};
+use ractor::{ActorCell, ActorId, ActorStatus};
 use scc::{Guard, HashIndex, hash_index::Entry};
 use tokio::time::{self, timeout_at};
 
@@ -50,6 +50,8 @@ pub(crate) enum HandOverError {
     Lookup(LookupError),
     /// The actor that is to get it has it.
     HasIt,
+    /// The actor that is to get it ends, or has ended.
+    Ends,
 }
 
 /// Why a name could not be claimed.
@@ -319,8 +321,8 @@ impl Table {
         first
     }
 
-    /// Hands a name over from its live holder, whose actor must be `from` if that is given, to another; returns the
-    /// previous holder. A lookup during a hand-over always finds one of the two holders.
+    /// Hands a name over from its live holder, whose actor must be `from` if that is given, to another live actor; returns
+    /// the previous holder. A lookup during a hand-over always finds one of the two holders.
     fn hand_over<M: 'static>(
         &self,
         from: Option<ActorId>,
@@ -336,6 +338,10 @@ impl Table {
         }
         if actor == to.get_id() {
             return Err(HandOverError::HasIt);
+        }
+        // Under the lock of the entry: one that ends after this has had the name, and its end frees it.
+        if to.get_status() >= ActorStatus::Draining {
+            return Err(HandOverError::Ends);
         }
         // The metadata of a successor's own specification take precedence.
         new.inherit(&old);

@@ -634,6 +634,9 @@ impl Actor for Server {
             ServerMsg::WhichChild(which, reply) => answer(reply, state.which_child(which)),
             ServerMsg::ChildSpec(which, reply) => answer(reply, state.child_spec(which)),
             ServerMsg::Reconfigure(spec, reply) => answer(reply, state.reconfigure(spec.within(self.group.limits()))),
+            ServerMsg::ReconfigureChild(spec, reply) => {
+                answer(reply, state.children.reconfigure_child(spec.within(self.group.limits())));
+            }
             ServerMsg::WhichChildren(reply) => answer(reply, state.children.table().which(Instant::now())),
             ServerMsg::CountChildren(reply) => answer(reply, state.children.table().count()),
         }

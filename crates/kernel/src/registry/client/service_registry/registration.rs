@@ -82,7 +82,7 @@ impl ServiceRegistry {
         key: &ServiceKey<A::Msg>,
         start: impl Fn() -> (A, A::Arguments) + Send + Sync + 'static,
     ) -> ChildSpec {
-        let RegistrationBuilder { registry, metadata, measurement, hand_over_when } = settings;
+        let RegistrationBuilder { registry, metadata, measurement, hand_over_when, spawn_within } = settings;
         let name = key.name().clone();
         let (start, incarnations) = (Arc::new(start), Arc::new(Incarnations::default()));
         ChildSpec::from_fn(key.name().as_str(), ChildKind::Worker, move |context| {
@@ -91,7 +91,7 @@ impl ServiceRegistry {
             let (registry, start, incarnations) = (registry.clone(), Arc::clone(&start), Arc::clone(&incarnations));
             let hand_over_when = hand_over_when.clone();
             async move {
-                let settings = (measurement, hand_over_when.as_deref());
+                let settings = (measurement, hand_over_when.as_deref(), spawn_within);
                 let started = registry.start_child(&context, holder, settings, &*start).await?;
                 incarnations.started(started.actor());
                 Ok::<_, StartError>(started)
@@ -211,7 +211,7 @@ impl ServiceRegistry {
         &self,
         context: &StartContext,
         holder: Arc<Holder>,
-        (measurement, hand_over_when): (Option<Measurement>, Option<&HandOverCheck>),
+        (measurement, hand_over_when, spawn_within): (Option<Measurement>, Option<&HandOverCheck>, Option<Duration>),
         start: &(impl Fn() -> (A, A::Arguments) + Sync),
     ) -> Result<Started, StartError> {
         let predecessor = context.replaces().filter(|it| self.has_name(it, holder.name()));
@@ -221,16 +221,32 @@ impl ServiceRegistry {
         };
         let (actor, args) = start();
         let meter = Meter::new(&self.state.measures, name_guard.holder(), measurement);
-        let started = context.spawn_holding(actor, args, Arc::clone(&name_guard), meter).await?;
+        let spawning = context.spawn_holding(actor, args, Arc::clone(&name_guard), meter);
+        let started = match spawn_within {
+            Some(limit) => timeout(limit, spawning).await.map_err(|_| StartError::TimedOut(limit))??,
+            None => spawning.await?,
+        };
         if let (Some(_), Some(check)) = (predecessor, hand_over_when) {
             // If it fails, the successor is stopped with what is dropped here, and the name stays where it is.
-            check(started.actor().clone()).await.map_err(StartError::Failed)?;
+            self.pass(name_guard.holder().name(), check, started.actor()).await?;
         }
         match predecessor {
             Some(predecessor) => self.succeed::<A::Msg>(&name_guard, predecessor, started.actor())?,
             None => drop(name_guard.publish(started.actor().clone())),
         }
         Ok(started)
+    }
+
+    /// Returns when a successor has passed its check, or has ended before that.
+    async fn pass(&self, name: &ServiceName, check: &HandOverCheck, successor: &ActorCell) -> Result<(), StartError> {
+        tokio::select! {
+            biased;
+            _ = waking_contained(successor.wait(None)) => {
+                let (name, actor) = (name.clone(), successor.get_id());
+                Err(StartError::failed(RegistryError::Dead { name, actor }))
+            }
+            passed = check(successor.clone()) => passed.map_err(StartError::Failed),
+        }
     }
 
     fn has_name(&self, actor: &ActorCell, name: &ServiceName) -> bool {
@@ -403,6 +419,12 @@ impl ServiceRegistry {
         taken
     }
 
+    /// Removes a name from this actor, which lives on without it. False if another actor has it: that one keeps it.
+    pub fn unregister_from<M>(&self, key: &ServiceKey<M>, actor: ActorId) -> bool {
+        let holder = self.state.table.holder(key.name().as_str());
+        holder.filter(|holder| holder.actor_id() == Some(actor)).is_some_and(|holder| self.take_away(&holder))
+    }
+
     /// Drops what the registry keeps for this holder.
     fn forget(&self, actor: &ActorCell, holder: &Arc<Holder>) {
         if holder.origin().is_monitored()
@@ -470,6 +492,7 @@ impl ServiceRegistry {
             HandOverError::HasIt => {
                 RegistryError::AlreadyRegistered { namespace: self.namespace(), name: name.clone(), holder: Some(to) }
             }
+            HandOverError::Ends => RegistryError::Dead { name: name.clone(), actor: to },
         }
     }
 
@@ -591,7 +614,13 @@ impl ServiceRegistry {
     }
 
     fn registration_builder(&self) -> RegistrationBuilder {
-        RegistrationBuilder { registry: self.clone(), metadata: None, measurement: None, hand_over_when: None }
+        RegistrationBuilder {
+            registry: self.clone(),
+            metadata: None,
+            measurement: None,
+            hand_over_when: None,
+            spawn_within: None,
+        }
     }
 
     /// Changes the metadata of a name. Only its owner may: the actor that has the name passes its own reference.
@@ -663,6 +692,8 @@ pub struct RegistrationBuilder {
     metadata: Option<Metadata>,
     measurement: Option<Measurement>,
     hand_over_when: Option<Arc<HandOverCheck>>,
+    /// How long the actor of a child may take to start.
+    spawn_within: Option<Duration>,
 }
 
 /// What a successor has to pass before it gets the name of its predecessor.
@@ -691,7 +722,8 @@ impl RegistrationBuilder {
 
     /// With a check of a successor: a child that [replaces](Supervisor::replace_child) another one gets the name when this
     /// has returned `Ok` for its actor. Until then the predecessor keeps the name. With an error, or a panic, the
-    /// replacement fails and the successor is stopped. The check counts toward the start time-out.
+    /// replacement fails and the successor is stopped; it fails, too, if the successor ends before the check has returned.
+    /// The check counts toward the start time-out; [`spawn_within`](Self::spawn_within) limits the start without it.
     ///
     /// Starts that replace no actor, and registrations, do not use it.
     pub fn hand_over_when<F, Fut>(self, check: F) -> Self
@@ -700,6 +732,12 @@ impl RegistrationBuilder {
         Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
     {
         Self { hand_over_when: Some(Arc::new(move |actor| check(actor).boxed())), ..self }
+    }
+
+    /// With a limit of the start of a child's actor alone, its `pre_start`, beside the
+    /// [start time-out](ChildSpec::start_timeout) of the child: for one whose successor is checked for long.
+    pub fn spawn_within(self, limit: Duration) -> Self {
+        Self { spawn_within: Some(limit), ..self }
     }
 
     /// As [`ServiceRegistry::spawn`].

@@ -28,7 +28,7 @@ use crate::supervisor::child_rules::{AutoShutdown, NameTaken, Restart};
 use crate::supervisor::children::plan::{Plan, Purpose, Turn, Wait, Work};
 use crate::supervisor::children::rules::{ChildSet, Rules};
 use crate::supervisor::children::{Child, Slot};
-use crate::supervisor::error::SpecError;
+use crate::supervisor::error::{ChildError, SpecError};
 use crate::supervisor::key::{Key, StartIndex};
 use crate::supervisor::report::ChildEvent;
 use crate::supervisor::restart::{RestartCause, RestartLimitExceeded, RestartReason, RestartTrigger, Strategy};
@@ -435,6 +435,16 @@ impl<T: Incarnation> Children<T> {
             let named = specs.into_iter().map(|spec| self.replace_spec(spec)).collect();
             self.table.reorder(named);
             self.queues.reorder(|key| self.table.order_key(key));
+        }
+        Ok(())
+    }
+
+    /// Replaces the specification of one child, which keeps its place.
+    pub(crate) fn reconfigure_child(&mut self, spec: ChildSpec) -> Result<(), ChildError> {
+        spec.check(&self.rules)?;
+        let key = self.table.find(spec.id().as_str())?;
+        if let Some(child) = self.table.children.get_mut(&key) {
+            child.respecify(spec);
         }
         Ok(())
     }

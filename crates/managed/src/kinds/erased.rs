@@ -1,15 +1,13 @@
-//! The kinds of a namespace, with their types erased.
+//! A kind with its types erased.
 
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use foundation_config_server::ConfigTree;
 use foundation_kernel::containment::{Contained, catch_panic, error_text};
-use foundation_kernel::names::{NearMisses, ServiceName};
+use foundation_kernel::names::ServiceName;
 use foundation_kernel::supervision::{BoxError, ChildSpec};
 use futures::future::BoxFuture;
-use parking_lot::RwLock;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -17,7 +15,6 @@ use super::configuration::{self, ConfigurationError};
 use super::context::{MAIN, ServiceContext};
 use super::error::KindError;
 use super::kind::ServiceKind;
-use crate::limits::MAX_KINDS;
 use crate::needs::Need;
 use crate::replacement::ReplacementStrategy;
 use foundation_discovery::Instance;
@@ -78,9 +75,13 @@ pub(crate) trait AnyKind: Send + Sync {
 }
 
 /// A kind with its own type.
-struct Erased<K>(Contained<K>);
+pub(super) struct Erased<K>(Contained<K>);
 
 impl<K: ServiceKind> Erased<K> {
+    pub(super) fn new(kind: K) -> Self {
+        Self(Contained::new("a kind of services", kind))
+    }
+
     /// Calls a function of the kind.
     fn call<R>(&self, function: &'static str, run: impl FnOnce(&K) -> Option<R>) -> Result<R, KindError> {
         let called = catch_panic(|| self.0.get().and_then(run));
@@ -143,7 +144,7 @@ impl<K: ServiceKind> AnyKind for Erased<K> {
         });
         KindRecord {
             name: K::NAME.to_owned(),
-            example: shown.map(|shown| masked(shown, K::SECRETS)),
+            example: shown.map(|shown| configuration::masked(shown, K::SECRETS)),
             secrets: K::SECRETS.iter().map(|path| (*path).to_owned()).collect(),
             capabilities: instance
                 .map(|instance| instance.capabilities().map(ToString::to_string).collect())
@@ -151,55 +152,5 @@ impl<K: ServiceKind> AnyKind for Erased<K> {
             declared: 0,
             running: 0,
         }
-    }
-}
-
-/// The same without what is at the secret paths.
-fn masked(mut value: Value, secrets: &[&str]) -> Value {
-    for secret in secrets {
-        let pointer = format!("/{}", secret.replace('.', "/"));
-        if *secret == "*" {
-            return Value::from("[redacted]");
-        }
-        if let Some(value) = value.pointer_mut(&pointer) {
-            *value = Value::from("[redacted]");
-        }
-    }
-    value
-}
-
-/// The kinds of one namespace, by name. It belongs to the namespace, and outlives the manager.
-#[derive(Default)]
-pub(crate) struct Kinds(RwLock<BTreeMap<&'static str, Arc<dyn AnyKind>>>);
-
-impl Kinds {
-    /// Adds a kind.
-    pub(crate) fn register<K: ServiceKind>(&self, kind: K) -> Result<(), KindError> {
-        let kind: Arc<dyn AnyKind> = Arc::new(Erased(Contained::new("a kind of services", kind)));
-        ServiceName::new(K::NAME).map_err(|source| KindError::InvalidName { name: K::NAME, source })?;
-        // A kind that is refused is dropped after the lock is released: its destructor is the user's.
-        let mut kinds = self.0.write();
-        if kinds.contains_key(K::NAME) {
-            return Err(KindError::AlreadyRegistered { kind: K::NAME });
-        }
-        if kinds.len() >= MAX_KINDS {
-            return Err(KindError::TooMany { kind: K::NAME, limit: MAX_KINDS });
-        }
-        kinds.insert(K::NAME, kind);
-        Ok(())
-    }
-
-    /// The kind of this name.
-    pub(crate) fn get(&self, name: &str) -> Result<Arc<dyn AnyKind>, KindError> {
-        let kinds = self.0.read();
-        kinds.get(name).cloned().ok_or_else(|| {
-            let near = NearMisses::of(name, kinds.keys().copied());
-            KindError::Unknown { kind: name.to_owned(), near }
-        })
-    }
-
-    /// All of them, sorted.
-    pub(crate) fn all(&self) -> Vec<Arc<dyn AnyKind>> {
-        self.0.read().values().cloned().collect()
     }
 }
