@@ -11,4 +11,5 @@ mod sections;
 mod setup;
 mod simulation;
 mod stress;
+mod takeover;
 mod unanswered;
