@@ -1,5 +1,5 @@
-//! A client and five instances of a service, of two versions and in two zones: one fails at once, one is slow, and then a
-//! zone is lost. It prints which instances were chosen and why, in virtual time and by a seed: the same in each run.
+//! A client and five instances of a service, of two versions and in two zones: one fails at once, one is slow, then most
+//! are reported as unhealthy, and then a zone is lost. It prints which instances were chosen and why, in virtual time and by a seed: the same in each run.
 //!
 //! ```text
 //! cargo run --example discovery
@@ -14,6 +14,7 @@ use foundation::names::{Namespace, ProcessRegistry, ServiceName};
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use foundation::{answer, ask, local_message};
 use foundation_discovery::choice::Choice;
+use foundation_discovery::health::InstanceStatus;
 use foundation_discovery::{
     CandidateReport, Criteria, Discovery, DiscoveryOptions, Instance, InstanceName, Picked, Selector,
 };
@@ -100,12 +101,13 @@ async fn call(picked: Picked<Price>) -> (String, bool) {
 
 /// Makes calls, one a millisecond, says of the first ones why their instances were chosen, and which share each one got.
 async fn make_calls(selector: &mut Selector<Price>) -> Result<(), BoxError> {
-    let mut calls = JoinSet::new();
+    let (mut calls, mut fail_open) = (JoinSet::new(), 0);
     for number in 0..CALLS {
         let picked = selector.pick()?;
         if number < 6 {
             println!("  {:<12} {}", picked.record().name(), picked.reason());
         }
+        fail_open += u32::from(picked.fail_open());
         calls.spawn(call(picked));
         after_millis(1, ()).await;
     }
@@ -117,6 +119,9 @@ async fn make_calls(selector: &mut Selector<Price>) -> Result<(), BoxError> {
     println!("\n  instance  calls  share  failed");
     for (id, (all, failed)) in counts {
         println!("  {id:<8} {all:>6} {:>4} % {failed:>7}", all * 100 / CALLS);
+    }
+    if fail_open > 0 {
+        println!("\n  {fail_open} of {CALLS} picks failed open: too few instances were in rotation");
     }
     Ok(())
 }
@@ -143,6 +148,16 @@ async fn run() -> Result<(), BoxError> {
     let mut selector = discovery.selector::<Price>(criteria.clone());
     make_calls(&mut selector).await?;
     show_candidates(&mut selector)?;
+
+    heading("Three of four are unhealthy: rather than to overload the one that is left, all take part again");
+    for id in ["good", "slow", "near"] {
+        discovery.set_status(&InstanceName::new(&ORDERS, id)?, InstanceStatus::Unhealthy, "its disk is full", None)?;
+    }
+    println!("  {}\n", discovery.service_health(&ORDERS).to_string().replace("; ", "\n    "));
+    make_calls(&mut selector).await?;
+    for id in ["good", "slow", "near"] {
+        discovery.clear_status(&InstanceName::new(&ORDERS, id)?);
+    }
 
     heading("Near zone eu/a: what is in the zone comes first");
     let mut near = selector.choice(Choice::new().near("eu/a".parse()?));

@@ -1,9 +1,12 @@
 //! Discovery through the services of a namespace: isolated, recorded, measured, and part of the health.
 
+use std::future::ready;
 use std::time::Duration;
 
 use foundation::discovery::health::CheckRules;
-use foundation::discovery::{Criteria, Discovery, DiscoveryOptions, DiscoveryRecording, Instance, InstanceName};
+use foundation::discovery::{
+    Criteria, Discovery, DiscoveryOptions, DiscoveryRecording, Instance, InstanceCheck, InstanceName,
+};
 use foundation::events::{EventKind, Query};
 use foundation::health::Condition;
 use foundation::names::ServiceName;
@@ -165,4 +168,51 @@ async fn the_lease_of_a_remote_instance_is_recorded_until_it_is_withdrawn(namesp
     assert_eq!(added[0].1["endpoint"], "grpc://10.0.0.7:8080");
     lease.withdraw().await;
     assert_eq!(recorded(namespace.events(), 2).await[1].0, DiscoveryRecording::INSTANCE_REMOVED);
+}
+
+#[foundation::test]
+async fn picks_and_checks_are_measured_by_service(namespace: TestNamespace) {
+    for id in ["a", "b"] {
+        spawn(namespace.services(), id).await;
+    }
+    let mut selector = namespace.discovery().selector::<Command>(Criteria::service(&ORDERS));
+    (0..5).for_each(|_| selector.pick().unwrap().succeeded());
+    (0..3).for_each(|_| selector.pick().unwrap().failed());
+    drop(selector.pick().unwrap());
+    selector.cast(Command::Note("cast")).unwrap();
+    fail(namespace.services(), "a");
+    fail(namespace.services(), "b");
+    assert!(selector.pick().unwrap().fail_open());
+    let picks = |outcome: &str| {
+        let name = format!(r#"discovery.picks{{outcome="{outcome}",service="orders"}}"#);
+        namespace.telemetry().snapshot().counter(&name)
+    };
+    let counted = ["succeeded", "failed", "cancelled", "cast"].map(picks);
+    assert_eq!(counted, [Some(5), Some(3), Some(2), Some(1)], "{}", namespace.telemetry().prometheus());
+    let snapshot = namespace.telemetry().snapshot();
+    assert_eq!(snapshot.counter(r#"discovery.fail_open_picks{service="orders"}"#), Some(1));
+    namespace.discovery().check(Criteria::service(&ORDERS), InstanceCheck::function("ready", |_| ready(true))).unwrap();
+    let checks = async || namespace.telemetry().prometheus().contains("discovery_check_duration_seconds").then_some(());
+    eventually("the duration of a check", checks).await;
+}
+
+#[foundation::test]
+async fn a_service_without_instances_is_measured_no_more(namespace: TestNamespace) {
+    spawn(namespace.services(), "a").await;
+    let gauge = || namespace.telemetry().prometheus().contains(r#"discovery_instances{"#);
+    eventually("the measurement", async || gauge().then_some(())).await;
+    assert!(namespace.discovery().unregister(&InstanceName::new(&ORDERS, "a").unwrap()));
+    eventually("the end of the measurement", async || (!gauge()).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_namespace_whose_expected_service_has_no_instance_is_not_healthy() {
+    let options = DiscoveryOptions::new().expects(&ORDERS, 1);
+    let foundation = Foundation::builder().discovery(options).start().await.unwrap();
+    let health = foundation.production().health().await;
+    let orders = health.services.iter().find(|it| it.name == "discovery/orders").unwrap();
+    assert_eq!(orders.condition(), Condition::Down, "{health}");
+    spawn(foundation.production(), "a").await;
+    assert!(foundation.production().health().await.is_healthy());
+    foundation.shutdown().await;
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use foundation_discovery::choice::{Choice, Policy};
 use foundation_discovery::health::InstanceStatus;
 use foundation_discovery::{DiscoveryError, Picked, Selector};
-use foundation_testkit::{Command, eventually, soon};
+use foundation_testkit::{Command, eventually, soon, until};
 use tokio::time::Instant;
 
 use crate::setup::{World, all, name, world};
@@ -95,17 +95,15 @@ async fn no_call_begins_after_an_instance_is_drained() {
     let world = world().await;
     world.spawn("a").await;
     world.spawn("b").await;
-    let (ended, calls) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let (ended, calls) = (Arc::new(AtomicBool::new(false)), Arc::new([AtomicU64::new(0), AtomicU64::new(0)]));
     let callers: Vec<_> = (0..6)
         .map(|_| {
             let (mut selector, ended, calls) = (selector(&world), Arc::clone(&ended), Arc::clone(&calls));
             tokio::spawn(async move {
                 while !ended.load(Ordering::SeqCst) {
                     let picked = selector.pick().unwrap();
-                    if picked.record().name().id() == "a" {
-                        // While it is in flight.
-                        calls.fetch_add(1, Ordering::SeqCst);
-                    }
+                    // While it is in flight.
+                    calls[usize::from(picked.record().name().id() == "b")].fetch_add(1, Ordering::SeqCst);
                     picked.succeeded();
                     tokio::task::yield_now().await;
                 }
@@ -115,11 +113,9 @@ async fn no_call_begins_after_an_instance_is_drained() {
     for _ in 0..300 {
         let report = world.discovery.drain(&name("a"), LIMIT).await.unwrap();
         assert!(report.is_complete(), "{report}");
-        let before = calls.load(Ordering::SeqCst);
-        for _ in 0..20 {
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(calls.load(Ordering::SeqCst), before);
+        let [before, others] = [&calls[0], &calls[1]].map(|calls| calls.load(Ordering::SeqCst));
+        until("calls of the other instance", async || calls[1].load(Ordering::SeqCst) >= others + 20).await;
+        assert_eq!(calls[0].load(Ordering::SeqCst), before);
         world.discovery.resume(&name("a")).unwrap();
     }
     ended.store(true, Ordering::SeqCst);

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use foundation::supervision::Health;
+use foundation_discovery::choice::{Choice, Policy};
 use foundation_discovery::health::{CheckRules, InstanceStatus, ServiceCondition};
 use foundation_discovery::limits::MAX_CHECKS;
-use foundation_discovery::{InstanceChange, InstanceWatched};
-use foundation_testkit::{Command, eventually, soon};
+use foundation_discovery::{Discovery, DiscoveryOptions, InstanceChange, InstanceCheck, InstanceWatched};
+use foundation_testkit::{Command, Probe, eventually, soon};
 
-use crate::setup::{ORDERS, World, all, name, orders, world};
+use crate::setup::{ORDERS, World, all, name, orders, world, world_with};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -58,8 +59,7 @@ async fn the_next_incarnation_begins_without_a_check() {
     let actor = world.spawn("a").await;
     world.discovery.record_check(&name("a"), "disk", &CheckRules::new().fall(1), failed()).unwrap();
     assert_eq!(status(&world, "a"), InstanceStatus::Unhealthy);
-    actor.cast(Command::Stop(None)).unwrap();
-    eventually("its end", async || world.ids().is_empty().then_some(())).await;
+    soon("its stop", actor.stop_and_wait(None, None)).await.unwrap();
     world.spawn("a").await;
     assert_eq!(status(&world, "a"), InstanceStatus::Unknown);
 }
@@ -126,13 +126,13 @@ async fn an_operator_takes_an_instance_out_for_a_time_or_until_it_is_put_back() 
     let world = world().await;
     world.spawn("a").await;
     world.discovery.record_check(&name("a"), "disk", &CheckRules::new().expires_after(DAY), Health::Healthy).unwrap();
-    let set = |ttl| world.discovery.set_health(&name("a"), InstanceStatus::Unhealthy, "a new disk", ttl).unwrap();
+    let set = |ttl| world.discovery.set_status(&name("a"), InstanceStatus::Unhealthy, "a new disk", ttl).unwrap();
     set(None);
     let health = || world.discovery.instance(&name("a")).unwrap().health.to_string();
     assert_eq!(health(), "unhealthy: set by an operator: a new disk");
     tokio::time::advance(DAY / 2).await;
     assert_eq!(health(), "unhealthy: set by an operator: a new disk");
-    assert!(world.discovery.clear_health(&name("a")) && !world.discovery.clear_health(&name("a")));
+    assert!(world.discovery.clear_status(&name("a")) && !world.discovery.clear_status(&name("a")));
     assert_eq!(health(), "healthy");
     set(Some(Duration::from_secs(30)));
     let mut watch = world.discovery.watch(all());
@@ -146,12 +146,71 @@ async fn an_operator_takes_an_instance_out_for_a_time_or_until_it_is_put_back() 
 async fn what_an_operator_has_set_goes_with_the_incarnation() {
     let world = world().await;
     let actor = world.spawn("a").await;
-    world.discovery.set_health(&name("a"), InstanceStatus::Degraded, "", None).unwrap();
+    world.discovery.set_status(&name("a"), InstanceStatus::Degraded, "", None).unwrap();
     assert_eq!(status(&world, "a"), InstanceStatus::Degraded);
     actor.cast(Command::Stop(None)).unwrap();
     eventually("its end", async || world.ids().is_empty().then_some(())).await;
-    let error = world.discovery.set_health(&name("a"), InstanceStatus::Healthy, "", None).unwrap_err();
+    let error = world.discovery.set_status(&name("a"), InstanceStatus::Healthy, "", None).unwrap_err();
     assert!(error.to_string().starts_with("there is no instance orders.a"), "{error}");
     world.spawn("a").await;
     assert_eq!(status(&world, "a"), InstanceStatus::Unknown);
+}
+
+#[tokio::test]
+async fn a_service_that_should_have_instances_is_down_without_one_and_part_of_the_health() {
+    let world = world_with(DiscoveryOptions::new().expects(&ORDERS, 2)).await;
+    let health = || world.discovery.health().iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(health(), ["orders is down: none, 2 expected"]);
+    let actor = world.spawn("a").await;
+    assert_eq!(health(), ["orders is degraded: 1 unknown, 2 expected"]);
+    world.spawn("b").await;
+    assert_eq!(health(), ["orders is healthy: 2 unknown"]);
+    actor.kill_and_wait(None).await.unwrap();
+    world.discovery.unregister(&name("b"));
+    world.names.wait_until_free(&Discovery::key::<Command>(&name("a")), DAY).await.unwrap();
+    soon("the end of a", async {
+        let mut watch = world.discovery.watch(all());
+        while world.discovery.instance(&name("a")).is_some() {
+            watch.next().await;
+        }
+    })
+    .await;
+    assert_eq!(health(), ["orders is down: none, 2 expected"]);
+}
+
+#[tokio::test]
+async fn a_service_that_has_lost_its_last_child_is_down_until_the_child_is_given_up() {
+    let world = world().await;
+    let spec = world.discovery.child_spec(&orders("a").build().unwrap(), || (Probe::default(), ())).unwrap();
+    let health = || world.discovery.health().iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(health(), ["orders is down: none"]);
+    drop(spec);
+    assert!(health().is_empty());
+    let handle = world.discovery.check(all(), InstanceCheck::tcp()).unwrap();
+    assert_eq!(health(), ["orders is down: none"]);
+    handle.end();
+    assert!(health().is_empty());
+}
+
+#[tokio::test]
+async fn a_service_is_degraded_while_an_instance_of_it_is_ejected() {
+    let world = world().await;
+    for id in ["a", "b", "c"] {
+        world.spawn(id).await;
+    }
+    let mut selector = world.discovery.selector::<Command>(all()).choice(Choice::new().policy(Policy::RoundRobin));
+    for _ in 0..30 {
+        let picked = selector.pick().unwrap();
+        if picked.record().name() == &name("a") { picked.failed() } else { picked.succeeded() }
+    }
+    assert_eq!(world.discovery.service_health(&ORDERS).to_string(), "orders is degraded: 3 unknown, 1 ejected");
+    assert_eq!(world.discovery.health()[0].ejected, 1);
+}
+
+#[tokio::test]
+async fn the_options_of_the_first_handle_are_in_force() {
+    let world = world_with(DiscoveryOptions::new().max_instances(1)).await;
+    let other = Discovery::with_options(&world.names, DiscoveryOptions::new().max_instances(2));
+    assert_eq!(other.options(), world.discovery.options());
+    assert_ne!(*other.options(), DiscoveryOptions::new().max_instances(2));
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use foundation::ractor::Actor;
 use foundation::supervision::Health;
 use foundation_discovery::health::CheckRules;
 use foundation_discovery::{Criteria, InstanceWatch, InstanceWatched};
-use foundation_testkit::{Command, soon};
+use foundation_testkit::{Command, Probe, soon};
 
 use crate::setup::{all, ids, name, orders, world};
 
@@ -124,4 +125,52 @@ async fn a_watch_ends_with_its_namespace() {
     assert_eq!(next(&mut watch).await, r#"snapshot of ["a"]"#);
     world.names.cleanup().await.unwrap();
     soon("its end", async { while watch.next().await.is_some() {} }).await;
+}
+
+#[tokio::test]
+async fn a_status_is_shown_before_all_of_many_unread_changes_of_names() {
+    let world = world().await;
+    world.spawn("a").await;
+    let mut watch = world.discovery.watch(all());
+    assert_eq!(next(&mut watch).await, r#"snapshot of ["a"]"#);
+    let (actor, _) = Actor::spawn(None, Probe::default(), ()).await.unwrap();
+    for _ in 0..200 {
+        world.discovery.register(&orders("b").build().unwrap(), &actor).await.unwrap();
+        assert!(world.discovery.unregister(&name("b")));
+    }
+    let rules = CheckRules::new().fall(1);
+    world.discovery.record_check(&name("a"), "disk", &rules, Health::Failed("no disk".to_owned())).unwrap();
+    let mut before = 0;
+    while !next(&mut watch).await.starts_with("orders.a was unknown") {
+        before += 1;
+    }
+    assert!(before < 200, "{before} of 400 changes of names came first");
+}
+
+#[tokio::test]
+async fn each_of_many_watches_shows_each_status_of_many_instances() {
+    let world = world().await;
+    let ids: Vec<_> = (0..50).map(|at| format!("i{at:02}")).collect();
+    for id in &ids {
+        world.spawn(id).await;
+    }
+    let mut watches: Vec<_> = (0..10).map(|_| world.discovery.watch(all())).collect();
+    for watch in &mut watches {
+        assert!(next(watch).await.starts_with("snapshot"));
+    }
+    let rules = CheckRules::new().fall(1);
+    for round in 0..2 {
+        let result = if round % 2 == 0 { Health::Healthy } else { Health::Failed("no disk".to_owned()) };
+        for id in &ids {
+            world.discovery.record_check(&name(id), "disk", &rules, result.clone()).unwrap();
+        }
+        for watch in &mut watches {
+            let mut shown = Vec::new();
+            for _ in &ids {
+                shown.push(next(watch).await.split(' ').next().unwrap_or_default().to_owned());
+            }
+            shown.sort();
+            assert_eq!(shown, ids.iter().map(|id| format!("orders.{id}")).collect::<Vec<_>>());
+        }
+    }
 }

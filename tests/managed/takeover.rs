@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use foundation::events::{EventStorage, LogError, MemoryLog};
+use foundation::events::{EventStorage, LogError, MemoryLog, NewEvent};
 use foundation::names::{NameChange, ServiceKey, ServiceName, Watched};
 use foundation::ractor::{Actor, ActorRef};
 use foundation::supervision::{BoxError, ChildSpec, Health, Supervisor, SupervisorKey};
@@ -15,7 +15,7 @@ use foundation_managed::{
 };
 use foundation_testkit::{FaultyLog, soon};
 
-use crate::setup::{Clerk, ClerkMsg, DESK, DOOR, Desk, World, desk, needing, world, world_in};
+use crate::setup::{Clerk, ClerkMsg, DESK, DOOR, Desk, World, desk, kept, needing, world, world_in};
 
 /// Clerks whose pens can break.
 struct Pens {
@@ -279,4 +279,21 @@ async fn a_second_stop_shortens_the_first() {
     let begun = tokio::time::Instant::now();
     world.managed.stop(&DESK, None).await.unwrap();
     assert!(begun.elapsed().as_secs() > 2);
+}
+
+#[tokio::test]
+async fn an_event_that_cannot_be_read_is_named_and_the_namespace_starts() {
+    let storage = kept();
+    let first = world_in(storage.clone()).await;
+    first.started(&DESK, desk(1)).await;
+    let odd = NewEvent::new("service_wanted").unwrap().source("managed").payload("odd").unwrap();
+    let id = first.events.append(odd).await.unwrap();
+    first.registry.shutdown().await;
+
+    let second = world_in(storage).await;
+    let health = second.managed.health();
+    let text = format!("event {id}, service_wanted");
+    assert!(matches!(&health, Health::Degraded(it) if it.contains(&text)), "{health:?}");
+    let error = second.managed.start(&DESK).await.unwrap_err();
+    assert!(error.to_string().contains(&text), "{error}");
 }

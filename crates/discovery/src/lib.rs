@@ -10,6 +10,7 @@ pub mod health;
 mod instance;
 pub mod lease;
 pub mod limits;
+mod meter;
 #[cfg(test)]
 mod samples;
 mod service;
@@ -29,4 +30,5 @@ pub use instance::{
     Capability, Endpoint, FieldError, FieldErrorKind, Instance, InstanceBuilder, InstanceName, InstanceRecord,
     MetadataReadError, Remote, Zone,
 };
+pub use meter::{DiscoveryMeter, PickCounters};
 pub use service::{DiscoveryEvent, DiscoveryObserver};

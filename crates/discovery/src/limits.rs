@@ -71,7 +71,7 @@ pub const MAX_RUNNING_UNPROVEN: usize = 32;
 pub const MAX_HTTP_BODY: usize = 64 * 1_024;
 
 /// How many instances there may be.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct PlaceLimits {
     pub(crate) namespace: usize,
     pub(crate) service: usize,

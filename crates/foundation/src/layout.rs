@@ -100,7 +100,7 @@ impl Layout {
 
     #[cfg(feature = "discovery")]
     fn discovery_service(self: Arc<Self>) -> Service {
-        Discovery::observed_service(self.discovery.options.clone(), move |names| {
+        Discovery::observed_service(self.discovery.options().clone(), move |names| {
             let limits = self.storage(names.namespace()).limits();
             self.discovery.observer(names, limits, self.limits.kept_reports)
         })

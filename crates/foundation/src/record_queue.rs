@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
-use foundation_events::{EventKind, EventStore, NewEvent, SubscriptionSpec};
-use foundation_kernel::containment::{catch_panic, report as log};
+use foundation_events::{EventKind, EventStore, EventStoreError, NewEvent, SubscriptionSpec};
+use foundation_kernel::containment::{CaughtPanic, catch_panic, report as log};
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::runtime::Handle as Runtime;
@@ -53,9 +53,16 @@ impl RecordQueue {
             // Without the lock: a log in memory is written synchronously, with the embedder's clock.
             let Some(event) = self.pending.lock().next() else { return true };
             let noted = catch_panic(|| self.events.note(vec![event.clone()]));
-            if let Ok(Err(_)) = noted {
-                self.pending.lock().put_back(event);
-                return false;
+            match outcome(noted) {
+                NoteOutcome::Taken => {}
+                NoteOutcome::Away => {
+                    self.pending.lock().put_back(event);
+                    return false;
+                }
+                NoteOutcome::Refused { reason } => {
+                    log(|| tracing::warn!(kind = %event.kind(), reason, "an event cannot be recorded and is lost"));
+                    self.pending.lock().lose(&event);
+                }
             }
         }
     }
@@ -76,6 +83,27 @@ impl RecordQueue {
                 records.await_store();
             }
         });
+    }
+}
+
+/// What has become of one event.
+#[derive(Debug, PartialEq, Eq)]
+enum NoteOutcome {
+    Taken,
+    /// The store does not take anything now.
+    Away,
+    /// The store will never take this event, or nothing is known of it.
+    Refused {
+        reason: String,
+    },
+}
+
+fn outcome(noted: Result<Result<(), EventStoreError>, CaughtPanic>) -> NoteOutcome {
+    match noted {
+        Ok(Ok(())) => NoteOutcome::Taken,
+        Ok(Err(EventStoreError::NotDelivered { .. } | EventStoreError::Unavailable { .. })) => NoteOutcome::Away,
+        Ok(Err(refused)) => NoteOutcome::Refused { reason: refused.to_string() },
+        Err(panic) => NoteOutcome::Refused { reason: format!("a panic: {}", panic.text()) },
     }
 }
 
@@ -125,6 +153,14 @@ impl PendingEvents {
         next
     }
 
+    /// Counts an event that cannot be recorded, or a panic hit: the next one is preceded by a gap. A gap that is lost itself
+    /// is not recorded, so that none follows another without end.
+    fn lose(&mut self, event: &NewEvent) {
+        if self.lost_in(event).is_none() {
+            self.lost += 1;
+        }
+    }
+
     /// Puts an event back that the store does not take now.
     fn put_back(&mut self, event: NewEvent) {
         self.is_handed_over = false;
@@ -161,6 +197,29 @@ mod tests {
         let mut pending = pending();
         (0..10).for_each(|number| assert_eq!(pending.add(Some(note(number)), 3), number == 0));
         assert_eq!(handed_over(&mut pending), ["7 lost", "7", "8", "9"]);
+    }
+
+    #[test]
+    fn an_event_that_is_refused_is_a_gap_and_does_not_hold_up_those_behind_it() {
+        let mut pending = pending();
+        (0..3).for_each(|number| assert_eq!(pending.add(Some(note(number)), 9), number == 0));
+        let refused = pending.next().unwrap();
+        pending.lose(&refused);
+        let gap = pending.next().unwrap();
+        assert_eq!(pending.lost_in(&gap), Some(1));
+        pending.lose(&gap);
+        assert_eq!(handed_over(&mut pending), ["1", "2"]);
+    }
+
+    #[test]
+    fn only_a_store_that_is_away_is_tried_again() {
+        let away = EventStoreError::NotDelivered { batch: Vec::new(), reason: "restarting".to_owned() };
+        let displaced = EventStoreError::Displaced { reason: "its file is gone".to_owned() };
+        assert_eq!(outcome(Ok(Ok(()))), NoteOutcome::Taken);
+        assert_eq!(outcome(Ok(Err(away))), NoteOutcome::Away);
+        assert_eq!(outcome(Ok(Err(displaced))), NoteOutcome::Refused { reason: "its file is gone".to_owned() });
+        let panicked = catch_panic(|| panic!("no clock"));
+        assert_eq!(outcome(panicked), NoteOutcome::Refused { reason: "a panic: no clock".to_owned() });
     }
 
     #[test]

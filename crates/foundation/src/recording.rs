@@ -128,7 +128,7 @@ const TEXTS: [usize; 4] = [4_096, 512, 128, 32];
 /// The replacement for text that is left out.
 const LEFT_OUT: &str = "…";
 
-/// The payload, shortened until the log takes it; at worst only the field that says what it is of is left.
+/// The payload, shortened until the log takes it; at worst only the field that says what it is of is left, if it has one.
 pub(super) fn fitting(mut payload: Value, subject: &str, limits: &EventLimits) -> Value {
     let fits = |payload: &Value| {
         !is_deeper_than(limits.payload_depth(), payload) && json_bytes(payload) <= limits.payload_bytes()
@@ -143,8 +143,8 @@ pub(super) fn fitting(mut payload: Value, subject: &str, limits: &EventLimits) -
             return payload;
         }
     }
-    let smallest = json!({ subject: shortened_to(payload[subject].as_str().unwrap_or_default(), 32) });
-    if fits(&smallest) { smallest } else { Value::Null }
+    let smallest = payload[subject].as_str().map(|name| json!({ subject: shortened_to(name, 32) }));
+    smallest.filter(fits).unwrap_or(Value::Null)
 }
 
 /// The same value with long texts, and values that are too deep, cut off.

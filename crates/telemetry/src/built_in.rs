@@ -49,8 +49,11 @@ built_in! {
     CONFIG_UPDATES_REFUSED = KEPT("config.updates_refused", "config_updates_refused", "counter", "Changes of the configuration that were refused, or could not be recorded.");
     CONFIG_UPDATES_UNANSWERED = KEPT("config.updates_unanswered", "config_updates_unanswered", "counter", "Changes of the configuration of which the event store did not say whether they are recorded.");
     CONFIG_UPDATES_UNRECORDED = KEPT("config.updates_unrecorded", "config_updates_unrecorded", "counter", "Changes of the configuration that were applied without an event that records them.");
+    DISCOVERY_CHECK_DURATION_MS = KEPT("discovery.check_duration_ms", "discovery_check_duration_seconds", "histogram", "Duration of a check of an instance.");
     DISCOVERY_EJECTIONS = KEPT("discovery.ejections", "discovery_ejections", "counter", "Instances of a service that were taken out of rotation because calls of them failed.");
+    DISCOVERY_FAIL_OPEN_PICKS = KEPT("discovery.fail_open_picks", "discovery_fail_open_picks", "counter", "Picks for which too few instances of a service were in rotation, so that those that are out took part.");
     DISCOVERY_INSTANCES = KEPT("discovery.instances", "discovery_instances", "gauge", "Instances of a service by status.");
+    DISCOVERY_PICKS = KEPT("discovery.picks", "discovery_picks", "counter", "Picks of instances of a service by how they ended.");
     EVENT_STORE_RETENTION = KEPT("event_store.retention", "event_store_retention", "counter", "Rounds of the retention of events.");
     EVENT_STORE_RETENTION_DURATION_MS = KEPT("event_store.retention.duration_ms", "event_store_retention_duration_seconds", "histogram", "Duration of a round of the retention of events.");
     EVENT_STORE_RETENTION_PRUNED = KEPT("event_store.retention.pruned", "event_store_retention_pruned", "histogram", "Events that one round of the retention removed.");

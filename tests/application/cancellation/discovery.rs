@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use foundation::Namespace;
 use foundation::ractor::{Actor, ActorRef};
+use foundation_discovery::health::InstanceStatus;
 use foundation_discovery::{Criteria, Discovery, Instance, InstanceCheck};
 use foundation_testkit::{Behavior, Command, Moment};
 
@@ -190,6 +191,39 @@ async fn declared_checks_that_are_cancelled_leave_no_task() {
                 names.cleanup().await.unwrap();
             };
             tokio::join!(discovery.run_declared_checks(), checked);
+        },
+        async |fixture, _| is_to_be_had(fixture).await,
+    )
+    .await;
+}
+
+// covers: Discovery::check_incarnation, Discovery::await_success
+#[tokio::test(start_paused = true)]
+async fn checks_of_one_incarnation_that_are_cancelled_leave_it_as_it_is() {
+    let check = || InstanceCheck::function("ready", |_| ready(true)).every(Duration::from_secs(1));
+    dropped_at_each_poll(
+        async |fixture| {
+            let actor = spawn(fixture).await;
+            let discovery = discovery(fixture);
+            let record = discovery.instance(instance().name()).unwrap();
+            let mut watch = discovery.watch(clerks());
+            let checked = async {
+                while discovery.instance(instance().name()).is_none_or(|it| it.status() != InstanceStatus::Healthy) {
+                    watch.next().await;
+                }
+                actor.stop(None);
+            };
+            tokio::join!(discovery.check_incarnation(record, check()), checked);
+        },
+        async |fixture, _| is_to_be_had(fixture).await,
+    )
+    .await;
+    dropped_at_each_poll(
+        async |fixture| {
+            spawn(fixture).await;
+            let discovery = discovery(fixture);
+            let record = discovery.instance(instance().name()).unwrap();
+            discovery.await_success(&record, &check()).await;
         },
         async |fixture, _| is_to_be_had(fixture).await,
     )

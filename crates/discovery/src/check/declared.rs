@@ -48,7 +48,7 @@ impl DeclaredChecks {
     pub(crate) fn add(&self, declared: DeclaredCheck) -> Result<u64, DeclareCheckError> {
         let added = self.all.lock().add(declared);
         // A declaration that is refused is dropped here, after the lock is released.
-        let number = added.map_err(|(error, _refused)| error)?;
+        let number = added.map_err(|refused| refused.0)?;
         self.changed.send_replace(());
         Ok(number)
     }
@@ -72,9 +72,9 @@ impl DeclaredChecks {
 
 impl Declarations {
     /// Gives back a declaration that is refused.
-    fn add(&mut self, declared: DeclaredCheck) -> Result<u64, (DeclareCheckError, DeclaredCheck)> {
+    fn add(&mut self, declared: DeclaredCheck) -> Result<u64, Box<(DeclareCheckError, DeclaredCheck)>> {
         if let Err(error) = self.accepts(&declared) {
-            return Err((error, declared));
+            return Err(Box::new((error, declared)));
         }
         let number = self.next_number;
         self.next_number += 1;

@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use super::notice::{Notice, Notices};
 use super::now::Now;
 use crate::choice::{Ejection, Load, LoadRules, Outcome, OutlierRules, Outliers};
+use crate::meter::PickMeter;
 
 /// The calls to one incarnation.
 #[derive(Debug)]
@@ -48,6 +49,8 @@ pub(super) struct ServiceCalls {
     /// Grows with each ejection, so that selectors look again at who is in rotation.
     generation: Arc<AtomicU64>,
     notices: Arc<Notices>,
+    /// Counts the picks.
+    pub(super) picks: PickMeter,
     recorded: Mutex<Recorded>,
 }
 
@@ -115,7 +118,13 @@ impl ServiceCalls {
         (random, now): (fastrand::Rng, Instant),
     ) -> Self {
         let recorded = Recorded { outliers: Outliers::new(outliers, now), random, members: HashMap::new() };
-        Self { name, rules, generation, notices, recorded: Mutex::new(recorded) }
+        let picks = PickMeter::default();
+        Self { name, rules, generation, notices, picks, recorded: Mutex::new(recorded) }
+    }
+
+    /// The same, whose picks are counted.
+    pub(super) fn counted(self, picks: PickMeter) -> Self {
+        Self { picks, ..self }
     }
 
     /// Sets the instances of the service. Those that stay keep their records.
@@ -151,6 +160,12 @@ impl ServiceCalls {
         tracing::info!(%namespace, %service, %actor, %cause, "instance ejected");
         let lasts = ejection.until.saturating_duration_since(now);
         self.notices.send(Notice::Ejected { service: service.clone(), actor, cause, lasts });
+    }
+
+    /// How many of these are ejected at this time.
+    pub(super) fn count_ejected(&self, actors: impl IntoIterator<Item = ActorId>, now: Instant) -> usize {
+        let recorded = self.recorded.lock();
+        actors.into_iter().filter(|actor| recorded.outliers.ejection(*actor, now).is_some()).count()
     }
 
     /// Until when an instance is ejected, if it is at this time.

@@ -23,16 +23,13 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
-use super::alarm::wait_until;
+use super::alarm::{TICK, wait_until};
 use super::state::Shared;
 use crate::catalog::Catalog;
 use crate::check::{CheckKind, CheckPermit, CheckSlot, DeclaredCheck, DeclaredChecks, InstanceCheck};
 use crate::criteria::Criteria;
 use crate::health::{CheckRules, is_success};
 use crate::instance::{InstanceName, InstanceRecord};
-
-/// A heartbeat counts up to the end of its time to live, and timers count milliseconds: it is silent with the next one.
-const TICK: Duration = Duration::from_millis(1);
 
 /// One incarnation of an instance.
 type Incarnation = (InstanceName, ActorId);
@@ -354,8 +351,11 @@ impl Checker {
             }
         };
         let record = self.shared.record(&self.of.0, self.of.1)?;
+        let began = Instant::now();
         let health = ask(&self.check, &self.shared, &record, last.begin(turn)).await;
         drop(permit);
+        let (names, took) = (&self.shared.names, began.elapsed());
+        self.shared.options.meter.check_ran(names, record.service(), self.check.name(), took);
         Some(health)
     }
 

@@ -16,7 +16,7 @@ use super::lease::keeper::Keeper;
 use super::lease::{InstanceLease, LeaseCell};
 use super::notice::NoticeReader;
 use super::options::DiscoveryOptions;
-use super::places::Full;
+use super::places::LimitReached;
 use super::registration::{InstanceRegistration, Place};
 use super::selector::Selector;
 use super::state::Shared;
@@ -82,12 +82,24 @@ pub struct Discovery {
 impl Discovery {
     /// Discovery in this namespace, with the options of the first handle, or with the defaults if this is the first.
     pub fn of(names: &ServiceRegistry) -> Self {
-        Self::with_options(names, DiscoveryOptions::new())
+        Self { shared: names.extension(|| Shared::new(names.clone(), DiscoveryOptions::new())) }
     }
 
     /// Discovery in this namespace, with these options if this is the first handle.
+    ///
+    /// Other options than those [in force](Self::options) are left out, with a warning to `tracing`.
     pub fn with_options(names: &ServiceRegistry, options: DiscoveryOptions) -> Self {
-        Self { shared: names.extension(|| Shared::new(names.clone(), options)) }
+        let discovery = Self { shared: names.extension(|| Shared::new(names.clone(), options.clone())) };
+        if *discovery.options() != options {
+            let namespace = names.namespace();
+            tracing::warn!(%namespace, "discovery runs with other options already; those of a later handle are left out");
+        }
+        discovery
+    }
+
+    /// The options in force: those of the first handle of the namespace.
+    pub fn options(&self) -> &DiscoveryOptions {
+        &self.shared.options
     }
 
     /// Checks one incarnation until it is gone, for a caller that awaits its first success: at once, and ten times as often until
@@ -118,15 +130,15 @@ impl Discovery {
     pub fn describe(&self, instance: &Instance) -> Result<InstanceRegistration, DiscoveryError> {
         self.shared.options.check(instance)?;
         let (name, metadata) = (instance.name(), instance.to_metadata()?);
-        let place = Place::reserve(&self.shared, name).map_err(|full| self.full(name, full))?;
+        let place = Place::reserve(&self.shared, name).map_err(|reached| self.limit_reached(name, reached))?;
         Ok(InstanceRegistration::new(name.clone(), self.shared.names.with_metadata(metadata), place))
     }
 
-    fn full(&self, name: &InstanceName, full: Full) -> DiscoveryError {
+    fn limit_reached(&self, name: &InstanceName, reached: LimitReached) -> DiscoveryError {
         let (name, limits) = (name.clone(), self.shared.options.places);
-        match full {
-            Full::Service => DiscoveryError::TooManyInstances { name, limit: limits.service },
-            Full::Namespace => DiscoveryError::NamespaceFull {
+        match reached {
+            LimitReached::Service => DiscoveryError::TooManyInstances { name, limit: limits.service },
+            LimitReached::Namespace => DiscoveryError::NamespaceFull {
                 namespace: self.shared.names.namespace(),
                 name,
                 limit: limits.namespace,
@@ -349,7 +361,7 @@ impl Discovery {
 
     /// The condition of a service, with counts and reasons. Without an instance it is down.
     pub fn service_health(&self, service: &ServiceName) -> ServiceHealth {
-        self.shared.read(|catalog| catalog.service_health(service))
+        self.shared.service_health(service)
     }
 
     /// Checks each instance that meets the criteria, those to come included, whatever their status: for as long as the
@@ -434,13 +446,18 @@ impl Discovery {
         Ok(())
     }
 
-    /// The condition of each service that has an instance, by name. It is empty, and costs nothing, until discovery is
-    /// used in the namespace.
+    /// The condition of each service that has an instance or should have one, by name: it is
+    /// [expected](DiscoveryOptions::expects), or an instance of it is a child, or is being registered, or a check of it is
+    /// declared. So a service that has lost its last instance is shown, and is down.
+    ///
+    /// It is empty, and costs nothing, until discovery is used in the namespace or a service is expected.
     pub fn health(&self) -> Vec<ServiceHealth> {
-        if !self.shared.is_used() {
+        if !self.shared.is_used() && self.shared.options.expected.is_empty() {
             return Vec::new();
         }
-        self.shared.read(|catalog| catalog.services().map(|service| catalog.service_health(service)).collect())
+        let checks = self.shared.names.extension(DeclaredChecks::new).all();
+        let services = checks.values().filter_map(|declared| declared.criteria.wanted_service());
+        self.shared.service_healths(services.cloned().collect())
     }
 
     /// Takes in a result of a check of an instance, by these rules from now on, and returns the health that follows.
@@ -469,7 +486,7 @@ impl Discovery {
     }
 
     /// Sets the status of an instance, whatever its checks find: for `ttl`, a year at most, or with `None` until it is
-    /// [cleared](Self::clear_health). The reason is shown with it.
+    /// [cleared](Self::clear_status). The reason is shown with it.
     ///
     /// For an operator who takes an instance out of rotation for maintenance, or keeps it in. It belongs to the present
     /// incarnation, and replaces what was set before. An instance that drains by its own word is draining all the same.
@@ -480,15 +497,15 @@ impl Discovery {
     /// use foundation_discovery::health::InstanceStatus;
     ///
     /// # fn example(discovery: Discovery, name: InstanceName) -> Result<(), Box<dyn std::error::Error>> {
-    /// discovery.set_health(&name, InstanceStatus::Unhealthy, "a new disk", Duration::from_secs(3_600))?;
-    /// assert!(discovery.clear_health(&name));
+    /// discovery.set_status(&name, InstanceStatus::Unhealthy, "a new disk", Duration::from_secs(3_600))?;
+    /// assert!(discovery.clear_status(&name));
     /// # Ok(())
     /// # }
     /// ```
     ///
     /// # Errors
     /// [`DiscoveryError::NotFound`], [`DiscoveryError::NotRunning`].
-    pub fn set_health(
+    pub fn set_status(
         &self,
         name: &InstanceName,
         status: InstanceStatus,
@@ -500,8 +517,8 @@ impl Discovery {
         is_set.then_some(()).ok_or_else(|| self.not_found(name))
     }
 
-    /// Clears the status that was [set](Self::set_health): it follows from the checks again. True if one was set.
-    pub fn clear_health(&self, name: &InstanceName) -> bool {
+    /// Clears the status that was [set](Self::set_status): it follows from the checks again. True if one was set.
+    pub fn clear_status(&self, name: &InstanceName) -> bool {
         self.shared.clear_status(name)
     }
 

@@ -15,14 +15,15 @@ use tokio::time::{Instant, timeout};
 use super::calls::InstanceCalls;
 use super::marks::Mark;
 use super::state::Shared;
-use crate::instance::InstanceRecord;
+use crate::instance::{InstanceName, InstanceRecord};
 
 /// How the draining of an instance went.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Drained {
     /// The name of the instance.
-    pub name: String,
+    #[serde(serialize_with = "foundation_kernel::written::text")]
+    pub name: InstanceName,
     /// How many calls were in flight when it began.
     pub began_with: u32,
     /// How many were in flight at its end: 0 unless the time was over, or it was resumed.
@@ -62,7 +63,7 @@ pub(super) async fn drain(shared: &Shared, record: &InstanceRecord, within: Dura
     // A time that is over is no error: the report says what is left.
     let _ = waking_contained(timeout(within, calls.idle())).await;
     let (resumed, in_flight) = (!calls.is_draining(), calls.load.in_flight());
-    let (name, began_with) = (record.name().to_string(), began_with.max(in_flight));
+    let (name, began_with) = (record.name().clone(), began_with.max(in_flight));
     Some(Drained { name, began_with, in_flight, resumed, took: began.elapsed() })
 }
 

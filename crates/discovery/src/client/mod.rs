@@ -24,7 +24,7 @@ pub use drain::Drained;
 pub use error::{CallInstanceError, CastInstanceError, CastInstanceReason, DiscoveryError, OtherInstances, PickError};
 pub use lease::heartbeat::HeartbeatTask;
 pub use lease::{InstanceLease, LeaseLostError};
-pub(crate) use notice::{Notice, NoticeReader, Noticed};
+pub(crate) use notice::{Notice, NoticeReader, ReceivedNotice};
 pub use options::DiscoveryOptions;
 pub use registration::InstanceRegistration;
 pub use restart::RestartInstance;

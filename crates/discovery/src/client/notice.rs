@@ -5,10 +5,6 @@
 //! 1. A sender never waits for a reader: of a reader that is too slow the oldest notices are dropped, and it gets their number.
 //! 2. A notice is sent after what it says has happened, and under no lock: a reader is woken by it.
 
-// Its parts are sent by leases, by the choice of instances and by checks, and read by the service that records them.
-#![allow(dead_code, reason = "some senders are made with the features that they belong to")]
-
-use std::fmt;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -62,25 +58,6 @@ pub(crate) enum Notice {
     },
 }
 
-impl fmt::Display for Notice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::PreservationBegan { expected, renewed } => {
-                write!(f, "leases are preserved: {renewed} of {expected} were renewed")
-            }
-            Self::PreservationEnded { lasted, expired } => {
-                write!(f, "leases are preserved no more, after {lasted:?}: {expired} have expired")
-            }
-            Self::Ejected { service, actor, cause, lasts } => {
-                write!(f, "actor {actor} of {service} is ejected for {lasts:?}: {cause}")
-            }
-            Self::RestartWithheld { instance, check } => {
-                write!(f, "{instance} is not restarted, as check {check:?} asks: too many of its service were")
-            }
-        }
-    }
-}
-
 /// Where notices are sent.
 #[derive(Debug)]
 pub(crate) struct Notices(OnceLock<broadcast::Sender<Notice>>);
@@ -105,7 +82,7 @@ impl Notices {
 
 /// What a reader finds.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Noticed {
+pub(crate) enum ReceivedNotice {
     /// The next notice.
     Notice(Notice),
     /// The reader was too slow: so many were dropped.
@@ -117,10 +94,10 @@ pub(crate) struct NoticeReader(broadcast::Receiver<Notice>);
 
 impl NoticeReader {
     /// The next one; `None` once there is no sender. This method is cancel safe.
-    pub(crate) async fn next(&mut self) -> Option<Noticed> {
+    pub(crate) async fn next(&mut self) -> Option<ReceivedNotice> {
         match waking_contained(self.0.recv()).await {
-            Ok(notice) => Some(Noticed::Notice(notice)),
-            Err(RecvError::Lagged(missed)) => Some(Noticed::Lagged(missed)),
+            Ok(notice) => Some(ReceivedNotice::Notice(notice)),
+            Err(RecvError::Lagged(missed)) => Some(ReceivedNotice::Lagged(missed)),
             Err(RecvError::Closed) => None,
         }
     }
@@ -139,20 +116,13 @@ mod tests {
         let notices = Notices::new();
         let mut reader = notices.reader();
         (0..CAPACITY + 3).for_each(|number| notices.send(began(number)));
-        assert_eq!(reader.next().await, Some(Noticed::Lagged(3)));
-        assert_eq!(reader.next().await, Some(Noticed::Notice(began(3))));
+        assert_eq!(reader.next().await, Some(ReceivedNotice::Lagged(3)));
+        assert_eq!(reader.next().await, Some(ReceivedNotice::Notice(began(3))));
         drop(notices);
         let mut left = 0;
         while reader.next().await.is_some() {
             left += 1;
         }
         assert_eq!(left, CAPACITY - 1);
-    }
-
-    #[test]
-    fn a_notice_is_a_sentence() {
-        assert_eq!(began(5).to_string(), "leases are preserved: 1 of 5 were renewed");
-        let ended = Notice::PreservationEnded { lasted: Duration::from_secs(600), expired: 4 };
-        assert_eq!(ended.to_string(), "leases are preserved no more, after 600s: 4 have expired");
     }
 }

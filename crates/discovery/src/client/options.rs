@@ -1,5 +1,9 @@
 //! The options of discovery in a namespace.
 
+use std::collections::BTreeMap;
+
+use foundation_kernel::names::ServiceName;
+
 use super::restart::{RestartInstance, Restarter};
 use crate::choice::{LoadRules, OutlierRules};
 use crate::health::RestartBudget;
@@ -9,6 +13,7 @@ use crate::limits::{
     MAX_CAPABILITIES, MAX_INSTANCE, MAX_INSTANCES, MAX_INSTANCES_PER_SERVICE, MAX_LABELS, MAX_UNREAD_CHANGES,
     PlaceLimits,
 };
+use crate::meter::{DiscoveryMeter, Meter};
 
 /// How discovery works in a namespace.
 ///
@@ -24,8 +29,10 @@ use crate::limits::{
 /// | [`unread_changes`](Self::unread_changes) | 1,024 |
 /// | [`restart_budget`](Self::restart_budget) | [`RestartBudget::new`] |
 /// | [`restart_by`](Self::restart_by) | the actor is killed |
+/// | [`measured_by`](Self::measured_by) | nothing is measured |
+/// | [`expects`](Self::expects) | no service |
 /// | [`seed`](Self::seed) | another one in each process |
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct DiscoveryOptions {
     pub(super) places: PlaceLimits,
     max_capabilities: usize,
@@ -37,6 +44,8 @@ pub struct DiscoveryOptions {
     pub(super) unread_changes: usize,
     pub(super) restart_budget: RestartBudget,
     pub(super) restart_by: Restarter,
+    pub(super) meter: Meter,
+    pub(super) expected: BTreeMap<ServiceName, usize>,
     pub(super) seed: Option<u64>,
 }
 
@@ -53,6 +62,8 @@ impl Default for DiscoveryOptions {
             unread_changes: MAX_UNREAD_CHANGES,
             restart_budget: RestartBudget::default(),
             restart_by: Restarter::default(),
+            meter: Meter::default(),
+            expected: BTreeMap::new(),
             seed: None,
         }
     }
@@ -123,6 +134,26 @@ impl DiscoveryOptions {
     /// that its supervisor starts it again; an [announced](crate::Discovery::announce) one is left alone.
     pub fn restart_by(self, restart: impl RestartInstance) -> Self {
         Self { restart_by: Restarter::new(restart), ..self }
+    }
+
+    /// What measures picks and checks.
+    pub fn measured_by(self, meter: impl DiscoveryMeter) -> Self {
+        Self { meter: Meter::new(meter), ..self }
+    }
+
+    /// A service that is always part of the [health](crate::Discovery::health), and how many of its instances should be in
+    /// rotation, 1 at least: with fewer it is degraded, and without one it is down.
+    ///
+    /// A service is part of the health without this while it has an instance, a child that is one, or a
+    /// [declared check](crate::Discovery::check).
+    pub fn expects(mut self, service: &ServiceName, instances: usize) -> Self {
+        self.expected.insert(service.clone(), instances.max(1));
+        self
+    }
+
+    /// How many instances of a service should be in rotation.
+    pub(super) fn expected_of(&self, service: &ServiceName) -> usize {
+        self.expected.get(service).copied().unwrap_or(0)
     }
 
     /// Where chance begins, for tests that are to be repeated.

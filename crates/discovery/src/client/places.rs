@@ -17,7 +17,7 @@ use crate::limits::PlaceLimits;
 
 /// Which limit is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Full {
+pub(super) enum LimitReached {
     Service,
     Namespace,
 }
@@ -47,13 +47,13 @@ impl Places {
         name: &InstanceName,
         present: &Present<H>,
         limits: PlaceLimits,
-    ) -> Result<(), Full> {
+    ) -> Result<(), LimitReached> {
         let has_one = (present.has)(name) || self.reserved(name.service()).any(|it| it == name);
         if !has_one && self.taken_of(name.service(), present) >= limits.service {
-            return Err(Full::Service);
+            return Err(LimitReached::Service);
         }
         if !has_one && self.is_full(present, limits.namespace) {
-            return Err(Full::Namespace);
+            return Err(LimitReached::Namespace);
         }
         let times = self.of.entry(name.service().clone()).or_default().entry(name.clone()).or_insert(0);
         self.names += usize::from(*times == 0);
@@ -73,6 +73,11 @@ impl Places {
         if names.is_empty() {
             self.of.remove(name.service());
         }
+    }
+
+    /// The services for which a place is reserved.
+    pub(super) fn services(&self) -> impl Iterator<Item = &ServiceName> {
+        self.of.keys()
     }
 
     fn reserved(&self, service: &ServiceName) -> impl Iterator<Item = &InstanceName> {

@@ -10,7 +10,7 @@ use foundation_kernel::supervision::{BoxError, ChildSpec};
 use tokio::time::Instant;
 
 use super::error::DiscoveryError;
-use super::places::Full;
+use super::places::LimitReached;
 use super::state::Shared;
 use crate::instance::InstanceName;
 
@@ -63,6 +63,9 @@ impl InstanceRegistration {
 
     /// With a check of a successor, which gets the name when it has passed; see
     /// [`RegistrationBuilder::hand_over_when`](foundation_kernel::names::RegistrationBuilder::hand_over_when).
+    ///
+    /// It is for a [child](Self::child_spec), which can be the successor of another one. An actor that is spawned or registered
+    /// takes no name from another, so it is not checked.
     pub fn hand_over_when<F, Fut>(self, check: F) -> Self
     where
         F: Fn(ActorCell) -> Fut + Send + Sync + 'static,
@@ -124,7 +127,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn reserve(shared: &Arc<Shared>, name: &InstanceName) -> Result<Self, Full> {
+    pub(super) fn reserve(shared: &Arc<Shared>, name: &InstanceName) -> Result<Self, LimitReached> {
         shared.reserve_place(name)?;
         Ok(Self { shared: Arc::downgrade(shared), name: name.clone() })
     }

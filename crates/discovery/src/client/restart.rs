@@ -70,6 +70,17 @@ fn kill(names: &ServiceRegistry, instance: &InstanceRecord) -> bool {
     found.inspect(|found| found.cell().kill()).is_some()
 }
 
+/// The same code, and not only code that does the same.
+impl PartialEq for Restarter {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (None, None) => true,
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Debug for Restarter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_some() { "Restarter(custom)" } else { "Restarter(kill)" })

@@ -157,7 +157,10 @@ impl<M: Message> Selector<M> {
         };
         let chosen = &self.known.fitting()[decided.at];
         match chosen.via.cast(message) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                chosen.service.picks.note_cast(decided.fail_open);
+                Ok(())
+            }
             Err(error) => {
                 let first = chosen.record.clone();
                 self.cast_again(first, error)
@@ -171,6 +174,7 @@ impl<M: Message> Selector<M> {
         loop {
             let Some(picked) = self.pick_another(&tried) else { return Err(not_taken(&tried, error)) };
             match picked.chosen().via.cast(error.message) {
+                // Its call counts as cancelled: how long the message takes is not known.
                 Ok(()) => return Ok(()),
                 Err(next) => error = next,
             }

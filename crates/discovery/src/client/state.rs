@@ -9,6 +9,8 @@
 //!    one noted takes no lock of the watch, and misses nothing that was finished before.
 //! 4. What is kept of an incarnation goes with it.
 
+mod status_changes;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -24,19 +26,26 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use self::status_changes::StatusChanges;
 use super::calls::{InstanceCalls, ServiceCalls};
 use super::leases::{LeaseKey, Leases};
 use super::marks::{Mark, Marks};
 use super::notice::{Notice, Notices};
 use super::now::Now;
 use super::options::DiscoveryOptions;
-use super::places::{Full, Places, Present};
+use super::places::{LimitReached, Places, Present};
 use crate::catalog::{Catalog, FindError, InstanceChange};
 use crate::check::{CheckCapacity, CheckSlot};
 use crate::criteria::Criteria;
-use crate::health::{CheckRole, CheckRules, Checks, InstanceHealth, Restarts, StatusOverride, TooManyChecksError};
+use crate::health::{
+    CheckRole, CheckRules, Checks, InstanceHealth, Restarts, ServiceHealth, StatusOverride, TooManyChecksError,
+};
 use crate::instance::{InstanceName, InstanceRecord};
 use crate::limits::PlaceLimits;
+use crate::meter::PickMeter;
+
+/// What is known of the health of one incarnation.
+type IncarnationHealth = (InstanceName, ActorId, InstanceHealth);
 
 /// No revision of a watch: its first item has not been read.
 const UNREAD: u64 = u64::MAX;
@@ -80,6 +89,7 @@ struct State {
     expiry: Arc<NextExpiry>,
     restarts: HashMap<ServiceName, Restarts>,
     tracked: HashMap<(InstanceName, ActorId), Tracked>,
+    status_changes: StatusChanges,
     services: HashMap<ServiceName, Arc<ServiceCalls>>,
     random: fastrand::Rng,
 }
@@ -148,6 +158,7 @@ impl Shared {
             expiry: Arc::clone(&expiry),
             restarts: HashMap::new(),
             tracked: HashMap::new(),
+            status_changes: StatusChanges::default(),
             services: HashMap::new(),
             random,
         };
@@ -293,11 +304,21 @@ impl Shared {
 
     /// The instances that meet all criteria, up to date.
     pub(super) fn select(&self, criteria: &Criteria) -> Result<Vec<InstanceRecord>, FindError> {
-        self.read(|catalog| Ok(catalog.select(criteria)?.into_iter().cloned().collect()))
+        let cloned = |records: Vec<&InstanceRecord>| -> Vec<_> { records.into_iter().cloned().collect() };
+        let (fitting, considered) = self.read(|catalog| {
+            let fitting = cloned(catalog.fitting(criteria));
+            let considered = fitting.is_empty().then(|| catalog.considered(criteria).map(cloned));
+            (fitting, considered)
+        });
+        match considered {
+            None => Ok(fitting),
+            // Without the lock: the explanation of many instances takes its time.
+            Some(considered) => Err(criteria.explain(&considered?).into()),
+        }
     }
 
     /// Reserves a place for an instance that is about to be registered.
-    pub(super) fn reserve_place(&self, name: &InstanceName) -> Result<(), Full> {
+    pub(super) fn reserve_place(&self, name: &InstanceName) -> Result<(), LimitReached> {
         self.refresh(Instant::now());
         let reserved = self.state.lock().reserve(name, self.options.places, &BTreeSet::new());
         let Err(full) = reserved else { return Ok(()) };
@@ -435,9 +456,17 @@ impl Shared {
         self.state.lock().health(record.name(), record.actor, now)
     }
 
-    /// The same of all that have checks or marks.
-    pub(super) fn all_healths(&self, now: Instant) -> Vec<(InstanceName, ActorId, InstanceHealth)> {
-        self.state.lock().healths(now)
+    /// The same of all that have checks or marks, and how many changes of statuses there have been.
+    pub(super) fn all_healths(&self, now: Instant) -> (u64, Vec<IncarnationHealth>) {
+        let state = self.state.lock();
+        (state.status_changes.number(), state.healths(now))
+    }
+
+    /// The same of those whose status has changed since there were so many changes. Cost: linear in these.
+    pub(super) fn healths_since(&self, number: u64, now: Instant) -> (u64, Vec<IncarnationHealth>) {
+        let state = self.state.lock();
+        let health = |(name, actor): &(InstanceName, ActorId)| (name.clone(), *actor, state.health(name, *actor, now));
+        (state.status_changes.number(), state.status_changes.since(number).map(health).collect())
     }
 
     /// When the next result is too old.
@@ -450,6 +479,23 @@ impl Shared {
         let state = self.state.lock();
         let tracked = state.tracked.get(&(record.name().clone(), record.actor))?;
         Some((Arc::clone(&tracked.calls), Arc::clone(state.services.get(record.service())?)))
+    }
+
+    /// The condition of a service: also of one without an instance, which is down.
+    pub(super) fn service_health(&self, service: &ServiceName) -> ServiceHealth {
+        let now = Instant::now();
+        self.refresh(now);
+        self.state.lock().service_health(service, &self.options, now)
+    }
+
+    /// The condition of these services, of those that have an instance, and of those that should have one, by name.
+    pub(super) fn service_healths(&self, mut services: BTreeSet<ServiceName>) -> Vec<ServiceHealth> {
+        let now = Instant::now();
+        self.refresh(now);
+        let state = self.state.lock();
+        services.extend(state.catalog.services().chain(state.places.services()).cloned());
+        services.extend(self.options.expected.keys().cloned());
+        services.iter().map(|service| state.service_health(service, &self.options, now)).collect()
     }
 
     /// A source of randomness of its own.
@@ -478,7 +524,7 @@ impl State {
     }
 
     /// Of each incarnation that has checks or marks.
-    fn healths(&self, now: Instant) -> Vec<(InstanceName, ActorId, InstanceHealth)> {
+    fn healths(&self, now: Instant) -> Vec<IncarnationHealth> {
         let checked = self
             .checks
             .iter(now)
@@ -488,8 +534,20 @@ impl State {
         checked.chain(marked).collect()
     }
 
+    fn service_health(&self, service: &ServiceName, options: &DiscoveryOptions, now: Instant) -> ServiceHealth {
+        let in_rotation = self.catalog.instances(service).filter(|record| record.status().is_in_rotation());
+        let actors = in_rotation.map(|record| record.actor);
+        let ejected = self.services.get(service).map_or(0, |calls| calls.count_ejected(actors, now));
+        self.catalog.service_health(service).expecting(options.expected_of(service)).with_ejected(ejected)
+    }
+
     /// Reserves a place for an instance. Those of the catalog that have ended have none any more.
-    fn reserve(&mut self, name: &InstanceName, limits: PlaceLimits, ended: &BTreeSet<LeaseKey>) -> Result<(), Full> {
+    fn reserve(
+        &mut self,
+        name: &InstanceName,
+        limits: PlaceLimits,
+        ended: &BTreeSet<LeaseKey>,
+    ) -> Result<(), LimitReached> {
         let Self { places, catalog, .. } = self;
         let is_there = |it: &&InstanceRecord| !ended.contains(&(it.name().clone(), it.actor));
         let gone = ended.iter().filter(|(name, actor)| catalog.get(name).is_some_and(|it| it.actor == *actor)).count();
@@ -512,7 +570,9 @@ impl State {
     fn forget(&mut self, name: &InstanceName, actor: ActorId) {
         self.checks.remove(name, actor);
         self.marks.remove(name, actor);
-        self.tracked.remove(&(name.clone(), actor));
+        let key = (name.clone(), actor);
+        self.tracked.remove(&key);
+        self.status_changes.remove(&key);
     }
 
     fn set_members(&mut self, service: &ServiceName, shared: &Shared, now: Instant) {
@@ -527,7 +587,8 @@ impl State {
         let new = || {
             let (name, rules) = ((shared.names.namespace(), service.clone()), &shared.options);
             let to = (Arc::clone(&shared.generation), Arc::clone(&shared.notices));
-            Arc::new(ServiceCalls::new(name, (rules.load, rules.outliers.clone()), to, (random.fork(), now)))
+            let calls = ServiceCalls::new(name, (rules.load, rules.outliers.clone()), to, (random.fork(), now));
+            Arc::new(calls.counted(PickMeter::new(&rules.meter, &shared.names, service)))
         };
         self.services.entry(service.clone()).or_insert_with(new).set_members(members, now);
     }
@@ -540,7 +601,17 @@ impl State {
         }
         // From what is shown on, not from now on: another thread may have added what is between.
         self.expiry.set(self.checks.next_expiry(self.shown_until));
-        Some(self.catalog.set_health(name, actor, self.health(name, actor, now)).is_some())
+        Some(self.set_health(name, actor, now))
+    }
+
+    /// Shows the present health of an incarnation; true if its status has changed.
+    fn set_health(&mut self, name: &InstanceName, actor: ActorId, now: Instant) -> bool {
+        let health = self.health(name, actor, now);
+        let changed = self.catalog.set_health(name, actor, health).is_some();
+        if changed {
+            self.status_changes.note((name.clone(), actor));
+        }
+        changed
     }
 
     /// True if a status has changed.
@@ -551,11 +622,7 @@ impl State {
         let expired = self.checks.expired(self.shown_until, now);
         self.shown_until = now;
         self.expiry.set(self.checks.next_expiry(now));
-        let show = |(name, actor): &(InstanceName, ActorId)| {
-            let health = self.health(name, *actor, now);
-            self.catalog.set_health(name, *actor, health).is_some()
-        };
-        expired.iter().map(show).filter(|changed| *changed).count() > 0
+        expired.iter().filter(|(name, actor)| self.set_health(name, *actor, now)).count() > 0
     }
 
     /// Asks whether an instance may be restarted, if this check wants it; nothing if that was withheld before.

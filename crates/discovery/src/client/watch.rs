@@ -6,23 +6,21 @@ use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use foundation_kernel::containment::waking_contained;
 use foundation_kernel::names::{Watch, Watched};
+use foundation_kernel::ractor::ActorId;
 use futures::stream::{BoxStream, unfold};
 use futures::{Stream, StreamExt};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::alarm::wait_until;
+use super::alarm::{TICK, wait_until};
 use super::state::Shared;
 use crate::catalog::{Catalog, InstanceChange, RemovalCause};
 use crate::criteria::Criteria;
-use crate::instance::InstanceRecord;
-
-/// A result counts up to its expiry, and timers count milliseconds: it is too old with the next one.
-const TICK: Duration = Duration::from_millis(1);
+use crate::health::InstanceHealth;
+use crate::instance::{InstanceName, InstanceRecord};
 
 /// An item of an [`InstanceWatch`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +89,8 @@ struct Follower {
     names: Watch,
     healths: watch::Receiver<()>,
     catalog: Catalog,
+    /// How many changes of statuses it has read.
+    statuses_read: u64,
     unseen: VecDeque<InstanceWatched>,
 }
 
@@ -105,17 +105,18 @@ impl Follower {
     fn new(shared: Arc<Shared>, criteria: Criteria) -> Self {
         // Subscribe before reading: a change between the two is noticed.
         let (names, healths) = (shared.watch_names_with_reasons(), shared.healths());
-        Self { shared, criteria, names, healths, catalog: Catalog::new(), unseen: VecDeque::new() }
+        let (catalog, unseen) = (Catalog::new(), VecDeque::new());
+        Self { shared, criteria, names, healths, catalog, statuses_read: 0, unseen }
     }
 
     async fn next(&mut self) -> Option<InstanceWatched> {
         while self.unseen.is_empty() {
             match self.woken().await {
                 Woken::Names(watched) => self.apply(watched?),
-                Woken::Healths => self.read_healths(),
+                Woken::Healths => self.read_changed_healths(),
                 Woken::Expiry => {
                     self.shared.refresh(Instant::now());
-                    self.read_healths();
+                    self.read_changed_healths();
                 }
             }
         }
@@ -129,9 +130,9 @@ impl Follower {
             _ => return self.catalog.apply(watched).into_iter().for_each(|change| self.show_with_health(change)),
         };
         self.catalog.apply(watched);
-        self.read_healths();
-        let fitting = self.catalog.select(&self.criteria).unwrap_or_default();
-        let snapshot = fitting.into_iter().cloned().collect();
+        let all = self.shared.all_healths(Instant::now());
+        self.read_healths(all);
+        let snapshot = self.catalog.fitting(&self.criteria).into_iter().cloned().collect();
         // The changes of healths until then are in it.
         self.unseen = VecDeque::from([match missed {
             None => InstanceWatched::Snapshot(snapshot),
@@ -150,8 +151,8 @@ impl Follower {
         };
         // A waker may be any code, and those who wake are others.
         waking_contained(async {
+            // Not biased: while names change all the time, statuses are read and results expire.
             tokio::select! {
-                biased;
                 watched = self.names.next() => Woken::Names(watched),
                 changed = self.healths.changed() => match changed {
                     Ok(()) => Woken::Healths,
@@ -175,8 +176,14 @@ impl Follower {
         }
     }
 
-    fn read_healths(&mut self) {
-        for (name, actor, health) in self.shared.all_healths(Instant::now()) {
+    fn read_changed_healths(&mut self) {
+        let changed = self.shared.healths_since(self.statuses_read, Instant::now());
+        self.read_healths(changed);
+    }
+
+    fn read_healths(&mut self, (number, healths): (u64, Vec<(InstanceName, ActorId, InstanceHealth)>)) {
+        self.statuses_read = number;
+        for (name, actor, health) in healths {
             let change = self.catalog.set_health(&name, actor, health);
             change.into_iter().for_each(|change| self.show(change));
         }
@@ -209,13 +216,11 @@ fn seen_by(criteria: &Criteria, change: InstanceChange) -> Option<InstanceChange
 
 #[cfg(test)]
 mod tests {
-    use foundation_kernel::ractor::ActorId;
     use proptest::collection::vec;
     use proptest::option;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::health::InstanceHealth;
     use crate::instance::Instance;
     use crate::samples::statuses;
 

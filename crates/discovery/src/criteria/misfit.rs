@@ -1,6 +1,6 @@
 //! Why instances do not fit, for people.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use foundation_kernel::names::{NearMisses, ServiceName};
@@ -9,7 +9,7 @@ use semver::{Version, VersionReq};
 use crate::health::InstanceStatus;
 use crate::instance::{Capability, InstanceName, Zone};
 
-/// How many different reasons a text names.
+/// How many different reasons an error keeps.
 const MAX_REASONS: usize = 4;
 
 /// A criterion that an instance does not meet: what was asked for, and what the instance has.
@@ -114,7 +114,7 @@ impl fmt::Display for InstanceMisfits {
     }
 }
 
-/// No instance fits: why each of them does not, and which came closest.
+/// No instance fits: the most frequent reasons, and the instance that came closest.
 ///
 /// Its text counts the reasons, names the closest instance, and suggests capabilities of similar names.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -122,46 +122,58 @@ impl fmt::Display for InstanceMisfits {
 pub struct NoneFitsError {
     /// The service that was asked for; `None` for instances of any.
     pub service: Option<ServiceName>,
-    /// Each instance that was looked at.
-    pub instances: Vec<InstanceMisfits>,
+    /// How many instances were looked at.
+    pub instances: usize,
+    /// The instance that meets the most criteria, the first of several; `None` if there is no instance.
+    pub closest: Option<Box<InstanceMisfits>>,
+    /// The most frequent reasons as texts, at most 4, with how many instances each holds for.
+    pub reasons: Vec<(String, usize)>,
+    /// How many other reasons there are.
+    pub other_reasons: usize,
     /// Capabilities whose names are similar to one that no instance has.
     pub near: NearMisses,
 }
 
 impl NoneFitsError {
-    /// The instance that meets the most criteria, the first of several.
-    pub fn closest(&self) -> Option<&InstanceMisfits> {
-        self.instances.iter().min_by_key(|instance| instance.misfits.len())
-    }
-
-    /// Each reason as a text, with how many instances it holds for: the most frequent first.
-    pub fn reasons(&self) -> Vec<(String, usize)> {
-        let mut counts = BTreeMap::new();
-        for misfit in self.instances.iter().flat_map(|instance| &instance.misfits) {
-            *counts.entry(misfit.to_string()).or_insert(0) += 1;
+    /// From each instance that was looked at.
+    pub(super) fn of(
+        service: Option<ServiceName>,
+        instances: impl IntoIterator<Item = InstanceMisfits>,
+        near: NearMisses,
+    ) -> Self {
+        let (mut counts, mut closest, mut number) = (BTreeMap::new(), None::<Box<InstanceMisfits>>, 0);
+        for instance in instances {
+            number += 1;
+            // What was asked for twice is one reason.
+            let texts: BTreeSet<_> = instance.misfits.iter().map(Misfit::to_string).collect();
+            texts.into_iter().for_each(|text| *counts.entry(text).or_insert(0) += 1);
+            if closest.as_ref().is_none_or(|closest| instance.misfits.len() < closest.misfits.len()) {
+                closest = Some(Box::new(instance));
+            }
         }
         let mut reasons: Vec<_> = counts.into_iter().collect();
         // Those that are equally frequent stay in the order of their texts.
         reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        reasons
+        let other_reasons = reasons.len().saturating_sub(MAX_REASONS);
+        reasons.truncate(MAX_REASONS);
+        Self { service, instances: number, closest, reasons, other_reasons, near }
     }
 }
 
 impl fmt::Display for NoneFitsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.instances.len() {
+        match self.instances {
             0 => f.write_str("there is no instance")?,
             number => write!(f, "none of {number} instances")?,
         }
         self.service.iter().try_for_each(|service| write!(f, " of {service}"))?;
-        if let Some(closest) = self.closest() {
-            let reasons = self.reasons();
-            let named = reasons.iter().take(MAX_REASONS).map(|(reason, count)| format!("{reason} ({count})"));
-            write!(f, " fits: {}", named.collect::<Vec<_>>().join(", "))?;
-            if reasons.len() > MAX_REASONS {
-                write!(f, " and {} other reasons", reasons.len() - MAX_REASONS)?;
+        if let Some(closest) = &self.closest {
+            let named: Vec<_> = self.reasons.iter().map(|(reason, count)| format!("{reason} ({count})")).collect();
+            write!(f, " fits: {}", named.join(", "))?;
+            if self.other_reasons > 0 {
+                write!(f, " and {} other reasons", self.other_reasons)?;
             }
-            if self.instances.len() > 1 {
+            if self.instances > 1 {
                 write!(f, "; closest is {closest}")?;
             }
         }

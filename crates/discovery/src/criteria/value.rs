@@ -104,8 +104,8 @@ impl Criteria {
         self
     }
 
-    /// Whatever its status, the opposite of [`healthy_only`](Self::healthy_only): the default.
-    pub fn of_any_status(mut self) -> Self {
+    /// The same criteria without [`healthy_only`](Self::healthy_only).
+    pub(crate) fn of_any_status(mut self) -> Self {
         self.healthy_only = false;
         self
     }
@@ -184,8 +184,9 @@ impl Criteria {
         if fitting.is_empty() { Err(self.explain(records)) } else { Ok(fitting) }
     }
 
+    /// Why none of these instances fits. Cost: an allocation for each criterion that each of them does not meet.
     #[cold]
-    fn explain<'a>(&self, records: impl IntoIterator<Item = &'a InstanceRecord> + Clone) -> NoneFitsError {
+    pub(crate) fn explain<'a>(&self, records: impl IntoIterator<Item = &'a InstanceRecord> + Clone) -> NoneFitsError {
         let known = records.clone().into_iter().flat_map(|record| record.instance.capabilities());
         let known: BTreeSet<_> = known.map(Capability::name).collect();
         let missing = self.capabilities.iter().find(|wanted| !known.contains(wanted.name()));
@@ -193,8 +194,7 @@ impl Criteria {
         let misfits = |record: &InstanceRecord| {
             InstanceMisfits::new(record.name().clone(), self.misfits(&record.instance, record.status()))
         };
-        let instances = records.into_iter().map(misfits).collect();
-        NoneFitsError { service: self.service.clone(), instances, near }
+        NoneFitsError::of(self.service.clone(), records.into_iter().map(misfits), near)
     }
 }
 
@@ -352,10 +352,14 @@ mod tests {
                 Ok(selected) => prop_assert_eq!(selected, expected),
                 Err(error) => {
                     prop_assert!(expected.is_empty());
-                    prop_assert_eq!(error.instances.len(), records.len());
-                    prop_assert!(error.instances.iter().all(|instance| !instance.misfits.is_empty()));
-                    let closest = error.closest().map(|closest| closest.misfits.len());
-                    prop_assert_eq!(closest, error.instances.iter().map(|it| it.misfits.len()).min());
+                    prop_assert_eq!(error.instances, records.len());
+                    let misfits = |it: &InstanceRecord| criteria.misfits(&it.instance, it.status()).len();
+                    let closest = error.closest.map(|closest| closest.misfits.len());
+                    prop_assert!(closest != Some(0));
+                    prop_assert_eq!(closest, records.iter().map(misfits).min());
+                    prop_assert!(error.reasons.len() <= 4);
+                    prop_assert!(error.reasons.is_sorted_by(|a, b| a.1 >= b.1));
+                    prop_assert!(error.reasons.iter().all(|(_, count)| (1..=records.len()).contains(count)));
                 }
             }
         }

@@ -60,6 +60,11 @@ pub struct ServiceHealth {
     pub condition: ServiceCondition,
     /// How many instances have which status.
     pub counts: StatusCounts,
+    /// How many of those that their status leaves in rotation are [ejected](crate::choice::OutlierRules) for a while, since
+    /// calls of them fail.
+    pub ejected: usize,
+    /// How many instances [should be](crate::DiscoveryOptions::expects) in rotation; 0 if none is expected.
+    pub expected: usize,
     /// The first of those that are degraded, unhealthy or draining, at most 8, by id.
     pub reasons: Vec<InstanceReason>,
 }
@@ -90,7 +95,20 @@ impl ServiceHealth {
                 reasons.push(InstanceReason { id, status: health.status, reason });
             }
         }
-        Self { service: service.clone(), condition: condition(&counts), counts, reasons }
+        let condition = condition(&counts, 0, 0);
+        Self { service: service.clone(), condition, counts, ejected: 0, expected: 0, reasons }
+    }
+
+    /// The same service, of whose instances in rotation so many are ejected.
+    pub fn with_ejected(self, ejected: usize) -> Self {
+        let condition = condition(&self.counts, ejected, self.expected);
+        Self { ejected, condition, ..self }
+    }
+
+    /// The same service, of which so many instances should be in rotation.
+    pub fn expecting(self, expected: usize) -> Self {
+        let condition = condition(&self.counts, self.ejected, expected);
+        Self { expected, condition, ..self }
     }
 
     /// The same as the health of a child of a supervision tree.
@@ -104,10 +122,12 @@ impl ServiceHealth {
 }
 
 /// Unknown instances are in rotation, so a service without checks is healthy.
-fn condition(counts: &StatusCounts) -> ServiceCondition {
-    if counts.in_rotation() == 0 {
+fn condition(counts: &StatusCounts, ejected: usize, expected: usize) -> ServiceCondition {
+    let in_rotation = counts.in_rotation().saturating_sub(ejected);
+    let is_degraded = counts.degraded + counts.unhealthy + ejected > 0;
+    if in_rotation == 0 {
         ServiceCondition::Down
-    } else if counts.degraded + counts.unhealthy > 0 || counts.in_rotation() * 2 < counts.total() {
+    } else if is_degraded || in_rotation * 2 < counts.total() || in_rotation < expected {
         ServiceCondition::Degraded
     } else {
         ServiceCondition::Healthy
@@ -117,6 +137,12 @@ fn condition(counts: &StatusCounts) -> ServiceCondition {
 impl fmt::Display for ServiceHealth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} is {}: {}", self.service, self.condition, self.counts)?;
+        if self.ejected > 0 {
+            write!(f, ", {} ejected", self.ejected)?;
+        }
+        if self.counts.in_rotation().saturating_sub(self.ejected) < self.expected {
+            write!(f, ", {} expected", self.expected)?;
+        }
         self.reasons.iter().try_for_each(|reason| write!(f, "; {reason}"))
     }
 }
@@ -160,6 +186,18 @@ mod tests {
         use InstanceStatus::{Draining, Healthy};
         assert_eq!(health(&[Healthy, Draining]).condition, ServiceCondition::Healthy);
         assert_eq!(health(&[Healthy, Draining, Draining]).condition, ServiceCondition::Degraded);
+    }
+
+    #[test]
+    fn instances_that_are_ejected_or_missing_make_a_service_worse() {
+        use InstanceStatus::Healthy;
+        let three = || health(&[Healthy; 3]);
+        assert_eq!(three().with_ejected(1).to_string(), "orders is degraded: 3 healthy, 1 ejected");
+        assert_eq!(three().with_ejected(3).condition, ServiceCondition::Down);
+        assert_eq!(three().expecting(3).condition, ServiceCondition::Healthy);
+        assert_eq!(three().expecting(4).to_string(), "orders is degraded: 3 healthy, 4 expected");
+        assert_eq!(three().expecting(3).with_ejected(1).condition, ServiceCondition::Degraded);
+        assert_eq!(health(&[]).expecting(2).to_string(), "orders is down: none, 2 expected");
     }
 
     #[test]

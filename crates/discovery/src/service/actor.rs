@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use super::feed::FeedSlot;
 use super::observer::{DiscoveryObserver, Observer};
 use crate::client::{Discovery, DiscoveryOptions};
+use crate::criteria::Criteria;
 
 impl Discovery {
     /// The name of the service in each namespace.
@@ -76,7 +77,8 @@ impl DiscoveryService {
         self.discovery.first_use().await;
         let reports = async {
             if let Some(observer) = &self.observer {
-                self.feed.report(&self.discovery, observer).await;
+                let begin = || (self.discovery.notices(), self.discovery.watch(Criteria::any()));
+                self.feed.report(self.discovery.registry(), begin, observer).await;
             }
         };
         tokio::join!(reports, self.discovery.run_declared_checks());

@@ -11,13 +11,14 @@
 
 use std::collections::VecDeque;
 
+use foundation_kernel::names::ServiceRegistry;
 use tokio::sync::Mutex;
+use tokio::task::coop::consume_budget;
 
 use super::event::DiscoveryEvent;
 use super::observer::Observer;
 use super::reported::Reported;
-use crate::client::{Discovery, InstanceWatch, NoticeReader};
-use crate::criteria::Criteria;
+use crate::client::{InstanceWatch, InstanceWatched, NoticeReader, ReceivedNotice};
 
 /// The feed of a namespace, once it has begun.
 #[derive(Default)]
@@ -31,31 +32,53 @@ struct Feed {
 }
 
 impl FeedSlot {
-    /// Notifies the observer of each event, until the namespace ends.
-    pub(super) async fn report(&self, discovery: &Discovery, observer: &Observer) {
+    /// Notifies the observer of each event, until the namespace ends. What is read is asked for once in a namespace.
+    pub(super) async fn report(
+        &self,
+        names: &ServiceRegistry,
+        begin: impl FnOnce() -> (NoticeReader, InstanceWatch),
+        observer: &Observer,
+    ) {
         let mut feed = self.0.lock().await;
-        let feed = feed.get_or_insert_with(|| Feed::new(discovery));
-        while let Some(event) = feed.next().await {
-            observer.notify(discovery.registry(), &event);
+        let feed = feed.get_or_insert_with(|| Feed::new(begin()));
+        loop {
+            // Before the next event is taken, since none may be lost here: a long snapshot does not hold up the other tasks.
+            consume_budget().await;
+            let Some(event) = feed.next().await else { return };
+            observer.notify(names, &event);
         }
     }
 }
 
 impl Feed {
-    fn new(discovery: &Discovery) -> Self {
-        let (notices, watch) = (discovery.notices(), discovery.watch(Criteria::any()));
+    fn new((notices, watch): (NoticeReader, InstanceWatch)) -> Self {
         Self { watch, notices, reported: Reported::default(), next: VecDeque::new() }
     }
 
     /// The next event; `None` when the namespace has ended. It is cancel safe.
     async fn next(&mut self) -> Option<DiscoveryEvent> {
         while self.next.is_empty() {
+            // Not biased: many changes of one kind do not hold up the other.
             tokio::select! {
-                biased;
-                watched = self.watch.next() => self.next.extend(self.reported.read(watched?)),
-                noticed = self.notices.next() => self.next.push_back(self.reported.notice(noticed?)),
+                watched = self.watch.next() => self.apply(watched?),
+                noticed = self.notices.next() => self.notice(noticed?),
             }
         }
         self.next.pop_front()
+    }
+
+    fn apply(&mut self, watched: InstanceWatched) {
+        self.next.extend(match watched {
+            InstanceWatched::Snapshot(instances) => self.reported.reset(instances),
+            InstanceWatched::Lagged { snapshot, .. } => self.reported.reset(snapshot),
+            InstanceWatched::Change(change) => self.reported.apply(change),
+        });
+    }
+
+    fn notice(&mut self, noticed: ReceivedNotice) {
+        self.next.push_back(match noticed {
+            ReceivedNotice::Notice(notice) => self.reported.notice(notice),
+            ReceivedNotice::Lagged(events) => DiscoveryEvent::Missed { events },
+        });
     }
 }

@@ -1,13 +1,13 @@
 //! The instances as they have been reported, and what is reported next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use foundation_kernel::names::ServiceName;
 use foundation_kernel::ractor::ActorId;
 
 use super::event::DiscoveryEvent;
 use crate::catalog::{InstanceChange, RemovalCause};
-use crate::client::{InstanceWatched, Notice, Noticed};
+use crate::client::Notice;
 use crate::instance::{InstanceName, InstanceRecord};
 
 /// The instances whose addition has been reported, and whose removal has not been.
@@ -18,27 +18,26 @@ use crate::instance::{InstanceName, InstanceRecord};
 pub(super) struct Reported(BTreeMap<InstanceName, InstanceRecord>);
 
 impl Reported {
-    /// What an item of a watch of all instances says that has not been reported.
-    pub(super) fn read(&mut self, watched: InstanceWatched) -> Vec<DiscoveryEvent> {
-        match watched {
-            InstanceWatched::Snapshot(instances) | InstanceWatched::Lagged { snapshot: instances, .. } => {
-                self.read_all(instances)
-            }
-            InstanceWatched::Change(InstanceChange::Removed { instance, cause }) => {
-                self.remove(instance.name(), cause).into_iter().collect()
-            }
-            InstanceWatched::Change(change) => {
-                change.instance().cloned().map(|it| self.read_one(it)).unwrap_or_default()
-            }
+    /// What a change says that has not been reported.
+    pub(super) fn apply(&mut self, change: InstanceChange) -> Vec<DiscoveryEvent> {
+        match change {
+            InstanceChange::Removed { instance, cause } => self.remove(instance.name(), cause).into_iter().collect(),
+            change => change.instance().cloned().map(|it| self.put(it)).unwrap_or_default(),
         }
     }
 
+    /// What a snapshot of all instances says that has not been reported. Cost: a lookup for each instance that is there, and
+    /// for each that was.
+    pub(super) fn reset(&mut self, instances: Vec<InstanceRecord>) -> Vec<DiscoveryEvent> {
+        let present: BTreeSet<_> = instances.iter().map(InstanceRecord::name).collect();
+        let gone: Vec<_> = self.0.keys().filter(|name| !present.contains(name)).cloned().collect();
+        let mut events: Vec<_> = gone.iter().filter_map(|name| self.remove(name, RemovalCause::Missed)).collect();
+        events.extend(instances.into_iter().flat_map(|instance| self.put(instance)));
+        events
+    }
+
     /// What a notice says.
-    pub(super) fn notice(&self, noticed: Noticed) -> DiscoveryEvent {
-        let notice = match noticed {
-            Noticed::Notice(notice) => notice,
-            Noticed::Lagged(events) => return DiscoveryEvent::Missed { events },
-        };
+    pub(super) fn notice(&self, notice: Notice) -> DiscoveryEvent {
         match notice {
             Notice::PreservationBegan { expected, renewed } => DiscoveryEvent::PreservationBegan { expected, renewed },
             Notice::PreservationEnded { lasted, expired } => DiscoveryEvent::PreservationEnded { lasted, expired },
@@ -55,16 +54,8 @@ impl Reported {
         self.0.values().find(|it| it.actor == actor && it.service() == service).map(InstanceRecord::name)
     }
 
-    fn read_all(&mut self, instances: Vec<InstanceRecord>) -> Vec<DiscoveryEvent> {
-        let is_there = |name: &InstanceName| instances.iter().any(|it| it.name() == name);
-        let gone: Vec<_> = self.0.keys().filter(|name| !is_there(name)).cloned().collect();
-        let mut events: Vec<_> = gone.iter().filter_map(|name| self.remove(name, RemovalCause::Missed)).collect();
-        events.extend(instances.into_iter().flat_map(|instance| self.read_one(instance)));
-        events
-    }
-
     /// An instance that is there.
-    fn read_one(&mut self, instance: InstanceRecord) -> Vec<DiscoveryEvent> {
+    fn put(&mut self, instance: InstanceRecord) -> Vec<DiscoveryEvent> {
         let mut events = Vec::new();
         if self.0.get(instance.name()).is_some_and(|known| known.actor != instance.actor) {
             events.extend(self.remove(instance.name(), RemovalCause::Missed));
@@ -154,22 +145,22 @@ mod tests {
         fn the_events_of_any_history_lead_to_what_is_there(steps in steps()) {
             let (mut reported, mut known, mut truth) = (Reported::default(), Known::new(), Known::new());
             for step in steps {
-                let watched = match step {
+                let events = match step {
                     Step::Snapshot(all) => {
                         truth = by_name(&all);
-                        InstanceWatched::Snapshot(truth.values().cloned().collect())
+                        reported.reset(truth.values().cloned().collect())
                     }
                     Step::There(it) => {
                         truth.insert(it.name().clone(), it.clone());
-                        InstanceWatched::Change(InstanceChange::Added(it))
+                        reported.apply(InstanceChange::Added(it))
                     }
                     Step::Gone(it) => {
                         truth.remove(it.name());
                         let cause = RemovalCause::Withdrawn;
-                        InstanceWatched::Change(InstanceChange::Removed { instance: it, cause })
+                        reported.apply(InstanceChange::Removed { instance: it, cause })
                     }
                 };
-                reported.read(watched).into_iter().for_each(|event| apply(&mut known, event));
+                events.into_iter().for_each(|event| apply(&mut known, event));
                 prop_assert_eq!(seen(&known), seen(&truth));
             }
         }
@@ -178,8 +169,8 @@ mod tests {
         fn a_snapshot_that_is_read_again_says_nothing_new(records in vec(records(), 0..6)) {
             let all: Vec<_> = by_name(&records).into_values().collect();
             let mut reported = Reported::default();
-            prop_assert_eq!(reported.read(InstanceWatched::Snapshot(all.clone())).len(), all.len());
-            prop_assert_eq!(reported.read(InstanceWatched::Snapshot(all)), []);
+            prop_assert_eq!(reported.reset(all.clone()).len(), all.len());
+            prop_assert_eq!(reported.reset(all), []);
         }
     }
 }

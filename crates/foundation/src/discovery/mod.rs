@@ -3,6 +3,8 @@
 //! Each namespace has it, as [`Services::discovery`](crate::Services::discovery); what happens to its instances is
 //! [recorded](DiscoveryRecording) and measured.
 
+mod instance_counts;
+mod meter;
 pub(crate) mod observer;
 mod recording;
 

@@ -4,27 +4,40 @@
 
 use std::sync::{Arc, OnceLock};
 
-use foundation_discovery::health::{InstanceStatus, StatusCounts};
 use foundation_discovery::{Discovery, DiscoveryEvent, DiscoveryObserver, DiscoveryOptions};
 use foundation_events::{EventLimits, EventStore};
 use foundation_kernel::instruments::{Counter, Gauge};
 use foundation_kernel::names::{ServiceName, ServiceRegistry};
-use foundation_telemetry::{Family, Telemetry, TelemetryError, built_in};
+use foundation_telemetry::{Family, Labels, Telemetry, TelemetryError, built_in};
+use parking_lot::Mutex;
 
+use super::instance_counts::{CountChange, InstanceCounts, MAX_SERVICES, STATUSES};
+use super::meter::TelemetryMeter;
 use super::recording::DiscoveryRecording;
 use crate::record_queue::RecordQueue;
 
-/// The most services that are measured apart; the others are measured together.
-const MAX_SERVICES: usize = 256;
-
 /// Discovery in each namespace of a foundation.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct DiscoveryLayout {
-    pub(crate) options: DiscoveryOptions,
+    options: DiscoveryOptions,
     pub(crate) recording: DiscoveryRecording,
 }
 
+impl Default for DiscoveryLayout {
+    fn default() -> Self {
+        Self::new(DiscoveryOptions::new(), DiscoveryRecording::default())
+    }
+}
+
 impl DiscoveryLayout {
+    pub(crate) fn new(options: DiscoveryOptions, recording: DiscoveryRecording) -> Self {
+        Self { options: options.measured_by(TelemetryMeter), recording }
+    }
+
+    pub(crate) fn options(&self) -> &DiscoveryOptions {
+        &self.options
+    }
+
     /// Begins the discovery of a namespace, before any of its parts is made.
     pub(crate) fn prepare(&self, names: &ServiceRegistry) {
         Discovery::with_options(names, self.options.clone());
@@ -54,6 +67,7 @@ struct Records {
 
 struct Measures {
     instances: Family<Gauge>,
+    counts: Mutex<InstanceCounts>,
     ejections: Family<Counter>,
 }
 
@@ -64,7 +78,7 @@ impl DiscoveryObserver for Records {
         }
         let measures = self.measures.get_or_init(|| Measures::new(&Telemetry::of(names)).ok());
         if let (Some(measures), Some(service)) = (measures, event.service()) {
-            measures.measure(service, event, &Discovery::of(names).service_health(service).counts);
+            measures.measure(service, event);
         }
     }
 }
@@ -73,26 +87,29 @@ impl Measures {
     fn new(telemetry: &Telemetry) -> Result<Self, TelemetryError> {
         Ok(Self {
             instances: telemetry.family(built_in::DISCOVERY_INSTANCES, MAX_SERVICES * STATUSES.len())?,
+            counts: Mutex::new(InstanceCounts::new(MAX_SERVICES)),
             ejections: telemetry.family(built_in::DISCOVERY_EJECTIONS, MAX_SERVICES)?,
         })
     }
 
-    fn measure(&self, service: &ServiceName, event: &DiscoveryEvent, counts: &StatusCounts) {
+    fn measure(&self, service: &ServiceName, event: &DiscoveryEvent) {
         if let DiscoveryEvent::InstanceEjected { .. } = event {
             self.ejections.update([("service", service.as_str())], Counter::increment);
-            return;
         }
-        for (status, name) in STATUSES {
-            let labels = [("service", service.as_str()), ("status", name)];
-            self.instances.update(labels, |gauge| gauge.set(counts.of(status) as f64));
+        let change = self.counts.lock().apply(event);
+        let labels = |status| [("service", service.as_str()), ("status", status)];
+        match change {
+            Some(CountChange::Set(counts)) => {
+                for ((_, status), count) in STATUSES.iter().zip(counts) {
+                    self.instances.update(labels(status), |gauge| gauge.set(count as f64));
+                }
+            }
+            Some(CountChange::Gone) => {
+                for labels in STATUSES.iter().filter_map(|(_, status)| Labels::new(labels(status)).ok()) {
+                    self.instances.remove(&labels);
+                }
+            }
+            None => {}
         }
     }
 }
-
-const STATUSES: [(InstanceStatus, &str); 5] = [
-    (InstanceStatus::Healthy, "healthy"),
-    (InstanceStatus::Unknown, "unknown"),
-    (InstanceStatus::Degraded, "degraded"),
-    (InstanceStatus::Unhealthy, "unhealthy"),
-    (InstanceStatus::Draining, "draining"),
-];

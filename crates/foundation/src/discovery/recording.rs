@@ -3,6 +3,7 @@
 use foundation_discovery::health::{InstanceHealth, InstanceStatus};
 use foundation_discovery::{DiscoveryEvent, InstanceRecord, RemovalCause};
 use foundation_events::{EventKind, EventLimits, NewEvent};
+use foundation_kernel::text::shortened_to;
 use serde_json::{Map, Value, json};
 
 use crate::recording::fitting;
@@ -67,7 +68,8 @@ impl DiscoveryRecording {
         };
         let (kind, payload) = described(event).filter(|_| is_recorded)?;
         // A JSON value can always be written as JSON.
-        NewEvent::of(kind).source(SOURCE).payload(fitting(payload, "instance", limits)).ok()
+        let source = shortened_to(SOURCE, limits.source_bytes());
+        NewEvent::of(kind).source(source).payload(fitting(payload, "instance", limits)).ok()
     }
 }
 
@@ -193,6 +195,20 @@ mod tests {
         assert_eq!(payload(&added), expected);
         let changed = payload(&changed(InstanceStatus::Healthy, InstanceStatus::Unhealthy));
         assert_eq!((&changed["from"], &changed["to"]), (&json!("healthy"), &json!("unhealthy")));
+    }
+
+    #[test]
+    fn each_event_fits_into_the_narrowest_log_and_says_nothing_of_an_instance_that_it_is_not_of() {
+        let began = DiscoveryEvent::PreservationBegan { expected: 9, renewed: 1 };
+        for payload_bytes in 4..60 {
+            let limits = EventLimits::new().max_payload_bytes(payload_bytes).max_source_bytes(3);
+            for event in [&began, &removed(RemovalCause::Withdrawn)] {
+                let recorded = DiscoveryRecording::Changes.event(event, &limits).unwrap();
+                assert!(limits.check(std::slice::from_ref(&recorded)).is_ok(), "{recorded:?} within {limits:?}");
+            }
+            let payload = DiscoveryRecording::Changes.event(&began, &limits).unwrap().payload_value().clone();
+            assert_eq!(payload.get("instance"), None, "{payload}");
+        }
     }
 
     #[test]

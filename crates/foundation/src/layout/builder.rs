@@ -179,7 +179,8 @@ impl FoundationBuilder {
     /// The limits and rules of discovery in each namespace; see [`DiscoveryOptions`](crate::discovery::DiscoveryOptions).
     #[cfg(feature = "discovery")]
     pub fn discovery(mut self, options: crate::discovery::DiscoveryOptions) -> Self {
-        self.layout.discovery.options = options;
+        let recording = self.layout.discovery.recording;
+        self.layout.discovery = crate::discovery::observer::DiscoveryLayout::new(options, recording);
         self
     }
 

@@ -13,11 +13,12 @@ use foundation_kernel::names::ServiceName;
 use foundation_kernel::ractor::ActorId;
 
 use super::prepared::{Prepared, generation_of};
+use crate::change::ServiceChange;
 use crate::fact::RosterFact;
 use crate::lifecycle::{LifecycleFact, ServiceState, UnhealthyCause};
 use crate::needs::{Need, NeedGraph};
 use crate::reconcile::{ActualService, ActualServices};
-use crate::record::{Records, ServiceChange, ServiceRecord};
+use crate::record::{Records, ServiceRecord};
 use crate::replacement::ReplacementStrategy;
 use crate::roster::Roster;
 

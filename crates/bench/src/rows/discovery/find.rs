@@ -10,7 +10,7 @@ use crate::sample::repeated;
 use crate::stage::{Stage, started};
 
 const SERVICES: usize = 10;
-/// Of each service, one of which is able.
+/// Of each service, one of which is capable.
 const INSTANCES: usize = 100;
 
 pub(super) fn rows() -> Vec<BenchRow> {
@@ -20,13 +20,13 @@ pub(super) fn rows() -> Vec<BenchRow> {
 fn by_capability(contest: &mut Contest<'_>) -> Vec<Measured> {
     let stage = Stage::set();
     let discovery = populate(&stage);
-    let able = started(Criteria::any().capability("refund"));
+    let capable = started(Criteria::any().capability("refund"));
     let ours = repeated(|| {
-        let found = started(discovery.instances(&able));
+        let found = started(discovery.instances(&capable));
         assert_eq!(found.len(), SERVICES);
     });
     let peer = repeated(|| {
-        let found = stage.registry.select(is_able);
+        let found = stage.registry.select(is_capable);
         assert_eq!(found.len(), SERVICES);
     });
     contest.between(ours, [Peer::new("ServiceRegistry::select by the metadata", 0.05, peer)])
@@ -43,7 +43,7 @@ fn populate(stage: &Stage) -> Discovery {
     discovery
 }
 
-fn is_able(service: &ServiceEntry<'_>) -> bool {
+fn is_capable(service: &ServiceEntry<'_>) -> bool {
     let capabilities = service.metadata().and_then(|it| it.get("instance")?.get("capabilities")?.as_array());
     capabilities.is_some_and(|it| it.iter().any(|capability| capability == "refund"))
 }

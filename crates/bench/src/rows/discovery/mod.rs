@@ -1,6 +1,7 @@
 //! Discovery: choosing an instance for each call, finding and watching instances, and leases.
 
 mod cast;
+mod checks;
 mod find;
 mod lease;
 mod pick;
@@ -18,7 +19,7 @@ use crate::stage::{Stage, started};
 const INSTANCES: usize = 10;
 
 pub(crate) fn rows() -> impl Iterator<Item = BenchRow> {
-    [pick::rows(), cast::rows(), find::rows(), watching::rows(), lease::rows()].into_iter().flatten()
+    [pick::rows(), cast::rows(), find::rows(), watching::rows(), lease::rows(), checks::rows()].into_iter().flatten()
 }
 
 fn echo(number: usize) -> InstanceBuilder {

@@ -115,6 +115,7 @@ impl<M> Drop for Picked<M> {
         }
         calls.note_end();
         service.record(calls, outcome, &now);
+        service.picks.note(outcome, self.decided.fail_open);
     }
 }
 
