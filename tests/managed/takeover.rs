@@ -70,7 +70,7 @@ async fn instance(world: &World, name: &ServiceName, what: &str, is_so: impl Fn(
     let discovery = Discovery::of(&world.names);
     let mut watch = discovery.watch(Criteria::service(name));
     let showing = async {
-        while !discovery.instances(&Criteria::service(name).of_any_status()).unwrap().iter().any(&is_so) {
+        while !discovery.instances(&Criteria::service(name)).unwrap().iter().any(&is_so) {
             watch.next().await;
         }
     };
