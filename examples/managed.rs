@@ -28,9 +28,9 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-const MAIL: ServiceName = ServiceName::from_static("mail");
-const SHOP: ServiceName = ServiceName::from_static("shop");
-const STATS: ServiceName = ServiceName::from_static("stats");
+static MAIL: ServiceName = ServiceName::from_static("mail");
+static SHOP: ServiceName = ServiceName::from_static("shop");
+static STATS: ServiceName = ServiceName::from_static("stats");
 const CLIENTS: usize = 4;
 /// How many answers with the new price each client waits for.
 const ENOUGH: usize = 50;

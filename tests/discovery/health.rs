@@ -59,8 +59,7 @@ async fn the_next_incarnation_begins_without_a_check() {
     let actor = world.spawn("a").await;
     world.discovery.record_check(&name("a"), "disk", &CheckRules::new().fall(1), failed()).unwrap();
     assert_eq!(status(&world, "a"), InstanceStatus::Unhealthy);
-    actor.cast(Command::Stop(None)).unwrap();
-    eventually("its end", async || world.ids().is_empty().then_some(())).await;
+    soon("its stop", actor.stop_and_wait(None, None)).await.unwrap();
     world.spawn("a").await;
     assert_eq!(status(&world, "a"), InstanceStatus::Unknown);
 }

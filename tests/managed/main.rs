@@ -10,4 +10,5 @@ mod restoring;
 mod sections;
 mod setup;
 mod stress;
+mod takeover;
 mod unanswered;

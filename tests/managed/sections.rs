@@ -84,6 +84,13 @@ async fn a_change_of_its_section_replaces_a_service() {
     answers(&world, 2).await;
     assert_eq!(world.status(&DESK), ServiceStatus::Healthy);
 
+    // The next manager follows it, too.
+    world.manager_restarted().await;
+    world.declared(&crate::setup::DOOR, desk(1)).await;
+    world.becomes(&DESK, ServiceStatus::Healthy).await;
+    world.config.update("office.answer", 4).await.unwrap();
+    answers(&world, 4).await;
+
     // What its kind cannot take leaves it as it is.
     world.config.update("office.answer", 13).await.unwrap();
     world.config.update("office.answer", 3).await.unwrap();

@@ -462,10 +462,12 @@ impl Managed {
         ManagedExport { namespace: self.shared.names.namespace(), kinds: self.kinds(), services: self.all() }
     }
 
-    /// The health of all of them together: degraded while a service that is wanted is unhealthy.
+    /// The health of all of them together: degraded while a service that is wanted is unhealthy, or while it is not known
+    /// which services are declared since the event store does not show them.
     pub fn health(&self) -> Health {
         let unhealthy = self.by_status(ServiceStatus::Unhealthy);
-        let texts: Vec<_> = unhealthy.iter().map(|record| format!("{} is {}", record.name, record.state)).collect();
+        let unhealthy = unhealthy.iter().map(|record| format!("{} is {}", record.name, record.state));
+        let texts: Vec<_> = self.shared.problem.lock().clone().into_iter().chain(unhealthy).collect();
         if texts.is_empty() { Health::Healthy } else { Health::Degraded(texts.join("; ")) }
     }
 }

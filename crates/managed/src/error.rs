@@ -65,6 +65,14 @@ pub enum ManagedError {
         /// Why not.
         reason: String,
     },
+    /// It goes on although it was to be stopped. That is tried again.
+    #[error("service {name} was not stopped: {reason}")]
+    Stop {
+        /// The service.
+        name: ServiceName,
+        /// What its supervisor said.
+        reason: String,
+    },
     /// The service was not replaced: it goes on with the configuration that it had.
     #[error("service {name} was not replaced, and goes on as it was: {reason}")]
     Replace {

@@ -4,6 +4,7 @@ mod batch;
 mod batch_error;
 mod batch_plan;
 mod batch_run;
+mod change;
 mod client;
 mod error;
 mod fact;
@@ -23,6 +24,7 @@ mod server;
 
 pub use batch::{Batch, BatchOperation};
 pub use batch_error::{BatchError, BatchFault, BatchFaultReason, BatchReport, LeftBehind};
+pub use change::ServiceChange;
 pub use client::Managed;
 pub use error::ManagedError;
 pub use fact::{
@@ -33,7 +35,7 @@ pub use lifecycle::{LifecycleChange, LifecycleError, LifecycleFact, ServiceState
 pub use needs::{Need, NeedCycleError, NeedGraph};
 pub use observer::ManagedObserver;
 pub use reconcile::{ActualService, ActualServices, ServicePlan};
-pub use record::{LifecycleWatch, LifecycleWatched, ServiceChange, ServiceRecord};
+pub use record::{LifecycleWatch, LifecycleWatched, ServiceRecord};
 pub use replacement::{ReplacementStrategy, ServiceStep};
 pub use report::{
     ManagedDiagnostics, ManagedExport, ManagedShutdown, ManagedStatistics, ServiceProblem, ServiceStatistics,

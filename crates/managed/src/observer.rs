@@ -6,8 +6,8 @@ use std::sync::Arc;
 use foundation_kernel::containment::{Contained, catch_panic, report};
 use foundation_kernel::names::ServiceRegistry;
 
+use crate::change::ServiceChange;
 use crate::lifecycle::ServiceStatus;
-use crate::record::ServiceChange;
 
 /// Is notified of what happens to the managed services of a namespace: it records events, for example, or counts.
 ///

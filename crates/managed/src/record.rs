@@ -11,8 +11,9 @@ use serde::Serialize;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
 
+use super::change::ServiceChange;
 use super::fact::{DesiredState, ServiceConfig};
-use super::lifecycle::{LifecycleChange, ServiceState, ServiceStatus};
+use super::lifecycle::{ServiceState, ServiceStatus};
 use super::needs::Need;
 use super::observer::Observer;
 
@@ -66,22 +67,6 @@ pub(super) type Records = BTreeMap<ServiceName, Arc<ServiceRecord>>;
 /// How many services have each status.
 pub(super) fn status_counts(records: &Records) -> [(ServiceStatus, usize); 6] {
     ServiceStatus::ALL.map(|status| (status, records.values().filter(|record| record.status() == status).count()))
-}
-
-/// A change of the lifecycle of one service.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct ServiceChange {
-    /// The service.
-    pub name: ServiceName,
-    /// What it was, and is.
-    pub change: LifecycleChange,
-}
-
-impl fmt::Display for ServiceChange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.name, self.change)
-    }
 }
 
 /// An item of a [`LifecycleWatch`].

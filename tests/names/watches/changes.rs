@@ -438,3 +438,48 @@ async fn a_watch_of_one_name_begins_whether_it_is_held_or_not() {
     names.spawn(&OTHER, Probe::default(), ()).await.unwrap();
     assert_eq!(snapshot(&mut names.watch_service(&PROBE)).await, [("probe".to_owned(), held.get_id())]);
 }
+
+/// Notes its number when it wakes.
+struct NumberedWaker(usize, std::sync::Arc<Mutex<Vec<usize>>>);
+
+impl std::task::Wake for NumberedWaker {
+    fn wake(self: std::sync::Arc<Self>) {
+        self.1.lock().unwrap().push(self.0);
+    }
+}
+
+/// So a reader of one watch finds in an earlier one what it has seen.
+#[tokio::test]
+async fn watches_are_notified_in_the_order_in_which_they_were_made_whichever_have_left() {
+    let (_registry, names) = test_registry().await;
+    let mut of_one = names.watch_service(&PROBE);
+    let mut watches = Vec::new();
+    for _ in 0..5 {
+        watches.push(names.watch());
+    }
+    drop(watches.remove(1));
+    let woken = std::sync::Arc::default();
+    for (number, watch) in std::iter::once(&mut of_one).chain(&mut watches).enumerate() {
+        let waker = std::task::Waker::from(std::sync::Arc::new(NumberedWaker(number, std::sync::Arc::clone(&woken))));
+        let mut context = std::task::Context::from_waker(&waker);
+        while watch.poll_next_unpin(&mut context).is_ready() {}
+    }
+    names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
+    assert_eq!(*woken.lock().unwrap(), [1, 2, 3, 4, 0], "that of one name is the last");
+}
+
+#[tokio::test]
+async fn a_watch_of_ends_at_once_shows_the_present_holder_when_its_registration_has_returned() {
+    let (_registry, names) = test_registry().await;
+    let mut watch = names.watch().ends_at_once();
+    snapshot(&mut watch).await;
+    for _ in 0..50 {
+        let actor = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
+        let mut last = None;
+        while let Some(Some(Watched::Change(change))) = watch.next().now_or_never() {
+            last = change.service().map(|service| service.actor);
+        }
+        assert_eq!(last, Some(actor.get_id()));
+        actor.stop_and_wait(None, None).await.unwrap();
+    }
+}

@@ -25,6 +25,7 @@ impl Manager {
     }
 
     async fn serve_one(&self, state: &mut State, message: ManagerMsg) {
+        let Some(message) = self.defer_early(state, message) else { return };
         match message {
             ManagerMsg::Request(request, reply) => self.request(state, request, reply).await,
             ManagerMsg::Batch(request) => self.batch(state, request).await,
@@ -36,11 +37,18 @@ impl Manager {
             ManagerMsg::JobEnded { name, job, outcome } => self.job_ended(state, name, job, outcome).await,
             ManagerMsg::SectionChanged(path) => self.section_changed(state, &path).await,
             ManagerMsg::KindRegistered => state.try_again(),
+            ManagerMsg::Found(children) => self.take_over(state, &children),
+            ManagerMsg::ReadAgain => self.read_again(state).await,
+            ManagerMsg::StopAgain(name) => {
+                state.paused.remove(&name);
+                state.reconcile();
+            }
             ManagerMsg::Reconcile => self.reconcile(state),
             ManagerMsg::Shutdown(reply) => self.shut_down(state, reply).await,
             ManagerMsg::KillAll => self.kill_all(state),
             ManagerMsg::Checkpoint => self.checkpoint(state).await,
         }
+        self.read_later(state);
     }
 }
 
@@ -54,9 +62,7 @@ impl Actor for Manager {
         let manager = myself.clone();
         self.journal.on_pruning(move || drop(manager.cast(ManagerMsg::Checkpoint)));
         let mut state = State::new(myself);
-        self.begin(&mut state).await?;
-        // Before the start is over: a namespace that runs shows which services it has.
-        self.show(&mut state);
+        self.begin(&mut state).await;
         self.watch(&mut state);
         state.reconcile();
         Ok(state)

@@ -113,6 +113,11 @@ impl BatchQueue {
         matches!(&self.current, CurrentBatch::Waiting { request, .. } if request.is_about(name))
     }
 
+    /// Whether the steps of a batch are being taken.
+    pub(crate) fn is_running(&self) -> bool {
+        matches!(self.current, CurrentBatch::Running(_) | CurrentBatch::Cancelled(_))
+    }
+
     /// Whether a batch decides what becomes of a service at present.
     pub(crate) fn has(&self, name: &ServiceName) -> bool {
         matches!(&self.current, CurrentBatch::Running(running) | CurrentBatch::Cancelled(running) if running.members.contains_key(name))

@@ -173,8 +173,7 @@ impl Manager {
             return Ok(());
         }
         let roster = self.read_roster().await.map_err(|reason| BatchError::NotRecorded { reason })?;
-        state.table.restore(roster);
-        state.in_sync = true;
+        self.synced(state, roster);
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use foundation_kernel::names::ServiceName;
 use foundation_kernel::ractor::ActorId;
-use foundation_kernel::supervision::{ChildState, ExitReason};
+use foundation_kernel::supervision::{ChildError, ChildState, ExitReason};
 
 use super::manager::Manager;
 use super::message::ManagerMsg;
@@ -66,12 +66,7 @@ impl Manager {
             return;
         }
         let Some(live) = state.table.running(service) else { return };
-        let checks = live.prepared_for(record.actor).map(|prepared| prepared.checks.clone()).unwrap_or_default();
         live.actor = Some(record.actor);
-        for check in checks {
-            let (discovery, record) = (self.shared.discovery.clone(), record.clone());
-            state.tasks.spawn(async move { discovery.check_incarnation(record, check).await });
-        }
         state.table.note(service, LifecycleFact::ChildStarted);
         self.observe(state, service);
     }
@@ -88,8 +83,12 @@ impl Manager {
         live.actor = None;
         let (supervisor, myself, name) = (self.shared.supervisor(), state.myself.clone(), name.clone());
         state.tasks.spawn(async move {
-            let child = supervisor.which_child(&instance.to_string()).await;
-            let is_restarted = child.is_ok_and(|child| child.state != ChildState::Stopped);
+            let is_restarted = match supervisor.which_child(&instance.to_string()).await {
+                Ok(child) => child.state != ChildState::Stopped,
+                Err(ChildError::NotFound { .. }) => false,
+                // A supervisor that is ending restarts nothing, and has given up nothing.
+                Err(_) => return,
+            };
             // A manager that has ended leaves it to its successor.
             let _ = myself.cast(ManagerMsg::Ended { name, reason, is_restarted });
         });

@@ -1,22 +1,35 @@
 //! The steps that follow from what is wanted and what is found, taken by one job a service.
 
-use std::sync::Arc;
+use std::time::Duration;
 
-use foundation_kernel::containment::report;
-use foundation_kernel::names::ServiceName;
+use foundation_kernel::names::{ServiceKey, ServiceName};
+use foundation_kernel::ractor::ActorRef;
+use tokio::sync::watch;
 
-use super::manager::Manager;
+use super::manager::{Manager, delay};
 use super::message::ManagerMsg;
+use super::prepared::{generation_of, with_generation};
 use super::runner::StepRunner;
-use super::state::{Job, JobKind, Phase, State};
+use super::service_table::RunningService;
+use super::state::{Job, JobKind, Phase, State, Takeover};
+use super::waiters::Goal;
 use crate::error::ManagedError;
 use crate::fact::ServiceFact;
+use crate::kinds::instance_name;
+use crate::needs::Need;
 use crate::reconcile::ServicePlan;
 use crate::replacement::{ReplacementStrategy, ServiceStep};
+
+/// The pause after a stop that failed.
+const STOP_AGAIN: Duration = Duration::from_secs(1);
 
 impl Manager {
     pub(super) fn reconcile(&self, state: &mut State) {
         state.is_due = false;
+        if state.takeover != Takeover::Done {
+            return;
+        }
+        self.watch_outside(state);
         let met = self.met_outside(&state.table.needed_outside());
         self.note_needs(state, &met);
         let actual = state.table.actual(met);
@@ -29,14 +42,41 @@ impl Manager {
         self.show(state);
     }
 
+    /// Watches the names of the services outside that others need: such a service need not be an instance.
+    fn watch_outside(&self, state: &mut State) {
+        for need in state.table.needed_outside() {
+            let Need::Service(name) = need else { continue };
+            if !state.watched.insert(name.clone()) {
+                continue;
+            }
+            let mut watch = self.shared.names.watch_service(&ServiceKey::<()>::from(name));
+            let myself = state.myself.clone();
+            state.tasks.spawn(async move {
+                while watch.next().await.is_some() {
+                    if myself.cast(ManagerMsg::Reconcile).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    }
+
     /// Begins the steps of a service, unless others are being taken.
     fn launch(&self, state: &mut State, plan: ServicePlan) {
         let Some(kind) = kind_of(&plan.steps).filter(|_| !state.batches.waits_for(&plan.name)) else { return };
-        match state.jobs.get(&plan.name) {
+        let before = match state.jobs.get(&plan.name) {
             // The child may hang in its start: the supervisor stops it all the same.
-            Some(Job { kind: JobKind::Start(_), task, .. }) if plan.steps[0].ends_a_generation() => task.abort(),
+            Some(job) if matches!(job.kind, JobKind::Start(_)) && plan.steps[0].ends_a_generation() => {
+                job.task.abort();
+                Some(job.ended.clone())
+            }
             Some(_) => return,
-            None => {}
+            None => None,
+        };
+        let live = state.table.running(&plan.name);
+        let is_refused = |live: &mut RunningService| live.refused.is_some_and(|it| kind == JobKind::Replace(it));
+        if live.is_some_and(is_refused) || state.paused.contains(&plan.name) {
+            return;
         }
         if let JobKind::Start(generation) | JobKind::Replace(generation) = kind
             && let Err(error) = self.make_prepared(state, &plan.name, generation)
@@ -44,43 +84,53 @@ impl Manager {
             return state.give_up(&plan.name, generation, &error.to_string());
         }
         state.begin(&plan, kind);
-        self.spawn_job(state, plan, kind);
+        self.spawn_job(state, plan, kind, before);
     }
 
     /// Makes sure that a generation can be started: after a restart of the manager it is known by its configuration only.
-    fn make_prepared(&self, state: &mut State, name: &ServiceName, generation: u64) -> Result<(), ManagedError> {
-        let is_prepared = |live: &mut super::service_table::RunningService| live.prepared.contains_key(&generation);
+    pub(super) fn make_prepared(
+        &self,
+        state: &mut State,
+        name: &ServiceName,
+        generation: u64,
+    ) -> Result<(), ManagedError> {
+        let is_prepared = |live: &mut RunningService| live.prepared.contains_key(&generation);
         if state.table.running(name).is_some_and(is_prepared) {
             return Ok(());
         }
         let prepared = self.prepare_again(&state.table, name)?;
         self.follow(&mut state.tasks, &mut state.followed, &state.myself, &prepared.source);
         if let Some(live) = state.table.running(name) {
-            live.prepared.insert(generation, Arc::new(prepared));
+            live.prepare(generation, prepared);
         }
         Ok(())
     }
 
-    fn spawn_job(&self, state: &mut State, plan: ServicePlan, kind: JobKind) {
+    fn spawn_job(&self, state: &mut State, plan: ServicePlan, kind: JobKind, before: Option<watch::Receiver<()>>) {
         let ServicePlan { name, mut steps } = plan;
         if let Some(within) = state.limits.remove(&name).filter(|_| kind == JobKind::Stop) {
             let generation = state.table.running(&name).and_then(|live| live.generation).unwrap_or_default();
             steps.insert(0, ServiceStep::Drain { name: name.clone(), generation, within });
         }
         state.job_number += 1;
-        let (number, myself) = (state.job_number, state.myself.clone());
         let prepared = state.table.running(&name).map(|live| live.prepared.clone()).unwrap_or_default();
         let (supervisor, discovery) = (self.shared.supervisor(), self.shared.discovery.clone());
-        let of = name.clone();
+        let actor = instance_name(&name).ok().and_then(|name| self.shared.names.lookup_any(name.registered()).ok());
+        let actor = actor.map(|found| found.cell().clone());
+        let (ended, is_ended) = watch::channel(());
+        let end = JobEnd::new(state.myself.clone(), name.clone(), state.job_number, ended);
         let task = state.tasks.spawn(async move {
-            let outcome = match StepRunner::new(supervisor, discovery, &of, prepared) {
+            let mut end = end;
+            // A job that is aborted may be in a step still, and its effect must not come after this one.
+            if let Some(mut before) = before {
+                let _ = before.changed().await;
+            }
+            end.outcome = match StepRunner::new(supervisor, discovery, &end.name, prepared) {
                 Some(mut runner) => runner.run_all(&steps).await,
                 None => Err("it has no valid name".to_owned()),
             };
-            // A manager that has ended leaves the rest to its successor.
-            let _ = myself.cast(ManagerMsg::JobEnded { name: of, job: number, outcome });
         });
-        state.jobs.insert(name, Job { number, kind, task });
+        state.jobs.insert(name, Job { number: state.job_number, kind, task, actor, ended: is_ended });
     }
 
     pub(super) async fn job_ended(
@@ -97,13 +147,18 @@ impl Manager {
         match (job.kind, outcome) {
             (JobKind::Start(_), Ok(())) => self.observe(state, &name),
             (JobKind::Start(generation), Err(reason)) => state.give_up(&name, generation, &reason),
-            (JobKind::Stop, outcome) => state.stopped(&name, outcome),
+            (JobKind::Stop, Ok(())) => state.stopped(&name),
+            (JobKind::Stop, Err(reason)) => not_stopped(state, &name, &reason),
             (JobKind::Replace(generation), Ok(())) => {
-                state.replaced(&name, generation);
+                state.replaced(&name, generation, None);
+                self.observe(state, &name);
+            }
+            (JobKind::Replace(generation), Err(reason)) if self.has_name(&name, generation) => {
+                state.replaced(&name, generation, Some(reason));
                 self.observe(state, &name);
             }
             (JobKind::Replace(generation), Err(reason)) if state.is_wanted(&name, generation) => {
-                self.take_back(state, &name, reason).await;
+                self.take_back(state, &name, generation, reason).await;
             }
             // Another generation is wanted by now.
             (JobKind::Replace(_), Err(reason)) => state.not_replaced(&name, reason),
@@ -113,24 +168,89 @@ impl Manager {
         self.try_begin_batch(state).await;
     }
 
+    /// Whether the actor that has the name of a service is of this generation.
+    fn has_name(&self, service: &ServiceName, generation: u64) -> bool {
+        let found = instance_name(service).ok().and_then(|name| self.shared.discovery.instance(&name));
+        found.is_some_and(|found| generation_of(&found.instance) == Some(generation))
+    }
+
     /// Lets a service that was not replaced be as it was: its former configuration is recorded again.
-    async fn take_back(&self, state: &mut State, name: &ServiceName, reason: String) {
-        state.not_replaced(name, reason.clone());
+    async fn take_back(&self, state: &mut State, name: &ServiceName, generation: u64, reason: String) {
         let Some(live) = state.table.running(name) else { return };
-        let before = live.generation.and_then(|generation| live.prepared.get(&generation)).cloned();
-        if let Some(before) = before
-            && state.table.roster.get(name).is_some()
-        {
-            let (config, needs, provides) = (before.source.clone(), before.needs.clone(), before.provides());
-            let strategy = ReplacementStrategy::Nothing;
-            let fact = ServiceFact::Configured { name: name.clone(), config, needs, provides, strategy };
-            if let Err(error) = self.record(state, name, vec![fact]).await {
-                report(|| tracing::warn!(service = %name, %error, "the former configuration is not recorded again"));
-            }
-            state.run_as_wanted(name, before);
-        }
+        live.replacing = None;
+        // Also if the former one is not known or cannot be recorded: the same failure is not repeated without end.
+        live.refused = Some(generation);
+        let recorded = self.record_former(state, name).await;
+        let reason = match recorded {
+            Ok(()) => reason,
+            Err(error) => format!("{reason}; its former configuration is to be recorded again: {error}"),
+        };
+        state.table.running(name).into_iter().for_each(|live| live.last_error = Some(reason.clone()));
         let error = || ManagedError::Replace { name: name.clone(), reason: reason.clone() };
-        state.waiters.fail(name, error);
+        state.waiters.fail(name, |goal| matches!(goal, Goal::Configured(_)), error);
+    }
+
+    /// Records the configuration of what runs in place of one that is refused, if that is wanted still.
+    pub(super) async fn record_former(&self, state: &mut State, name: &ServiceName) -> Result<(), ManagedError> {
+        let wanted = state.table.roster.get(name).map(|it| it.generation);
+        let Some(live) = state.table.running(name).filter(|live| live.refused.is_some() && live.refused == wanted)
+        else {
+            return Ok(());
+        };
+        let Some(before) = live.generation.and_then(|generation| live.prepared.get(&generation)).cloned() else {
+            return Ok(());
+        };
+        let (config, needs, provides) = (before.source.clone(), before.needs.clone(), before.provides());
+        let strategy = ReplacementStrategy::Nothing;
+        let fact = ServiceFact::Configured { name: name.clone(), config, needs, provides, strategy };
+        // It is recorded when the store records again.
+        self.record(state, name, vec![fact]).await.inspect_err(|_| state.in_sync = false)?;
+        let generation = state.run_as_wanted(name, before);
+        if let (Some(generation), Ok(instance)) = (generation, instance_name(name))
+            && let Ok(owner) = self.shared.names.lookup_any(instance.registered())
+        {
+            let bears = |instance| with_generation(instance, generation);
+            // One that has just ended bears nothing.
+            let _ = self.shared.discovery.update(&instance, owner.cell(), bears);
+        }
+        Ok(())
+    }
+}
+
+/// A service goes on although it was to be stopped: that is tried again after a pause.
+fn not_stopped(state: &mut State, name: &ServiceName, reason: &str) {
+    state.table.running(name).into_iter().for_each(|live| live.last_error = Some(reason.to_owned()));
+    let error = || ManagedError::Stop { name: name.clone(), reason: reason.to_owned() };
+    state.waiters.fail(name, |goal| goal == Goal::Stopped, error);
+    state.paused.insert(name.clone());
+    let (myself, name) = (state.myself.clone(), name.clone());
+    state.tasks.spawn(async move {
+        delay(STOP_AGAIN).await;
+        // It fails only if this manager is ending.
+        let _ = myself.cast(ManagerMsg::StopAgain(name));
+    });
+}
+
+/// Reports the end of a job when it is dropped, so that a job that panics ends, too.
+struct JobEnd {
+    myself: ActorRef<ManagerMsg>,
+    name: ServiceName,
+    number: u64,
+    outcome: Result<(), String>,
+    _ended: watch::Sender<()>,
+}
+
+impl JobEnd {
+    fn new(myself: ActorRef<ManagerMsg>, name: ServiceName, number: u64, ended: watch::Sender<()>) -> Self {
+        Self { myself, name, number, outcome: Err("its steps have ended by a panic".to_owned()), _ended: ended }
+    }
+}
+
+impl Drop for JobEnd {
+    fn drop(&mut self) {
+        let outcome = std::mem::replace(&mut self.outcome, Ok(()));
+        // A manager that has ended leaves the rest to its successor.
+        let _ = self.myself.cast(ManagerMsg::JobEnded { name: self.name.clone(), job: self.number, outcome });
     }
 }
 

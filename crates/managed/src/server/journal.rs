@@ -1,6 +1,6 @@
 //! The journal of the desired state: recorded as events, and read back.
 
-use foundation_events::{EventError, EventId, EventKind, EventStore, EventStoreError, Hold, NewEvent, Query};
+use foundation_events::{Event, EventError, EventId, EventKind, EventStore, EventStoreError, Hold, NewEvent, Query};
 use foundation_kernel::names::ServiceRegistry;
 
 use crate::fact::{RosterFact, RosterFactError};
@@ -27,13 +27,30 @@ pub(crate) struct Journal {
 
 /// Why the recorded services cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("the services that are declared cannot be read: {0}")]
 pub(crate) enum JournalError {
     /// The store does not show them.
+    #[error("the services that are declared cannot be read: {0}")]
     Store(#[from] EventStoreError),
-    /// One of the events is not as it was recorded.
+    /// An event is not as it was recorded.
+    #[error("the services that are declared cannot be read: event {id}, {kind}: {source}")]
+    Event {
+        /// The event.
+        id: EventId,
+        /// Its kind.
+        kind: EventKind,
+        /// What is wrong with it.
+        source: FactError,
+    },
+}
+
+/// What is wrong with one of the events.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FactError {
+    /// It is no fact.
+    #[error(transparent)]
     Fact(#[from] RosterFactError),
-    /// A checkpoint is not as it was recorded.
+    /// It is no part of a checkpoint.
+    #[error(transparent)]
     Checkpoint(#[from] EventError),
 }
 
@@ -84,22 +101,30 @@ impl Journal {
         self.events.wait_until_settled().await?;
         let (mut roster, mut first) = (Roster::new(), None);
         for event in self.events.query(all()?).await? {
-            if event.kind == CHECKPOINT {
+            restore(&mut roster, &event).map_err(|source| JournalError::Event {
+                id: event.id,
+                kind: event.kind.clone(),
+                source,
+            })?;
+            if event.kind == CHECKPOINT || first.is_none() {
                 first = Some(event.id);
-                roster.restore(CheckpointPart::Head(event.payload_as()?));
-                continue;
             }
-            first.get_or_insert(event.id);
-            if event.kind == CHECKPOINT_SERVICE {
-                roster.restore(CheckpointPart::Service(event.payload_as()?));
-                continue;
-            }
-            let fact = RosterFact::of(event.kind.as_str(), &event.payload)?;
-            fact.iter().for_each(|fact| roster.apply(fact));
         }
         self.hold.keep_from(first);
         Ok(roster)
     }
+}
+
+/// Applies what an event says.
+fn restore(roster: &mut Roster, event: &Event) -> Result<(), FactError> {
+    if event.kind == CHECKPOINT {
+        roster.restore(CheckpointPart::Head(event.payload_as()?));
+    } else if event.kind == CHECKPOINT_SERVICE {
+        roster.restore(CheckpointPart::Service(event.payload_as()?));
+    } else if let Some(fact) = RosterFact::of(event.kind.as_str(), &event.payload)? {
+        roster.apply(&fact);
+    }
+    Ok(())
 }
 
 fn event(fact: &RosterFact) -> Result<NewEvent, EventStoreError> {

@@ -2,19 +2,22 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use foundation_events::EventStoreError;
 use foundation_kernel::answer;
+use foundation_kernel::containment::report;
 use foundation_kernel::names::{ServiceKey, ServiceName};
 use foundation_kernel::ractor::ActorRef;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::journal::Journal;
 use super::message::ManagerMsg;
 use super::prepared::{Prepared, Preparer};
 use super::service_table::ServiceTable;
 use super::shared::Shared;
-use super::state::{Phase, State};
+use super::state::{Phase, State, Takeover};
 use crate::error::ManagedError;
 use crate::fact::{BatchOutcome, RosterFact, ServiceConfig, ServiceFact};
 use crate::kinds::instance_name;
@@ -24,6 +27,9 @@ use crate::replacement::ReplacementStrategy;
 use crate::roster::Roster;
 use foundation_discovery::health::{InstanceHealth, InstanceStatus, StatusReason};
 use foundation_discovery::{Criteria, InstanceRecord};
+
+/// How long a supervisor that does not answer is left alone.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// The dependencies of a manager.
 #[derive(Clone)]
@@ -72,21 +78,6 @@ impl Manager {
         strategy.map_err(|source| ManagedError::Kind { name: name.clone(), source })
     }
 
-    /// Makes sure that every recorded fact is applied before the next one is decided.
-    pub(super) async fn settle(&self, state: &mut State, name: &ServiceName) -> Result<(), ManagedError> {
-        if state.in_sync {
-            return Ok(());
-        }
-        let unclear = |reason: String| {
-            let source = EventStoreError::NoAnswer { reason };
-            ManagedError::NotRecorded { name: name.clone(), source }
-        };
-        let roster = self.read_roster().await.map_err(unclear)?;
-        state.table.restore(roster);
-        state.in_sync = true;
-        Ok(())
-    }
-
     pub(super) async fn record(
         &self,
         state: &mut State,
@@ -127,8 +118,6 @@ impl Manager {
     /// Shows what there is, and answers those who waited for it.
     pub(super) fn show(&self, state: &mut State) {
         let records = state.table.records();
-        *self.shared.running.lock() =
-            state.table.services.iter().filter_map(|(name, live)| Some((name.clone(), live.generation?))).collect();
         self.shared.published.show(records.clone(), state.table.take_changes());
         state.waiters.answer(&state.table, &records);
         let is_over = state.jobs.is_empty() && state.table.services.values().all(|live| live.generation.is_none());
@@ -137,22 +126,6 @@ impl Manager {
         {
             replies.drain(..).for_each(|reply| answer(reply, ()));
         }
-    }
-
-    /// Takes note of what discovery says of a service now.
-    pub(super) fn observe(&self, state: &mut State, service: &ServiceName) {
-        let Ok(name) = instance_name(service) else { return };
-        let Some(record) = self.shared.discovery.instance(&name) else { return };
-        let Some(live) = state.table.running(service).filter(|live| live.generation.is_some()) else { return };
-        live.actor = Some(record.actor);
-        let is_checked = live.prepared_for(record.actor).is_some_and(|prepared| !prepared.checks.is_empty());
-        let fact = match record.status() {
-            InstanceStatus::Healthy | InstanceStatus::Degraded => LifecycleFact::Ready,
-            InstanceStatus::Unknown if !is_checked => LifecycleFact::Ready,
-            InstanceStatus::Unhealthy => unhealthy(&record.health),
-            _ => return,
-        };
-        state.table.note(service, fact);
     }
 
     /// Follows the section that a service is configured by.
@@ -180,17 +153,104 @@ impl Manager {
         });
     }
 
+    // ---- what is recorded ----
+
+    /// Makes sure that every recorded fact is applied before the next one is decided.
+    pub(super) async fn settle(&self, state: &mut State, name: &ServiceName) -> Result<(), ManagedError> {
+        if state.in_sync {
+            return Ok(());
+        }
+        let unclear = |reason: String| {
+            let source = EventStoreError::NoAnswer { reason };
+            ManagedError::NotRecorded { name: name.clone(), source }
+        };
+        let roster = self.read_roster().await.map_err(unclear)?;
+        self.synced(state, roster);
+        Ok(())
+    }
+
+    /// Takes note of what is recorded.
+    pub(super) fn synced(&self, state: &mut State, roster: Roster) {
+        state.table.restore(roster);
+        (state.in_sync, state.reads) = (true, 0);
+        *self.shared.problem.lock() = None;
+        if state.takeover == Takeover::Unread {
+            self.ask_what_runs(state);
+        }
+        state.reconcile();
+    }
+
     /// The recorded roster. A batch that was begun and not ended is undone: nothing of it counts.
     pub(super) async fn read_roster(&self) -> Result<Roster, String> {
         let mut roster = self.journal.read().await.map_err(|error| error.to_string())?;
         if roster.open_batch().is_some() {
             let why = "the manager ended before the batch did".to_owned();
             let ended = RosterFact::BatchEnded(BatchOutcome::Undone { failed: None, why });
-            self.journal.record(std::slice::from_ref(&ended)).await.map_err(|error| error.to_string())?;
+            if let Err(error) = self.journal.record(std::slice::from_ref(&ended)).await {
+                // What is read after it is the same with it and without it; the next manager records it.
+                report(|| tracing::warn!(%error, "the end of a batch that is undone is not recorded"));
+            }
             roster.apply(&ended);
         }
         Ok(roster)
     }
+
+    /// Asks the supervisor which services run.
+    pub(super) fn ask_what_runs(&self, state: &mut State) {
+        state.takeover = Takeover::Asking;
+        let (supervisor, myself) = (self.shared.supervisor(), state.myself.clone());
+        state.tasks.spawn(async move {
+            loop {
+                if let Ok(children) = supervisor.which_children().await {
+                    // It fails only if this manager is ending.
+                    let _ = myself.cast(ManagerMsg::Found(children));
+                    return;
+                }
+                // A supervisor that is about to start has no name yet; one that is ending ends this task.
+                delay(ASK_AGAIN).await;
+            }
+        });
+    }
+
+    // ---- instances ----
+
+    /// Takes note of what discovery says of a service now, and begins the checks of an actor that was not seen before.
+    pub(super) fn observe(&self, state: &mut State, service: &ServiceName) {
+        let Ok(name) = instance_name(service) else { return };
+        let Some(record) = self.shared.discovery.instance(&name) else { return };
+        let is_changing = state.jobs.contains_key(service) || state.batches.has(service);
+        let Some(live) = state.table.running(service).filter(|live| live.generation.is_some()) else { return };
+        let generation = live.generation_of(&record.instance);
+        generation.filter(|_| !is_changing).into_iter().for_each(|generation| live.runs(generation));
+        let prepared = generation.and_then(|generation| live.prepared.get(&generation));
+        let checks = prepared.map(|prepared| prepared.checks.clone()).unwrap_or_default();
+        let (is_checked, is_of_service) = (!checks.is_empty(), [live.generation, live.replacing].contains(&generation));
+        live.actor = Some(record.actor);
+        let is_new = live.checked.replace(record.actor) != Some(record.actor);
+        for check in checks.into_iter().filter(|_| is_new) {
+            let (discovery, record) = (self.shared.discovery.clone(), record.clone());
+            state.tasks.spawn(async move { discovery.check_incarnation(record, check).await });
+        }
+        // What is being stopped does not say how its successor is.
+        if is_of_service && let Some(fact) = health_fact(&record, is_checked) {
+            state.table.note(service, fact);
+        }
+    }
+}
+
+/// What the status of an instance says of its service; `None` if nothing.
+fn health_fact(record: &InstanceRecord, is_checked: bool) -> Option<LifecycleFact> {
+    match record.status() {
+        InstanceStatus::Healthy | InstanceStatus::Degraded => Some(LifecycleFact::Ready),
+        InstanceStatus::Unknown if !is_checked => Some(LifecycleFact::Ready),
+        InstanceStatus::Unhealthy => Some(unhealthy(&record.health)),
+        _ => None,
+    }
+}
+
+/// Returns after this time.
+pub(super) async fn delay(time: Duration) {
+    let _ = timeout(time, std::future::pending::<()>()).await;
 }
 
 /// Why an instance is unhealthy.

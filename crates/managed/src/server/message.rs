@@ -6,7 +6,7 @@ use foundation_discovery::InstanceWatched;
 use foundation_kernel::local_message;
 use foundation_kernel::names::ServiceName;
 use foundation_kernel::ractor::RpcReplyPort;
-use foundation_kernel::supervision::ExitReason;
+use foundation_kernel::supervision::{ChildInfo, ExitReason};
 
 use super::batch_runner::Position;
 use super::waiters::Answer;
@@ -78,6 +78,12 @@ pub(crate) enum ManagerMsg {
     SectionChanged(String),
     /// A kind was registered: services of it may be started now.
     KindRegistered,
+    /// The children of the supervisor, for a manager that takes over.
+    Found(Vec<ChildInfo>),
+    /// What is recorded is to be read again.
+    ReadAgain,
+    /// A service that could not be stopped is to be stopped again.
+    StopAgain(ServiceName),
     /// Something has changed: what is to be done?
     Reconcile,
     /// Stop all services; the answer comes when they are stopped.

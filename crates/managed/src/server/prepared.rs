@@ -15,7 +15,20 @@ use crate::needs::Need;
 use crate::replacement::ReplacementStrategy;
 use foundation_discovery::Discovery;
 use foundation_discovery::InstanceCheck;
-use foundation_discovery::{Capability, Instance};
+use foundation_discovery::{Capability, Instance, InstanceBuilder};
+
+/// The label of an instance that says which generation of its managed service it is.
+const GENERATION: &str = "managed.generation";
+
+/// The generation that an instance bears; `None` if it is not that of a managed service.
+pub(crate) fn generation_of(instance: &Instance) -> Option<u64> {
+    instance.label(GENERATION)?.parse().ok()
+}
+
+/// An instance that bears this generation, in place of another if it has one.
+pub(crate) fn with_generation(instance: InstanceBuilder, generation: u64) -> InstanceBuilder {
+    instance.label(GENERATION, generation)
+}
 
 /// How long the parts of a service may take, unless its strategy says otherwise.
 pub(super) const TIMES: Times = Times { ready: Duration::from_secs(30), overlap: Duration::from_secs(30) };
@@ -30,7 +43,6 @@ pub(crate) struct Prepared {
     pub(crate) needs: Vec<Need>,
     pub(crate) checks: Vec<InstanceCheck>,
     discovery: Discovery,
-    child: ChildSpec,
 }
 
 /// What services are made with.
@@ -59,10 +71,11 @@ impl Preparer<'_> {
             ManagedError::Configuration { name, kind, source: Box::new(source) }
         })?;
         let Description { instance, needs, checks } = kind.describe(name, &config).map_err(of_kind)?;
-        let context = ServiceContext::new(self.discovery, instance.clone(), checks.clone(), TIMES, None);
-        let child = with_restarts(kind.child(&context, &config).map_err(of_kind)?);
         let (discovery, source) = (self.discovery.clone(), source.clone());
-        Ok(Prepared { kind, source, config, instance, needs, checks, discovery, child })
+        let prepared = Prepared { kind, source, config, instance, needs, checks, discovery };
+        // The longest generation: what is refused is refused now.
+        prepared.child(u64::MAX).map_err(of_kind)?;
+        Ok(prepared)
     }
 }
 
@@ -79,16 +92,14 @@ fn with_restarts(child: ChildSpec) -> ChildSpec {
 }
 
 impl Prepared {
-    /// How it is started.
-    pub(crate) fn child(&self) -> ChildSpec {
-        self.child.clone()
+    /// How it is started as this generation.
+    pub(crate) fn child(&self, generation: u64) -> Result<ChildSpec, KindError> {
+        self.kind.child(&self.context(generation)?, &self.config).map(with_restarts)
     }
 
     /// How it is started beside a predecessor, which it follows when the gate is open.
-    pub(crate) fn successor(&self, ready: Duration, gate: Gate) -> Result<ChildSpec, KindError> {
-        let times = Times { ready, ..TIMES };
-        let context =
-            ServiceContext::new(&self.discovery, self.instance.clone(), self.checks.clone(), times, Some(gate));
+    pub(crate) fn successor(&self, generation: u64, ready: Duration, gate: Gate) -> Result<ChildSpec, KindError> {
+        let context = self.context_with(generation, Times { ready, ..TIMES }, Some(gate))?;
         self.kind.child(&context, &self.config).map(with_restarts)
     }
 
@@ -97,9 +108,14 @@ impl Prepared {
         self.instance.capabilities().cloned().collect()
     }
 
-    /// Where it is.
-    pub(crate) fn context(&self) -> ServiceContext {
-        ServiceContext::new(&self.discovery, self.instance.clone(), self.checks.clone(), TIMES, None)
+    /// Where this generation is.
+    pub(crate) fn context(&self, generation: u64) -> Result<ServiceContext, KindError> {
+        self.context_with(generation, TIMES, None)
+    }
+
+    fn context_with(&self, generation: u64, times: Times, gate: Option<Gate>) -> Result<ServiceContext, KindError> {
+        let instance = with_generation(self.instance.to_builder(), generation).build()?;
+        Ok(ServiceContext::new(&self.discovery, instance, self.checks.clone(), times, gate))
     }
 
     /// How a running service with this configuration gets another one.

@@ -1,16 +1,17 @@
 //! The requests about one service: decided, recorded, and noted.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use foundation_kernel::answer;
 use foundation_kernel::containment::report;
 use foundation_kernel::names::ServiceName;
+use tokio::time::timeout;
 
 use super::manager::Manager;
 use super::message::Request;
 use super::prepared::Prepared;
 use super::service_table::ServiceTable;
-use super::state::{Phase, State};
+use super::state::{JobKind, Phase, State};
 use super::waiters::{Answer, Goal};
 use crate::error::ManagedError;
 use crate::fact::{ServiceConfig, ServiceFact};
@@ -78,21 +79,21 @@ impl Manager {
         let generation = state.table.roster.get(name).map(|it| it.generation).unwrap_or_default();
         if let (Some(live), Some(prepared)) = (state.table.running(name), prepared) {
             live.last_error = None;
+            let is_anew = matches!(request, Request::Start(_) | Request::Restart(_));
+            live.generation = live.generation.filter(|_| !is_anew || !live.has_given_up());
             self.follow(&mut state.tasks, &mut state.followed, &state.myself, &prepared.source);
-            live.prepared.insert(generation, Arc::new(prepared));
+            live.prepare(generation, prepared);
         }
         match request {
             Request::Declare { .. } => Goal::Recorded,
             Request::Configure { .. } => Goal::Configured(generation),
             Request::Start(_) | Request::Restart(_) => {
-                if let Some(live) = state.table.running(name).filter(|live| live.has_given_up()) {
-                    live.generation = None;
-                }
                 state.table.note(name, LifecycleFact::StartRequested);
                 Goal::Healthy(generation)
             }
             Request::Stop { within, .. } => {
-                state.limits.extend(within.map(|within| (name.clone(), within)));
+                state.paused.remove(name);
+                within.iter().for_each(|within| limit_stop(state, name, *within));
                 state.stop_if_at_rest(name);
                 Goal::Stopped
             }
@@ -127,8 +128,24 @@ impl Manager {
         self.record(state, name, vec![fact]).await?;
         let generation = state.table.roster.get(name).map(|it| it.generation).unwrap_or_default();
         if let Some(live) = state.table.running(name) {
-            live.prepared.insert(generation, Arc::new(prepared));
+            live.prepare(generation, prepared);
         }
         Ok(())
     }
+}
+
+/// Sets how long the stop of a service may take, or the one that is under way may go on.
+fn limit_stop(state: &mut State, name: &ServiceName, within: Duration) {
+    let Some(job) = state.jobs.get(name).filter(|job| job.kind == JobKind::Stop) else {
+        let runs = state.table.running(name).is_some_and(|live| live.generation.is_some());
+        state.limits.extend(runs.then(|| (name.clone(), within)));
+        return;
+    };
+    let (Some(stopping), mut ended) = (job.actor.clone(), job.ended.clone()) else { return };
+    state.tasks.spawn(async move {
+        // The job is not over, so its actor is the one that is being stopped.
+        if timeout(within, ended.changed()).await.is_err() {
+            stopping.kill();
+        }
+    });
 }

@@ -18,11 +18,11 @@ use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::prepared::{Prepared, TIMES};
+use super::prepared::{Prepared, TIMES, with_generation};
 use crate::kinds::{Gate, instance_name};
 use crate::replacement::{ReplacementStrategy, ServiceStep};
 use foundation_discovery::Discovery;
-use foundation_discovery::InstanceName;
+use foundation_discovery::{InstanceBuilder, InstanceName};
 
 /// Carries out the steps of one service.
 pub(crate) struct StepRunner {
@@ -101,7 +101,7 @@ impl StepRunner {
     // ---- start and stop ----
 
     async fn start(&mut self, generation: u64) -> Result<(), String> {
-        let child = self.prepared(generation)?.child();
+        let child = self.prepared(generation)?.child(generation).map_err(text)?;
         let started = match self.supervisor.start_child(child.clone()).await {
             // An earlier one has ended and is not restarted.
             Err(ChildError::AlreadyPresent { .. }) => {
@@ -155,9 +155,14 @@ impl StepRunner {
 
     /// Takes it out of rotation, or back into it. One that is not registered has no rotation.
     fn set_draining(&self, draining: bool) {
+        self.update(|instance| instance.draining(draining));
+    }
+
+    /// Changes what the instance says of itself. One that is not registered says nothing.
+    fn update(&self, change: impl FnMut(InstanceBuilder) -> InstanceBuilder) {
         let Ok(owner) = self.discovery.registry().lookup_any(self.name.registered()) else { return };
-        if let Err(error) = self.discovery.update(&self.name, owner.cell(), |instance| instance.draining(draining)) {
-            tracing::debug!(name = %self.name, %error, "not taken out of rotation");
+        if let Err(error) = self.discovery.update(&self.name, owner.cell(), change) {
+            tracing::debug!(name = %self.name, %error, "its instance is not changed");
         }
     }
 
@@ -167,7 +172,7 @@ impl StepRunner {
         let (passed, is_passed) = oneshot::channel();
         let (open, is_open) = oneshot::channel();
         let gate = Gate { passed, open: is_open };
-        let child = self.prepared(generation)?.successor(ready, gate).map_err(text)?;
+        let child = self.prepared(generation)?.successor(generation, ready, gate).map_err(text)?;
         let predecessor = self.supervisor.child(self.id()).await.map_err(text)?;
         let supervisor = self.supervisor.clone();
         let mut replaced = async move { supervisor.replace_child(child).await }.boxed();
@@ -243,7 +248,7 @@ impl StepRunner {
         };
         ended.map_err(text)?;
         // Its limits were those of a successor.
-        let child = self.prepared(beside.generation)?.child();
+        let child = self.prepared(beside.generation)?.child(beside.generation).map_err(text)?;
         self.supervisor.reconfigure_child(child).await.or_else(unless_gone).map_err(text)
     }
 
@@ -258,14 +263,17 @@ impl StepRunner {
 
     async fn reload(&mut self, generation: u64) -> Result<(), String> {
         let prepared = self.prepared(generation)?;
-        let reloading = prepared.kind.reload(&prepared.context(), &prepared.config).map_err(text)?;
+        let context = prepared.context(generation).map_err(text)?;
+        let reloading = prepared.kind.reload(&context, &prepared.config).map_err(text)?;
         let reloading = ContainedFuture::new("a reload", waking_contained(reloading).boxed());
         let late = |_| format!("its reload has not ended within {:?}", TIMES.ready);
         let reloaded = timeout(TIMES.ready, reloading).await.map_err(late)?;
         let reloaded = reloaded.map_err(CaughtPanic::into_text)?;
         reloaded.map_err(|error| error_text(&*error))?;
+        // Before its next start bears it: the next manager reads it there.
+        self.update(|instance| with_generation(instance, generation));
         // The running child stays as it is; its next start is with this.
-        self.supervisor.reconfigure_child(prepared.child()).await.map_err(text)
+        self.supervisor.reconfigure_child(prepared.child(generation).map_err(text)?).await.map_err(text)
     }
 }
 

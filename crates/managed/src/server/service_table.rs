@@ -8,15 +8,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use foundation_discovery::Instance;
 use foundation_kernel::names::ServiceName;
 use foundation_kernel::ractor::ActorId;
 
-use super::prepared::Prepared;
+use super::prepared::{Prepared, generation_of};
+use crate::change::ServiceChange;
 use crate::fact::RosterFact;
 use crate::lifecycle::{LifecycleFact, ServiceState, UnhealthyCause};
 use crate::needs::{Need, NeedGraph};
 use crate::reconcile::{ActualService, ActualServices};
-use crate::record::{Records, ServiceChange, ServiceRecord};
+use crate::record::{Records, ServiceRecord};
 use crate::replacement::ReplacementStrategy;
 use crate::roster::Roster;
 
@@ -28,7 +30,13 @@ pub(crate) struct RunningService {
     pub(crate) generation: Option<u64>,
     /// The generation that is to take its place, while it does.
     pub(crate) replacing: Option<u64>,
+    /// The generation that its child bears, if it is another one: a former one that is wanted again.
+    pub(crate) renumbered: Option<u64>,
+    /// A generation that did not take its place, and is not tried again.
+    pub(crate) refused: Option<u64>,
     pub(crate) actor: Option<ActorId>,
+    /// The actor whose checks run.
+    pub(crate) checked: Option<ActorId>,
     pub(crate) last_error: Option<String>,
     /// The generations that can be started.
     pub(crate) prepared: BTreeMap<u64, Arc<Prepared>>,
@@ -48,11 +56,28 @@ impl RunningService {
         }
     }
 
-    /// The generation whose checks are those of the actor that has the name.
-    pub(crate) fn prepared_for(&self, actor: ActorId) -> Option<&Arc<Prepared>> {
-        let is_successor = self.replacing.is_some() && self.actor != Some(actor);
-        let generation = if is_successor { self.replacing } else { self.generation };
-        generation.and_then(|generation| self.prepared.get(&generation))
+    /// The generation of its instance.
+    pub(crate) fn generation_of(&self, instance: &Instance) -> Option<u64> {
+        match generation_of(instance) {
+            Some(borne) if self.renumbered != Some(borne) => Some(borne),
+            _ => self.generation,
+        }
+    }
+
+    /// Takes note of what a generation is made from. What runs keeps what it was made from.
+    pub(crate) fn prepare(&mut self, generation: u64, prepared: Prepared) {
+        let prepared = Arc::new(prepared);
+        match self.generation == Some(generation) {
+            true => drop(self.prepared.entry(generation).or_insert(prepared)),
+            false => drop(self.prepared.insert(generation, prepared)),
+        }
+    }
+
+    /// Takes note that this generation runs.
+    pub(crate) fn runs(&mut self, generation: u64) {
+        if self.generation.replace(generation) != Some(generation) {
+            self.renumbered = None;
+        }
     }
 
     /// Whether it works.

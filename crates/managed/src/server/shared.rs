@@ -1,10 +1,10 @@
 //! What the clients and the manager of a namespace share.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use foundation_config_server::{ConfigServer, ConfigTree};
-use foundation_kernel::names::{ServiceKey, ServiceName, ServiceRegistry};
+use foundation_kernel::names::{ServiceKey, ServiceRegistry};
 use foundation_kernel::supervision::{Supervisor, SupervisorKey};
 use parking_lot::Mutex;
 
@@ -22,8 +22,10 @@ pub(crate) struct Shared {
     pub(crate) config: ConfigServer,
     pub(crate) kinds: Kinds,
     pub(crate) published: Arc<Published>,
-    /// Which generation of each service was started last, for a manager that takes over.
-    pub(crate) running: Mutex<BTreeMap<ServiceName, u64>>,
+    /// Whether everything is to be stopped: then no manager starts anything any more.
+    pub(crate) is_shut_down: AtomicBool,
+    /// Why the declared services are not known, or may be others than those that are shown.
+    pub(crate) problem: Mutex<Option<String>>,
 }
 
 impl Shared {
@@ -36,7 +38,8 @@ impl Shared {
             config,
             kinds: Kinds::default(),
             published: Arc::new(Published::new()),
-            running: Mutex::default(),
+            is_shut_down: AtomicBool::new(false),
+            problem: Mutex::default(),
         }
     }
 

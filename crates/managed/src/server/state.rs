@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foundation_kernel::names::ServiceName;
-use foundation_kernel::ractor::{ActorRef, RpcReplyPort};
+use foundation_kernel::ractor::{ActorCell, ActorRef, RpcReplyPort};
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::batch_queue::BatchQueue;
-use super::message::ManagerMsg;
+use super::message::{BatchRequest, ManagerMsg};
 use super::prepared::Prepared;
 use super::service_table::{RunningService, ServiceTable};
 use super::waiters::Waiters;
@@ -21,6 +22,16 @@ use crate::reconcile::ServicePlan;
 pub(super) enum Phase {
     Open,
     ShuttingDown(Vec<RpcReplyPort<()>>),
+}
+
+/// How far a manager that starts has come. Until it is done it changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Takeover {
+    /// The event store does not show what is recorded.
+    Unread,
+    /// The supervisor is asked what runs.
+    Asking,
+    Done,
 }
 
 /// What a job does.
@@ -35,6 +46,10 @@ pub(super) struct Job {
     pub(super) number: u64,
     pub(super) kind: JobKind,
     pub(super) task: AbortHandle,
+    /// The actor that has the name when it begins; one that is being stopped is not found by its name.
+    pub(super) actor: Option<ActorCell>,
+    /// Closed when its task is gone.
+    pub(super) ended: watch::Receiver<()>,
 }
 
 pub(crate) struct State {
@@ -42,8 +57,19 @@ pub(crate) struct State {
     pub(super) table: ServiceTable,
     pub(super) waiters: Waiters,
     pub(super) phase: Phase,
+    pub(super) takeover: Takeover,
+    /// The batches that wait until the takeover is done.
+    pub(super) early: Vec<BatchRequest>,
     /// Whether every recorded fact is applied.
     pub(super) in_sync: bool,
+    /// How often what is recorded was read in vain.
+    pub(super) reads: u32,
+    /// Whether a message to read it again is on its way.
+    pub(super) is_read_due: bool,
+    /// The services that could not be stopped, and are to be stopped again after a pause.
+    pub(super) paused: BTreeSet<ServiceName>,
+    /// The services outside that are watched since others need them.
+    pub(super) watched: BTreeSet<ServiceName>,
     /// Whether a message to reconcile is on its way.
     pub(super) is_due: bool,
     pub(super) jobs: BTreeMap<ServiceName, Job>,
@@ -63,7 +89,13 @@ impl State {
             table: ServiceTable::default(),
             waiters: Waiters::default(),
             phase: Phase::Open,
-            in_sync: true,
+            takeover: Takeover::Unread,
+            early: Vec::new(),
+            in_sync: false,
+            reads: 0,
+            is_read_due: false,
+            paused: BTreeSet::new(),
+            watched: BTreeSet::new(),
             is_due: false,
             jobs: BTreeMap::new(),
             job_number: 0,
@@ -103,7 +135,8 @@ impl State {
         let Some(live) = self.table.running(&plan.name) else { return };
         let fact = match kind {
             JobKind::Start(generation) => {
-                let was_running = live.generation.replace(generation).is_some();
+                let was_running = live.generation.is_some();
+                live.runs(generation);
                 if was_running { LifecycleFact::RestartDue } else { LifecycleFact::StartRequested }
             }
             JobKind::Stop => LifecycleFact::StopRequested,
@@ -125,12 +158,11 @@ impl State {
         self.reconcile();
     }
 
-    pub(super) fn stopped(&mut self, name: &ServiceName, outcome: Result<(), String>) {
+    pub(super) fn stopped(&mut self, name: &ServiceName) {
         if let Some(live) = self.table.running(name) {
-            live.generation = None;
-            live.actor = None;
-            live.last_error = outcome.err();
+            (live.generation, live.actor, live.last_error) = (None, None, None);
         }
+        self.limits.remove(name);
         self.table.note(name, LifecycleFact::Gone { reason: "it was stopped".to_owned() });
     }
 
@@ -146,21 +178,22 @@ impl State {
         }
     }
 
-    pub(super) fn replaced(&mut self, name: &ServiceName, generation: u64) {
+    pub(super) fn replaced(&mut self, name: &ServiceName, generation: u64, left: Option<String>) {
         if let Some(live) = self.table.running(name) {
-            live.generation = Some(generation);
-            live.replacing = None;
-            live.last_error = None;
+            live.runs(generation);
+            (live.replacing, live.last_error) = (None, left);
         }
     }
 
-    /// What runs is what is wanted, whatever its generation was.
-    pub(super) fn run_as_wanted(&mut self, name: &ServiceName, prepared: Arc<Prepared>) {
-        let Some(wanted) = self.table.roster.get(name).map(|it| it.generation) else { return };
-        if let Some(live) = self.table.running(name) {
-            live.generation = Some(wanted);
-            live.prepared.insert(wanted, prepared);
-        }
+    /// What runs is what is wanted, whatever its generation was. Returns the generation that it is from now on.
+    pub(super) fn run_as_wanted(&mut self, name: &ServiceName, prepared: Arc<Prepared>) -> Option<u64> {
+        let wanted = self.table.roster.get(name)?.generation;
+        let live = self.table.running(name)?;
+        // Its supervisor knows the child by the generation that it was started as.
+        live.renumbered = live.renumbered.or(live.generation);
+        (live.generation, live.refused) = (Some(wanted), None);
+        live.prepared.insert(wanted, prepared);
+        Some(wanted)
     }
 
     /// Lets the services that could not be prepared be tried again.

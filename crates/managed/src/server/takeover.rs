@@ -1,46 +1,187 @@
 //! The beginning and the end of a manager.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use foundation_discovery::{InstanceName, InstanceRecord};
+use foundation_kernel::answer;
 use foundation_kernel::containment::report;
-use foundation_kernel::ractor::{ActorCell, ActorProcessingErr, RpcReplyPort};
+use foundation_kernel::names::ServiceName;
+use foundation_kernel::ractor::{ActorCell, RpcReplyPort};
+use foundation_kernel::supervision::{ChildInfo, ChildState};
 use tokio::time::timeout;
 
-use super::manager::Manager;
-use super::state::{Phase, State};
+use super::manager::{Manager, delay};
+use super::message::ManagerMsg;
+use super::prepared::generation_of;
+use super::state::{Phase, State, Takeover};
+use crate::batch_error::BatchError;
 use crate::kinds::instance_name;
 use crate::lifecycle::{ServiceState, ServiceStatus};
+use crate::record::ServiceRecord;
 
+/// The generation of a child of which it is not known: it is none that is wanted, since they are numbered from 1.
+const UNKNOWN_GENERATION: u64 = 0;
+/// The pause after what is recorded was read in vain once; it is doubled each time.
+const READ_AGAIN: Duration = Duration::from_secs(1);
+/// The longest such pause.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// How long a manager that starts waits for the event store.
 const STORE_AT_START: Duration = Duration::from_secs(10);
 
 impl Manager {
-    /// Reads what is recorded, and finds out what runs.
-    pub(super) async fn begin(&self, state: &mut State) -> Result<(), ActorProcessingErr> {
-        let roster = timeout(STORE_AT_START, self.read_roster()).await;
-        let late = |_| format!("the event store did not show within {STORE_AT_START:?} which services are declared");
-        state.table.restore(roster.map_err(late)??);
-        for (name, generation) in self.shared.running.lock().iter() {
-            state.table.services.entry(name.clone()).or_default().generation = Some(*generation);
+    /// Reads what is recorded. A manager that cannot read it starts all the same: what runs goes on meanwhile.
+    pub(super) async fn begin(&self, state: &mut State) {
+        if self.shared.is_shut_down.load(Ordering::Acquire) {
+            state.phase = Phase::ShuttingDown(Vec::new());
         }
+        self.read(state).await;
+        // What is to be stopped is stopped whether it is declared or not.
+        if let (Phase::ShuttingDown(_), Takeover::Unread) = (&state.phase, state.takeover) {
+            self.ask_what_runs(state);
+        }
+        self.read_later(state);
+        // Before the start is over: a namespace that runs shows which services it has. Of those that run already an earlier
+        // manager has shown more than is known now.
+        if self.shared.published.records().is_empty() {
+            self.show(state);
+        }
+    }
+
+    async fn read(&self, state: &mut State) {
+        let late = |_| Err(format!("the event store did not show it within {STORE_AT_START:?}"));
+        match timeout(STORE_AT_START, self.read_roster()).await.unwrap_or_else(late) {
+            Ok(roster) => self.synced(state, roster),
+            Err(reason) => {
+                report(|| tracing::warn!(%reason, "it is not known which services are declared"));
+                let problem = format!("it is not known which services are declared: {reason}");
+                *self.shared.problem.lock() = Some(problem);
+            }
+        }
+    }
+
+    /// Reads what is recorded again after a pause, unless all of it is known.
+    pub(super) fn read_later(&self, state: &mut State) {
+        if state.in_sync || state.is_read_due {
+            return;
+        }
+        state.is_read_due = true;
+        let pause = READ_AGAIN.saturating_mul(2_u32.saturating_pow(state.reads)).min(MAX_PAUSE);
+        state.reads = state.reads.saturating_add(1);
+        let myself = state.myself.clone();
+        state.tasks.spawn(async move {
+            delay(pause).await;
+            // It fails only if this manager is ending.
+            let _ = myself.cast(ManagerMsg::ReadAgain);
+        });
+    }
+
+    /// Reads what is recorded, and records what could not be recorded before.
+    pub(super) async fn read_again(&self, state: &mut State) {
+        state.is_read_due = false;
+        if state.in_sync {
+            *self.shared.problem.lock() = None;
+        }
+        // A batch that runs is recorded as begun only: it reads by itself how it ended.
+        if !state.in_sync && !state.batches.is_running() {
+            let reads = state.reads;
+            self.read(state).await;
+            let names: Vec<_> = state.table.services.keys().cloned().collect();
+            for name in names {
+                if state.in_sync && self.record_former(state, &name).await.is_err() {
+                    state.reads = reads;
+                }
+            }
+        }
+        state.reconcile();
+    }
+
+    /// Keeps a batch until the takeover is done. It is given back if it need not wait.
+    pub(super) fn defer_early(&self, state: &mut State, message: ManagerMsg) -> Option<ManagerMsg> {
+        match message {
+            ManagerMsg::Batch(request) if state.takeover == Takeover::Unread => {
+                let problem = self.shared.problem.lock().clone();
+                let reason = problem.unwrap_or_else(|| "it is not known which services are declared".to_owned());
+                answer(request.reply, Err(BatchError::NotRecorded { reason }));
+                None
+            }
+            ManagerMsg::Batch(request) if state.takeover == Takeover::Asking => {
+                state.early.push(request);
+                None
+            }
+            message => Some(message),
+        }
+    }
+
+    /// Compares what runs with what is wanted, and goes on from there.
+    pub(super) fn take_over(&self, state: &mut State, children: &[ChildInfo]) {
+        state.takeover = Takeover::Done;
         let records = self.shared.published.records();
+        let is_open = matches!(state.phase, Phase::Open);
         for (name, live) in &mut state.table.services {
-            let is_wanted = state.table.roster.get(name).is_some_and(|it| it.is_wanted());
+            let is_wanted = is_open && state.table.roster.get(name).is_some_and(|it| it.is_wanted());
             live.state = match (is_wanted, records.get(name)) {
                 (true, _) => ServiceState::Initializing,
-                (false, Some(record)) if record.status() == ServiceStatus::Unknown => ServiceState::Unknown,
-                (false, None) => ServiceState::Unknown,
-                (false, Some(_)) => ServiceState::Shutdown,
+                (false, Some(record)) if record.status() != ServiceStatus::Unknown => ServiceState::Shutdown,
+                (false, _) => ServiceState::Unknown,
             };
         }
-        Ok(())
+        for name in children.iter().filter(|child| child.state != ChildState::Stopped).filter_map(service_of) {
+            self.take_over_running(state, &name, records.get(&name));
+        }
+        let sections: Vec<_> = state.table.roster.iter().map(|(_, it)| it.config.clone()).collect();
+        for source in sections {
+            self.follow(&mut state.tasks, &mut state.followed, &state.myself, &source);
+        }
+        state.early.drain(..).for_each(|batch| drop(state.myself.cast(ManagerMsg::Batch(batch))));
+        // Not later: until then it looks as if nothing were ready.
+        self.reconcile(state);
+    }
+
+    /// Takes over a service that runs: as the generation that it bears, with its checks.
+    fn take_over_running(&self, state: &mut State, name: &ServiceName, shown: Option<&Arc<ServiceRecord>>) {
+        let found = instance_name(name).ok().and_then(|name| self.shared.discovery.instance(&name));
+        let live = state.table.services.entry(name.clone()).or_default();
+        // One that is about to be started again bears none: it is not one that is wanted.
+        let generation = found.as_ref().and_then(|found| generation_of(&found.instance)).unwrap_or(UNKNOWN_GENERATION);
+        live.generation = Some(generation);
+        let desired = state.table.roster.get(name);
+        let is_wanted = desired.is_some_and(|it| it.is_wanted() && it.generation == generation)
+            && matches!(state.phase, Phase::Open);
+        let actor = found.as_ref().map(|found| found.actor);
+        if let Some(shown) = shown.filter(|shown| shown.actor.is_some() && shown.actor == actor && is_wanted) {
+            live.state = shown.state.clone();
+        }
+        if desired.is_some_and(|it| it.generation == generation)
+            && let Err(error) = self.make_prepared(state, name, generation)
+        {
+            report(|| tracing::warn!(service = %name, %error, "it goes on without its checks"));
+        }
+        if let Some(found) = found.filter(|found| is_wanted && found.instance.is_draining()) {
+            self.resume(&found);
+        }
+        self.observe(state, name);
+    }
+
+    /// Puts a service back into rotation whose stop was not completed and is not wanted.
+    fn resume(&self, found: &InstanceRecord) {
+        if let Ok(owner) = self.shared.names.lookup_any(found.name().registered()) {
+            // One that has just ended is started again in rotation.
+            let _ = self.shared.discovery.update(found.name(), owner.cell(), |instance| instance.draining(false));
+        }
     }
 
     pub(super) async fn shut_down(&self, state: &mut State, reply: RpcReplyPort<()>) {
+        // Before anything else: the next manager goes on with it.
+        self.shared.is_shut_down.store(true, Ordering::Release);
         self.cancel_batch(state);
         match &mut state.phase {
             Phase::ShuttingDown(replies) => replies.push(reply),
             Phase::Open => state.phase = Phase::ShuttingDown(vec![reply]),
+        }
+        if state.takeover == Takeover::Unread {
+            self.ask_what_runs(state);
         }
         state.reconcile();
     }
@@ -52,6 +193,7 @@ impl Manager {
             let found = self.shared.names.lookup_any(name.registered());
             found.iter().for_each(|found| ActorCell::kill(found.cell()));
         }
+        state.jobs.values().filter_map(|job| job.actor.as_ref()).for_each(ActorCell::kill);
     }
 
     /// Records what is wanted anew, so that older events can be pruned. If that fails they are kept, and the store asks again.
@@ -63,4 +205,11 @@ impl Manager {
             report(|| tracing::warn!(%error, "the declared services are not recorded anew, and older events are kept"));
         }
     }
+}
+
+/// The managed service whose child this is; `None` of another child.
+fn service_of(child: &ChildInfo) -> Option<ServiceName> {
+    let registered = ServiceName::new(child.id.as_str()).ok()?;
+    let name = InstanceName::of(&registered)?;
+    (instance_name(name.service()).ok()? == name).then(|| name.service().clone())
 }

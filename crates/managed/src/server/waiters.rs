@@ -60,9 +60,9 @@ impl Waiters {
     }
 
     /// Answers the requests about a service that failed.
-    pub(crate) fn fail(&mut self, name: &ServiceName, error: impl Fn() -> ManagedError) {
+    pub(crate) fn fail(&mut self, name: &ServiceName, failed: impl Fn(Goal) -> bool, error: impl Fn() -> ManagedError) {
         for waiter in std::mem::take(&mut self.0) {
-            match &waiter.name == name && matches!(waiter.goal, Goal::Configured(_)) {
+            match &waiter.name == name && failed(waiter.goal) {
                 true => answer(waiter.reply, Err(error())),
                 false => self.0.push(waiter),
             }

@@ -33,8 +33,8 @@ impl Actor for Keeper {
         shared.leases.add(key.clone(), Arc::clone(&cell));
         let looks = Looks { shared: Arc::clone(&shared), key: key.clone(), cell, shown: LeaseState::Fresh };
         let task = tokio::spawn(async move {
-            let end = looks.until_the_end().await;
-            myself.stop(Some(end.to_string()));
+            let mut keeper = StopOnDrop { keeper: myself, reason: None };
+            keeper.reason = Some(looks.until_the_end().await.to_string());
         });
         Ok(Keeping { shared, key, task })
     }
@@ -51,6 +51,18 @@ impl Drop for Keeping {
     fn drop(&mut self) {
         self.task.abort();
         self.shared.end_lease(&self.key);
+    }
+}
+
+/// Stops the keeper when the task that looks at its lease ends, in whichever way: without that task the lease would stay.
+struct StopOnDrop {
+    keeper: ActorRef<Remote>,
+    reason: Option<String>,
+}
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.keeper.stop(self.reason.take().or_else(|| Some("its lease is not looked at any more".to_owned())));
     }
 }
 
