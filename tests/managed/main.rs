@@ -9,6 +9,7 @@ mod requests;
 mod restoring;
 mod sections;
 mod setup;
+mod simulation;
 mod stress;
 mod takeover;
 mod unanswered;

@@ -180,7 +180,7 @@ pub enum BatchError {
     #[error("{} failed, and everything before it is undone{}: {reason}", what_failed(.failed), with_restarts(.restarted))]
     Undone {
         /// The step that failed; `None` if it was none of them.
-        failed: Option<ServiceStep>,
+        failed: Option<Box<ServiceStep>>,
         /// Why.
         reason: String,
         /// The services that were stopped and run again, so that what they had in their state is lost.
@@ -191,7 +191,7 @@ pub enum BatchError {
     #[error("{} failed: {reason}; not undone: {}{}", what_failed(.failed), joined(.left), with_restarts(.restarted))]
     UndoFailed {
         /// The step that failed; `None` if it was none of them.
-        failed: Option<ServiceStep>,
+        failed: Option<Box<ServiceStep>>,
         /// Why.
         reason: String,
         /// The services that were stopped and run again, so that what they had in their state is lost.
@@ -201,8 +201,8 @@ pub enum BatchError {
     },
 }
 
-fn what_failed(step: &Option<ServiceStep>) -> String {
-    step.as_ref().map_or_else(|| "the batch".to_owned(), ServiceStep::to_string)
+fn what_failed(step: &Option<Box<ServiceStep>>) -> String {
+    step.as_ref().map_or_else(|| "the batch".to_owned(), |step| step.to_string())
 }
 
 fn joined<T: ToString>(items: &[T]) -> String {
@@ -224,12 +224,12 @@ mod tests {
         let failed = ServiceStep::Start { name: name("mail"), generation: 3 };
         let reason = "no port".to_owned();
         let left = vec![LeftBehind { step: failed.inverse(), reason: "no answer".to_owned() }];
-        let step = Some(failed.clone());
+        let step = Some(Box::new(failed.clone()));
         let restarted = vec![name("db")];
         let undo_failed = BatchError::UndoFailed { failed: step, reason: reason.clone(), restarted, left };
         let text = "start mail#3 failed: no port; not undone: stop mail#3: no answer (db restarted)";
         assert_eq!(undo_failed.to_string(), text);
-        let undone = BatchError::Undone { failed: Some(failed), reason, restarted: vec![name("db")] };
+        let undone = BatchError::Undone { failed: Some(Box::new(failed)), reason, restarted: vec![name("db")] };
         let text = "start mail#3 failed, and everything before it is undone (db restarted): no port";
         assert_eq!(undone.to_string(), text);
         let reason = "its end cannot be recorded".to_owned();

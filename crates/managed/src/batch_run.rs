@@ -83,7 +83,7 @@ impl FailedStep {
 
     /// What the caller gets.
     pub(crate) fn into_error(self, plan: &BatchPlan, left: Vec<LeftBehind>) -> BatchError {
-        let failed = self.at.and_then(|at| plan.steps.get(at)).map(|step| step.take.clone());
+        let failed = self.at.and_then(|at| plan.steps.get(at)).map(|step| Box::new(step.take.clone()));
         let restarted: Vec<ServiceName> = plan.restarted_by_first(self.begun);
         match left.is_empty() {
             true => BatchError::Undone { failed, reason: self.reason, restarted },

@@ -21,11 +21,11 @@ use foundation_kernel::answer;
 use foundation_kernel::containment::report;
 use foundation_kernel::names::ServiceName;
 use foundation_kernel::supervision::ChildState;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::batch_queue::{CurrentBatch, EndReport, RunningBatch, Unrecorded};
 use super::batch_runner::{BatchMember, BatchRunner, Position};
-use super::manager::Manager;
+use super::manager::{Manager, delay};
 use super::message::{BatchEnd, BatchReply, BatchRequest, ManagerMsg};
 use super::service_table::{RunningService, ServiceTable};
 use super::state::{Phase, State};
@@ -84,7 +84,7 @@ impl Manager {
         self.try_begin_batch(state).await;
         if matches!(state.batches.current, CurrentBatch::Waiting { .. }) {
             state.tasks.spawn(async move {
-                sleep(within).await;
+                delay(within).await;
                 // A manager that has ended has no batch that waits.
                 let _ = myself.cast(ManagerMsg::BatchLate(number));
             });
@@ -376,7 +376,7 @@ impl Manager {
         running.reply.take().into_iter().for_each(|reply| answer(reply, Err(unclear.clone())));
         let report = EndReport { myself: state.myself.clone(), end: Some(end) };
         running.task = state.tasks.spawn(async move {
-            sleep(RECORD_AGAIN).await;
+            delay(RECORD_AGAIN).await;
             drop(report);
         });
         state.batches.current = CurrentBatch::Running(running);

@@ -224,9 +224,12 @@ impl Manager {
         generation.filter(|_| !is_changing).into_iter().for_each(|generation| live.runs(generation));
         let prepared = generation.and_then(|generation| live.prepared.get(&generation));
         let checks = prepared.map(|prepared| prepared.checks.clone()).unwrap_or_default();
-        let (is_checked, is_of_service) = (!checks.is_empty(), [live.generation, live.replacing].contains(&generation));
+        let is_of_service = [live.generation, live.replacing].contains(&generation);
         live.actor = Some(record.actor);
-        let is_new = live.checked.replace(record.actor) != Some(record.actor);
+        // Also of one that was seen without checks: a reload may bring some.
+        let is_new = !checks.is_empty() && live.checked != Some(record.actor);
+        live.checked = if is_new { Some(record.actor) } else { live.checked };
+        let is_checked = live.checked == Some(record.actor);
         for check in checks.into_iter().filter(|_| is_new) {
             let (discovery, record) = (self.shared.discovery.clone(), record.clone());
             state.tasks.spawn(async move { discovery.check_incarnation(record, check).await });

@@ -51,7 +51,13 @@ impl Manager {
                 state.table.note(name, LifecycleFact::NeedsMet);
                 self.observe(state, name);
             }
-            false => state.table.note(name, LifecycleFact::NeedsMissing { needs: missing }),
+            false => {
+                if state.table.services.get(name).is_some_and(|live| is_at_rest(&live.state)) {
+                    // Its start was requested while it was being stopped.
+                    state.table.note(name, LifecycleFact::StartRequested);
+                }
+                state.table.note(name, LifecycleFact::NeedsMissing { needs: missing });
+            }
         }
         let is_ready = state.table.services.get(name).is_some_and(|live| live.is_ready());
         let was_ready = if is_ready { !ready.insert(name.clone()) } else { ready.remove(name) };
@@ -61,6 +67,10 @@ impl Manager {
 
 fn ready(table: &ServiceTable) -> BTreeSet<ServiceName> {
     table.services.iter().filter(|(_, live)| live.is_ready()).map(|(name, _)| name.clone()).collect()
+}
+
+fn is_at_rest(state: &ServiceState) -> bool {
+    matches!(state, ServiceState::Unknown | ServiceState::Shutdown)
 }
 
 fn lacked(state: &ServiceState) -> &[Need] {
