@@ -14,7 +14,8 @@ use tokio::time::timeout;
 
 use super::journal::Journal;
 use super::message::ManagerMsg;
-use super::prepared::{Prepared, Preparer};
+use super::prepared::Prepared;
+use super::preparer::Preparer;
 use super::service_table::ServiceTable;
 use super::shared::Shared;
 use super::state::{Phase, State, Takeover};
@@ -119,7 +120,7 @@ impl Manager {
     pub(super) fn show(&self, state: &mut State) {
         let records = state.table.records();
         self.shared.published.show(records.clone(), state.table.take_changes());
-        state.waiters.answer(&state.table, &records);
+        state.waiters.answer(|name, goal| state.table.outcome(name, goal), &records);
         let is_over = state.jobs.is_empty() && state.table.services.values().all(|live| live.generation.is_none());
         if let Phase::ShuttingDown(replies) = &mut state.phase
             && is_over

@@ -1,5 +1,6 @@
 //! The messages of the manager.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use foundation_discovery::InstanceWatched;
@@ -9,11 +10,15 @@ use foundation_kernel::ractor::RpcReplyPort;
 use foundation_kernel::supervision::{ChildInfo, ExitReason};
 
 use super::batch_runner::Position;
-use super::waiters::Answer;
 use crate::batch::Batch;
 use crate::batch_error::{BatchError, BatchReport, LeftBehind};
 use crate::batch_run::FailedStep;
+use crate::error::ManagedError;
 use crate::fact::ServiceConfig;
+use crate::record::ServiceRecord;
+
+/// The answer to a request about a service.
+pub(crate) type Answer = RpcReplyPort<Result<Option<Arc<ServiceRecord>>, ManagedError>>;
 
 /// The answer to a batch.
 pub(crate) type BatchReply = RpcReplyPort<Result<BatchReport, BatchError>>;

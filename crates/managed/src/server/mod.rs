@@ -11,6 +11,7 @@ mod manager;
 mod message;
 mod missing_needs;
 mod prepared;
+mod preparer;
 mod requests;
 mod runner;
 mod service_table;

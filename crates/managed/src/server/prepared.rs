@@ -3,13 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use foundation_config_server::ConfigServer;
-use foundation_kernel::names::ServiceName;
 use foundation_kernel::supervision::{ChildSpec, ExponentialBackoff, RestartIntensity};
 
-use crate::error::ManagedError;
 use crate::fact::ServiceConfig;
-use crate::kinds::{AnyKind, Description, KindError, Kinds, TypedConfig};
+use crate::kinds::{AnyKind, KindError, TypedConfig};
 use crate::kinds::{Gate, ServiceContext, Times};
 use crate::needs::Need;
 use crate::replacement::ReplacementStrategy;
@@ -42,41 +39,7 @@ pub(crate) struct Prepared {
     pub(crate) instance: Instance,
     pub(crate) needs: Vec<Need>,
     pub(crate) checks: Vec<InstanceCheck>,
-    discovery: Discovery,
-}
-
-/// What services are made with.
-pub(crate) struct Preparer<'a> {
-    pub(crate) kinds: &'a Kinds,
-    pub(crate) discovery: &'a Discovery,
-    pub(crate) config: &'a ConfigServer,
-}
-
-impl Preparer<'_> {
-    /// Reads, validates and describes a service. Nothing is started.
-    pub(crate) fn prepare(
-        &self,
-        name: &ServiceName,
-        kind_name: &str,
-        source: &ServiceConfig,
-    ) -> Result<Prepared, ManagedError> {
-        let of_kind = |source: KindError| ManagedError::Kind { name: name.clone(), source };
-        let kind = self.kinds.get(kind_name).map_err(of_kind)?;
-        let config = match source {
-            ServiceConfig::Value(value) => kind.read(value),
-            ServiceConfig::Section(path) => kind.read_section(&self.config.tree(), path),
-        };
-        let config = config.map_err(|source| {
-            let (name, kind) = (name.clone(), kind_name.to_owned());
-            ManagedError::Configuration { name, kind, source: Box::new(source) }
-        })?;
-        let Description { instance, needs, checks } = kind.describe(name, &config).map_err(of_kind)?;
-        let (discovery, source) = (self.discovery.clone(), source.clone());
-        let prepared = Prepared { kind, source, config, instance, needs, checks, discovery };
-        // The longest generation: what is refused is refused now.
-        prepared.child(u64::MAX).map_err(of_kind)?;
-        Ok(prepared)
-    }
+    pub(super) discovery: Discovery,
 }
 
 /// A service that fails is started again for as long as it is wanted, after growing delays, and never ends another one.

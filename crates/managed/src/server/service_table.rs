@@ -13,7 +13,9 @@ use foundation_kernel::names::ServiceName;
 use foundation_kernel::ractor::ActorId;
 
 use super::prepared::{Prepared, generation_of};
+use super::waiters::Goal;
 use crate::change::ServiceChange;
+use crate::error::ManagedError;
 use crate::fact::RosterFact;
 use crate::lifecycle::{LifecycleFact, ServiceState, UnhealthyCause};
 use crate::needs::{Need, NeedGraph};
@@ -106,6 +108,36 @@ pub(crate) struct ServiceTable {
 }
 
 impl ServiceTable {
+    /// How the wait of a request ended; `None` if it has not.
+    pub(crate) fn outcome(&self, name: &ServiceName, goal: Goal) -> Option<Result<(), ManagedError>> {
+        let superseded = || Some(Err(ManagedError::Superseded { name: name.clone() }));
+        let (desired, live) = (self.roster.get(name), self.services.get(name));
+        match goal {
+            Goal::Recorded => Some(Ok(())),
+            Goal::Stopped if live.is_none_or(|live| live.generation.is_none()) => Some(Ok(())),
+            Goal::Stopped => match desired {
+                Some(it) if it.is_wanted() => superseded(),
+                _ => None,
+            },
+            Goal::Configured(_) if desired.is_some_and(|it| !it.is_wanted()) => Some(Ok(())),
+            Goal::Healthy(generation) | Goal::Configured(generation) => {
+                let (Some(desired), Some(live)) = (desired, live) else { return superseded() };
+                if !desired.is_wanted() || desired.generation != generation {
+                    return superseded();
+                }
+                if live.generation != Some(generation) || live.replacing.is_some() {
+                    return None;
+                }
+                let reason = live.give_up_reason().map(str::to_owned);
+                match (&live.state, reason) {
+                    (ServiceState::Healthy, _) => Some(Ok(())),
+                    (_, Some(reason)) => Some(Err(ManagedError::Start { name: name.clone(), reason })),
+                    _ => None,
+                }
+            }
+        }
+    }
+
     /// Applies facts that are recorded.
     pub(crate) fn apply(&mut self, facts: &[RosterFact]) {
         for fact in facts {

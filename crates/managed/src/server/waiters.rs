@@ -1,18 +1,11 @@
 //! The requests that wait until a service is as they want it.
 
-use std::sync::Arc;
-
 use foundation_kernel::answer;
 use foundation_kernel::names::ServiceName;
-use foundation_kernel::ractor::RpcReplyPort;
 
-use super::service_table::ServiceTable;
+use super::message::Answer;
 use crate::error::ManagedError;
-use crate::lifecycle::ServiceState;
-use crate::record::{Records, ServiceRecord};
-
-/// The answer to a request about a service.
-pub(crate) type Answer = RpcReplyPort<Result<Option<Arc<ServiceRecord>>, ManagedError>>;
+use crate::record::Records;
 
 /// What a request waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,13 +36,17 @@ impl Waiters {
         self.0.push(Waiter { name, goal, reply });
     }
 
-    /// Answers each whose wait is over.
-    pub(crate) fn answer(&mut self, table: &ServiceTable, records: &Records) {
+    /// Answers each whose wait is over, as this says of a service.
+    pub(crate) fn answer(
+        &mut self,
+        outcome: impl Fn(&ServiceName, Goal) -> Option<Result<(), ManagedError>>,
+        records: &Records,
+    ) {
         for waiter in std::mem::take(&mut self.0) {
             if waiter.reply.is_closed() {
                 continue;
             }
-            match outcome(table, &waiter.name, waiter.goal) {
+            match outcome(&waiter.name, waiter.goal) {
                 Some(outcome) => {
                     let record = || records.get(&waiter.name).cloned();
                     answer(waiter.reply, outcome.map(|()| record()));
@@ -65,36 +62,6 @@ impl Waiters {
             match &waiter.name == name && failed(waiter.goal) {
                 true => answer(waiter.reply, Err(error())),
                 false => self.0.push(waiter),
-            }
-        }
-    }
-}
-
-/// How a wait ended; `None` if it has not.
-fn outcome(table: &ServiceTable, name: &ServiceName, goal: Goal) -> Option<Result<(), ManagedError>> {
-    let superseded = || Some(Err(ManagedError::Superseded { name: name.clone() }));
-    let (desired, live) = (table.roster.get(name), table.services.get(name));
-    match goal {
-        Goal::Recorded => Some(Ok(())),
-        Goal::Stopped if live.is_none_or(|live| live.generation.is_none()) => Some(Ok(())),
-        Goal::Stopped => match desired {
-            Some(it) if it.is_wanted() => superseded(),
-            _ => None,
-        },
-        Goal::Configured(_) if desired.is_some_and(|it| !it.is_wanted()) => Some(Ok(())),
-        Goal::Healthy(generation) | Goal::Configured(generation) => {
-            let (Some(desired), Some(live)) = (desired, live) else { return superseded() };
-            if !desired.is_wanted() || desired.generation != generation {
-                return superseded();
-            }
-            if live.generation != Some(generation) || live.replacing.is_some() {
-                return None;
-            }
-            let reason = live.give_up_reason().map(str::to_owned);
-            match (&live.state, reason) {
-                (ServiceState::Healthy, _) => Some(Ok(())),
-                (_, Some(reason)) => Some(Err(ManagedError::Start { name: name.clone(), reason })),
-                _ => None,
             }
         }
     }
