@@ -11,7 +11,7 @@ use foundation_kernel::names::ServiceName;
 
 use super::manager::Manager;
 use super::service_table::ServiceTable;
-use super::state::State;
+use super::state::{Phase, State};
 use crate::lifecycle::{LifecycleFact, ServiceState, UnhealthyCause};
 use crate::needs::{Need, NeedGraph};
 
@@ -52,8 +52,9 @@ impl Manager {
                 self.observe(state, name);
             }
             false => {
-                if state.table.services.get(name).is_some_and(|live| is_at_rest(&live.state)) {
-                    // Its start was requested while it was being stopped.
+                let is_at_rest = state.table.services.get(name).is_some_and(|live| is_at_rest(&live.state));
+                // Its start was requested while it was being stopped. In a shutdown none is.
+                if is_at_rest && matches!(state.phase, Phase::Open) {
                     state.table.note(name, LifecycleFact::StartRequested);
                 }
                 state.table.note(name, LifecycleFact::NeedsMissing { needs: missing });
