@@ -130,7 +130,7 @@ async fn on_several_threads_never_two_checks_of_one_instance_run_at_a_time() {
                 for _ in 0..20 {
                     tokio::task::yield_now().await;
                 }
-                number % 3 > 0
+                !number.is_multiple_of(3)
             }
         });
         check_each(&world, check.every(SECOND / 10).jitter(0.5))

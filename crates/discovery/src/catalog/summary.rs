@@ -6,6 +6,8 @@ use std::fmt;
 use foundation_kernel::names::ServiceName;
 use serde::Serialize;
 
+use super::error::FindError;
+use super::value::Catalog;
 use crate::health::ServiceHealth;
 use crate::instance::{Capability, InstanceRecord};
 
@@ -94,5 +96,25 @@ impl fmt::Display for ServiceSummary {
             }
         }
         Ok(())
+    }
+}
+
+impl Catalog {
+    /// A service in short. Cost: linear in its instances.
+    ///
+    /// # Errors
+    /// [`FindError::NoService`] names services of similar names.
+    pub fn summary(&self, service: &ServiceName) -> Result<ServiceSummary, FindError> {
+        self.check_has(service)?;
+        Ok(self.summary_of(service))
+    }
+
+    /// All services in short, sorted by name. Cost: linear in the instances.
+    pub fn summaries(&self) -> impl ExactSizeIterator<Item = ServiceSummary> {
+        self.services().map(|service| self.summary_of(service))
+    }
+
+    fn summary_of(&self, service: &ServiceName) -> ServiceSummary {
+        ServiceSummary::of(service, self.service_health(service), self.instances(service))
     }
 }

@@ -4,10 +4,12 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use foundation_kernel::names::Metadata;
+use foundation_kernel::names::{Metadata, NameChange, Registration, Watched};
 use foundation_kernel::supervision::{ExitReason, Health};
 
 use super::*;
+use crate::catalog::{FindError, InstanceChange};
+use crate::criteria::Criteria;
 use crate::health::{InstanceStatus, StatusReason};
 use crate::samples::{ORDERS, registration};
 

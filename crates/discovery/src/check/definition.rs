@@ -16,7 +16,7 @@ use futures::future::{BoxFuture, ready};
 use super::http::HttpGet;
 use super::tcp;
 use crate::health::{Cadence, CheckRole, CheckRules};
-use crate::instance::{InstanceRecord, Remote};
+use crate::instance::{Endpoint, InstanceRecord, Remote};
 use crate::limits::MAX_CHECK_NAME;
 
 /// The shortest time to live of a heartbeat.
@@ -135,7 +135,7 @@ impl InstanceCheck {
     ///
     /// The name of a host is resolved by the system on a thread that cannot be cancelled; an address is not.
     pub fn tcp() -> Self {
-        Self::ask("tcp", |_, record, _| tcp::check(record).map(Health::of).boxed())
+        Self::ask("tcp", |_, record, _| connects(record).map(Health::of).boxed())
     }
 
     /// Sends a GET request to the endpoint of the instance: a path, or an [`HttpGet`] that says more.
@@ -251,9 +251,18 @@ pub(crate) fn check_name(name: &str) -> String {
     shortened_to(name, MAX_CHECK_NAME)
 }
 
+/// Connects, and closes the connection.
+async fn connects(record: InstanceRecord) -> Result<(), String> {
+    tcp::connect(endpoint_of(&record)?).await.map(drop)
+}
+
+fn endpoint_of(record: &InstanceRecord) -> Result<&Endpoint, String> {
+    record.instance.endpoint().ok_or_else(|| format!("{} has no endpoint to connect to", record.name()))
+}
+
 #[cfg(feature = "http-checks")]
 async fn ask_by_http(get: HttpGet, record: InstanceRecord) -> Result<(), String> {
-    let endpoint = tcp::endpoint_of(&record)?;
+    let endpoint = endpoint_of(&record)?;
     let request = get.request(endpoint)?;
     get.ask(tcp::connect(endpoint).await?, request).await
 }

@@ -2,16 +2,7 @@
 
 use tokio::net::TcpStream;
 
-use crate::instance::{Endpoint, InstanceRecord};
-
-/// Connects, and closes the connection.
-pub(super) async fn check(record: InstanceRecord) -> Result<(), String> {
-    connect(endpoint_of(&record)?).await.map(drop)
-}
-
-pub(super) fn endpoint_of(record: &InstanceRecord) -> Result<&Endpoint, String> {
-    record.instance.endpoint().ok_or_else(|| format!("{} has no endpoint to connect to", record.name()))
-}
+use crate::instance::Endpoint;
 
 /// A connection to an endpoint; the error says to which one.
 pub(super) async fn connect(endpoint: &Endpoint) -> Result<TcpStream, String> {

@@ -13,6 +13,7 @@ use foundation_kernel::written::some_millis;
 use serde::Serialize;
 use tokio::time::Instant;
 
+use super::outcome::Outcome;
 use super::stamped::{Aged, Stamped};
 
 /// How much of the success one outcome is.
@@ -51,28 +52,6 @@ impl LoadRules {
     /// The time in which an instance without calls is forgiven about two thirds of its failures; at least 1 ms.
     pub fn recovery(self, time: Duration) -> Self {
         Self { recovery: time.max(Duration::from_millis(1)), ..self }
-    }
-}
-
-/// How a call ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// With an answer, after this time.
-    Succeeded(Duration),
-    /// With an error. Its latency does not count: an instance that fails at once is not fast.
-    Failed,
-    /// Given up by the caller: it says nothing of the instance.
-    Cancelled,
-}
-
-impl Outcome {
-    /// Whether it succeeded; `None` if it says nothing.
-    pub fn is_success(self) -> Option<bool> {
-        match self {
-            Self::Succeeded(_) => Some(true),
-            Self::Failed => Some(false),
-            Self::Cancelled => None,
-        }
     }
 }
 

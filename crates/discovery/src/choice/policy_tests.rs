@@ -7,7 +7,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::choice::load::{Load, LoadReading, LoadRules, Outcome};
+use crate::choice::Outcome;
+use crate::choice::load::{Load, LoadReading, LoadRules};
 use crate::choice::locality::Locality;
 use crate::choice::members::Member;
 use crate::instance::{Instance, InstanceRecord};

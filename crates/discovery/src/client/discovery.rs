@@ -18,15 +18,14 @@ use super::notice::NoticeReader;
 use super::options::DiscoveryOptions;
 use super::places::LimitReached;
 use super::registration::{InstanceRegistration, Place};
-use super::selector::Selector;
 use super::state::Shared;
 use super::watch::InstanceWatch;
 use crate::catalog::{Catalog, FindError, ServiceSummary};
 use crate::check::{CheckHandle, DeclaredCheck, DeclaredChecks, InstanceCheck, check_name};
-use crate::choice::{Choice, LoadReading};
+use crate::choice::LoadReading;
 use crate::criteria::Criteria;
 use crate::health::{CheckRules, InstanceHealth, InstanceStatus, ServiceHealth, StatusOverride};
-use crate::instance::{Capability, Instance, InstanceBuilder, InstanceName, InstanceRecord, Remote};
+use crate::instance::{Capability, Instance, InstanceBuilder, InstanceName, InstanceRecord};
 use crate::lease::LeaseTerms;
 
 /// How many ids an error names.
@@ -76,7 +75,7 @@ const MAX_IDS: usize = 5;
 /// ```
 #[derive(Clone)]
 pub struct Discovery {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl Discovery {
@@ -533,19 +532,6 @@ impl Discovery {
             Box::new(OtherInstances { ids, near })
         });
         DiscoveryError::NotFound { namespace: self.shared.names.namespace(), name: name.clone(), others }
-    }
-
-    // ---- choosing ----
-
-    /// Chooses among the instances that meet these criteria, and answer to `M`, by the default [`Choice`].
-    pub fn selector<M: Message>(&self, criteria: Criteria) -> Selector<M> {
-        Selector::new(Arc::clone(&self.shared), criteria, Choice::new())
-    }
-
-    /// The same among the instances that were [announced](Self::announce): the caller uses the endpoint of the one that is
-    /// picked, and says how that ended.
-    pub fn endpoints(&self, criteria: Criteria) -> Selector<Remote> {
-        self.selector(criteria)
     }
 }
 

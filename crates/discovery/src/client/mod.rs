@@ -14,7 +14,6 @@ mod now;
 mod options;
 mod places;
 mod registration;
-mod restart;
 mod selector;
 mod state;
 mod watch;
@@ -25,9 +24,8 @@ pub use error::{CallInstanceError, CastInstanceError, CastInstanceReason, Discov
 pub use lease::heartbeat::HeartbeatTask;
 pub use lease::{InstanceLease, LeaseLostError};
 pub(crate) use notice::{Notice, NoticeReader, ReceivedNotice};
-pub use options::DiscoveryOptions;
+pub use options::{DiscoveryOptions, RestartInstance};
 pub use registration::InstanceRegistration;
-pub use restart::RestartInstance;
 pub use selector::Selector;
 pub use selector::candidates::CandidateReport;
 pub use selector::picked::Picked;

@@ -15,7 +15,6 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::choice::EjectionCause;
-use crate::instance::InstanceName;
 
 /// How many notices are kept for a slow reader.
 const CAPACITY: usize = 1_024;
@@ -51,8 +50,8 @@ pub(crate) enum Notice {
     },
     /// An instance is not restarted although a check asks for it: too many of its service were restarted lately.
     RestartWithheld {
-        /// The instance.
-        instance: InstanceName,
+        /// The name under which the instance is registered.
+        instance: ServiceName,
         /// The check.
         check: String,
     },

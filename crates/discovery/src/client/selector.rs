@@ -22,12 +22,13 @@ use tokio::time::Instant;
 use self::candidates::CandidateReport;
 use self::fitting::{Fitting, Loads};
 use self::picked::Picked;
+use super::discovery::Discovery;
 use super::error::{CallInstanceError, CastInstanceError, CastInstanceReason, PickError};
 use super::now::Now;
 use super::state::Shared;
 use crate::choice::{Choice, Decision, Draw, Locality, NoneInRotationError, Policy, RetryBudget, Rotation};
 use crate::criteria::Criteria;
-use crate::instance::{InstanceName, InstanceRecord};
+use crate::instance::{InstanceName, InstanceRecord, Remote};
 
 /// During the slow start a weight grows in so many steps.
 const STEPS: u32 = 32;
@@ -53,6 +54,20 @@ pub struct Selector<M> {
     random: fastrand::Rng,
     turn: u64,
     known: Known<M>,
+}
+
+/// Choosing instances.
+impl Discovery {
+    /// Chooses among the instances that meet these criteria, and answer to `M`, by the default [`Choice`].
+    pub fn selector<M: Message>(&self, criteria: Criteria) -> Selector<M> {
+        Selector::new(Arc::clone(&self.shared), criteria, Choice::new())
+    }
+
+    /// The same among the instances that were [announced](Self::announce): the caller uses the endpoint of the one that is
+    /// picked, and says how that ended.
+    pub fn endpoints(&self, criteria: Criteria) -> Selector<Remote> {
+        self.selector(criteria)
+    }
 }
 
 impl<M: Message> Selector<M> {

@@ -368,7 +368,8 @@ impl Shared {
         match restart {
             Some(Restart::Granted(instance)) => self.options.restart_by.restart(&self.names, &instance),
             Some(Restart::Withheld) => {
-                self.notices.send(Notice::RestartWithheld { instance: name.clone(), check: check.to_owned() });
+                self.notices
+                    .send(Notice::RestartWithheld { instance: name.registered().clone(), check: check.to_owned() });
             }
             None => {}
         }

@@ -36,17 +36,20 @@ impl Reported {
         events
     }
 
-    /// What a notice says.
-    pub(super) fn notice(&self, notice: Notice) -> DiscoveryEvent {
-        match notice {
+    /// What a notice says; `None` if it names no instance.
+    pub(super) fn notice(&self, notice: Notice) -> Option<DiscoveryEvent> {
+        let event = match notice {
             Notice::PreservationBegan { expected, renewed } => DiscoveryEvent::PreservationBegan { expected, renewed },
             Notice::PreservationEnded { lasted, expired } => DiscoveryEvent::PreservationEnded { lasted, expired },
             Notice::Ejected { service, actor, cause, lasts } => {
                 let instance = self.name_of(&service, actor).cloned();
                 DiscoveryEvent::InstanceEjected { service, instance, actor, cause, lasts }
             }
-            Notice::RestartWithheld { instance, check } => DiscoveryEvent::RestartWithheld { instance, check },
-        }
+            Notice::RestartWithheld { instance, check } => {
+                DiscoveryEvent::RestartWithheld { instance: InstanceName::of(&instance)?, check }
+            }
+        };
+        Some(event)
     }
 
     /// The name that this actor has.

@@ -56,6 +56,7 @@ fn updates<'a>() -> Batch<'a> {
     }
     let (owner, mut next) = (actor.get_cell(), 0);
     repeated(move || {
+        let stage = &stage;
         next = (next + 1) % keys.len();
         let health = started(foundation::names::Metadata::new(&json!({ "health": "healthy" })));
         started(stage.registry.update_metadata(&keys[next], &owner, |_| Some(health.clone())))

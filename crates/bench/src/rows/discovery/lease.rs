@@ -20,7 +20,7 @@ pub(super) fn rows() -> Vec<BenchRow> {
 fn renew(contest: &mut Contest<'_>) -> Vec<Measured> {
     let stage = Stage::set();
     let discovery = Discovery::of(&stage.registry);
-    let instance = started(echo(0).build());
+    let instance = started(echo(0).endpoint("http://10.0.0.7:8080").build());
     let lease = started(stage.runtime.block_on(discovery.announce(&instance, Duration::from_secs(24 * 60 * 60))));
     let (_, actor) = stage.spawn_bare("echo");
     let peer = as_task(&stage.runtime, move |operations| {
