@@ -355,7 +355,7 @@ async fn a_pick_says_why_its_instance_was_chosen() {
     let mut selector = world.discovery.selector::<Command>(all());
     assert_eq!(selector.pick().unwrap().reason(), ChoiceReason::OnlyOne);
     world.spawn("b").await;
-    let choice = Choice::new().policy(Policy::PowerOfTwo(ScoreBy::InFlight)).slow_start(Duration::ZERO);
+    let choice = Choice::new().policy(Policy::PowerOfTwo(ScoreBy::InFlight)).slow_start(std::time::Duration::ZERO);
     let mut selector = selector.choice(choice);
     let first = selector.pick().unwrap();
     let second = selector.pick().unwrap();

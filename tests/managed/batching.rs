@@ -256,9 +256,8 @@ async fn another_instance(world: &World, name: &ServiceName) {
     let mut watch = Discovery::of(&world.names).watch(Criteria::service(name));
     let waiting = async {
         loop {
-            match watch.next().await.unwrap() {
-                InstanceWatched::Change(InstanceChange::Added(_)) => return,
-                _ => {}
+            if let InstanceWatched::Change(InstanceChange::Added(_)) = watch.next().await.unwrap() {
+                return;
             }
         }
     };
@@ -364,7 +363,7 @@ async fn what_a_removed_service_needs_runs_until_it_is_gone() {
     let (managed, other) = (world.managed.clone(), world.managed.clone());
     let removing = tokio::spawn(async move { managed.remove(&DESK).await });
     let stopping = tokio::spawn(async move { other.stop(&DOOR, None).await });
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    crate::setup::passes(Duration::from_secs(5)).await;
     assert_eq!(world.answer(&DOOR).await, Ok(1));
     assert!(soon("the removal", removing).await.unwrap().is_ok());
     assert!(soon("the stop", stopping).await.unwrap().is_ok());

@@ -357,3 +357,9 @@ pub(crate) fn value(value: serde_json::Value) -> ServiceConfig {
 pub(crate) fn small() -> ServiceConfig {
     value(json!({}))
 }
+
+/// Lets paused time pass, in which whatever is due happens.
+#[expect(clippy::disallowed_methods, reason = "the clock is paused, and its timers fire in order")]
+pub(crate) async fn passes(time: Duration) {
+    tokio::time::sleep(time).await;
+}

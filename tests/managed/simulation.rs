@@ -21,9 +21,9 @@ use foundation_managed::{
 };
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
-use crate::setup::{ClerkMsg, Clerks, Desk, World, world};
+use crate::setup::{ClerkMsg, Clerks, Desk, World, passes, world};
 
 /// How many histories there are.
 const HISTORIES: u64 = 1_000;
@@ -114,7 +114,7 @@ fn fail(world: &World, name: &ServiceName) {
 async fn crash(world: &World) {
     let manager = ServiceKey::<()>::new("managed.manager").unwrap();
     world.names.lookup_any(manager.name()).into_iter().for_each(|it| it.cell().kill());
-    sleep(Duration::from_secs(6)).await;
+    passes(Duration::from_secs(6)).await;
 }
 
 async fn history(seed: u64) {
@@ -133,13 +133,13 @@ async fn history(seed: u64) {
         match random.below(4) {
             0 => {}
             1 => drop(timeout(Duration::from_secs(30), requests.join_next()).await),
-            _ => sleep(Duration::from_millis(random.below(3_000))).await,
+            _ => passes(Duration::from_millis(random.below(3_000))).await,
         }
     }
     let answered = timeout(Duration::from_secs(3_600), async { while requests.join_next().await.is_some() {} });
     assert!(answered.await.is_ok(), "invariant 1: {} requests are not answered", requests.len());
     // The longest delay of a restart.
-    sleep(Duration::from_secs(120)).await;
+    passes(Duration::from_secs(120)).await;
     check(&world).await;
     timeout(Duration::from_secs(600), world.registry.shutdown()).await.expect("a shutdown ends");
 }
@@ -157,12 +157,12 @@ async fn check(world: &World) {
         let new = records.values().filter(|it| is_able(it, &able)).map(|it| it.name.to_string()).collect();
         able = new;
     }
-    for at in 0..NAMES.len() {
+    for (at, text) in NAMES.iter().enumerate() {
         let (name, record) = (name(at), records.get(&name(at)));
         let found = Discovery::of(&world.names).instances(&Criteria::service(&name)).unwrap_or_default();
         match record.filter(|it| it.wanted == DesiredState::Running) {
             None => assert!(found.is_empty(), "invariant 4: {record:?}"),
-            Some(record) if able.contains(NAMES[at]) => {
+            Some(record) if able.contains(*text) => {
                 assert_eq!(record.status(), ServiceStatus::Healthy, "invariant 3: {record:?}");
                 assert_eq!(record.running, Some(record.generation), "invariant 3: {record:?}");
                 assert_eq!(world.answer(&name).await, Ok(desk_of(record).answer), "invariant 3: {record:?}");

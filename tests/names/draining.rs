@@ -118,7 +118,8 @@ async fn a_successor_that_ends_before_its_check_has_returned_does_not_get_the_na
         let registration = names.measured(foundation::names::Measurement::default()).hand_over_when(check);
         registration.child_spec(&CLERK, move || (Clerk(gate.clone()), ()))
     };
-    let ends: [(fn(&ActorCell), bool); 2] = [(ActorCell::kill, true), (|actor| drop(actor.drain()), false)];
+    type End = fn(&ActorCell);
+    let ends: [(End, bool); 2] = [(ActorCell::kill, true), (|actor| drop(actor.drain()), false)];
     for (ends, is_awaited) in ends {
         let replaced = soon("the replacement", names.replace(successor(ends, is_awaited))).await;
         let error = replaced.unwrap_err().to_string();

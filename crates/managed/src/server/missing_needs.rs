@@ -53,8 +53,8 @@ impl Manager {
             }
             false => {
                 let is_at_rest = state.table.services.get(name).is_some_and(|live| is_at_rest(&live.state));
+                // Its start was requested while it was being stopped. In a shutdown none is.
                 if is_at_rest && matches!(state.phase, Phase::Open) {
-                    // Its start was requested while it was being stopped.
                     state.table.note(name, LifecycleFact::StartRequested);
                 }
                 state.table.note(name, LifecycleFact::NeedsMissing { needs: missing });
