@@ -17,8 +17,9 @@ use super::error::ManagedError;
 use super::fact::ServiceConfig;
 use super::kinds::{KindError, KindRecord, KindSet, ServiceKind, instance_name, written};
 use super::lifecycle::{ServiceState, ServiceStatus};
+use super::lifecycle_watch::LifecycleWatch;
 use super::observer::{ManagedObserver, Observer};
-use super::record::{LifecycleWatch, ServiceRecord};
+use super::record::ServiceRecord;
 use super::report::{
     ManagedDiagnostics, ManagedExport, ManagedShutdown, ManagedStatistics, ServiceProblem, ServiceStatistics,
     count_statuses,

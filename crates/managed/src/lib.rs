@@ -10,6 +10,7 @@ mod error;
 mod fact;
 mod kinds;
 mod lifecycle;
+mod lifecycle_watch;
 pub mod limits;
 mod needs;
 mod observer;
@@ -32,10 +33,11 @@ pub use fact::{
 };
 pub use kinds::{ConfigurationError, InvalidField, KindError, KindRecord, KindSet, ServiceContext, ServiceKind};
 pub use lifecycle::{LifecycleChange, LifecycleError, LifecycleFact, ServiceState, ServiceStatus, UnhealthyCause};
+pub use lifecycle_watch::{LifecycleWatch, LifecycleWatched};
 pub use needs::{Need, NeedCycleError, NeedGraph};
 pub use observer::ManagedObserver;
 pub use reconcile::{ActualService, ActualServices, ServicePlan};
-pub use record::{LifecycleWatch, LifecycleWatched, ServiceRecord};
+pub use record::ServiceRecord;
 pub use replacement::{ReplacementStrategy, ServiceStep};
 pub use report::{
     ManagedDiagnostics, ManagedExport, ManagedShutdown, ManagedStatistics, ServiceProblem, ServiceStatistics,

@@ -1,5 +1,6 @@
 //! Kinds of services: how a service is made from its configuration.
 
+mod any_kind;
 mod configuration;
 mod context;
 mod erased;
@@ -7,12 +8,12 @@ mod error;
 mod kind;
 mod set;
 
+pub use any_kind::KindRecord;
+pub(super) use any_kind::{AnyKind, Description, TypedConfig};
 pub(super) use configuration::written;
 pub use configuration::{ConfigurationError, InvalidField};
 pub use context::ServiceContext;
 pub(super) use context::{Gate, Times, instance_name};
-pub use erased::KindRecord;
-pub(super) use erased::{AnyKind, Description, TypedConfig};
 pub use error::KindError;
 pub use kind::ServiceKind;
 pub use set::KindSet;

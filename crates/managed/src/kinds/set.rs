@@ -7,7 +7,8 @@ use std::sync::Arc;
 use foundation_kernel::names::{NearMisses, ServiceName};
 use parking_lot::RwLock;
 
-use super::erased::{AnyKind, Erased};
+use super::any_kind::AnyKind;
+use super::erased::Erased;
 use super::error::KindError;
 use super::kind::ServiceKind;
 use crate::limits::MAX_KINDS;

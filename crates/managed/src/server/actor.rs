@@ -8,8 +8,8 @@
 
 use foundation_kernel::ractor::{Actor, ActorProcessingErr, ActorRef};
 
-use super::manager::Manager;
 use super::message::ManagerMsg;
+use super::state::Manager;
 use super::state::State;
 
 impl Manager {

@@ -10,6 +10,10 @@
 //! 4. The task of a batch reports its end however it ends, and a batch is over when its task is.
 //! 5. What is not known of a service after a batch is found out: it is stopped, and started if it is wanted.
 
+pub(super) mod member;
+pub(super) mod queue;
+mod runner;
+
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
@@ -23,11 +27,12 @@ use foundation_kernel::names::ServiceName;
 use foundation_kernel::supervision::ChildState;
 use tokio::time::Instant;
 
-use super::batch_queue::{CurrentBatch, EndReport, RunningBatch, Unrecorded};
-use super::batch_runner::{BatchMember, BatchRunner, Position};
-use super::manager::{Manager, delay};
+use self::member::{BatchMember, Position};
+use self::queue::{CurrentBatch, EndReport, RunningBatch, Unrecorded};
+use self::runner::BatchRunner;
 use super::message::{BatchEnd, BatchReply, BatchRequest, ManagerMsg};
 use super::service_table::{RunningService, ServiceTable};
+use super::state::{Manager, delay};
 use super::state::{Phase, State};
 use crate::batch::{Batch, DescribedConfig, KindRules};
 use crate::batch_error::{BatchError, BatchFault, BatchFaultReason, BatchReport, LeftBehind};

@@ -6,8 +6,8 @@ use foundation_kernel::names::ServiceName;
 use foundation_kernel::ractor::ActorId;
 use foundation_kernel::supervision::{ChildError, ChildState, ExitReason};
 
-use super::manager::Manager;
 use super::message::ManagerMsg;
+use super::state::Manager;
 use super::state::State;
 use crate::kinds::instance_name;
 use crate::lifecycle::LifecycleFact;

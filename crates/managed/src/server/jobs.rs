@@ -6,13 +6,13 @@ use foundation_kernel::names::{ServiceKey, ServiceName};
 use foundation_kernel::ractor::ActorRef;
 use tokio::sync::watch;
 
-use super::manager::{Manager, delay};
+use super::goal::Goal;
 use super::message::ManagerMsg;
 use super::prepared::{generation_of, with_generation};
 use super::runner::StepRunner;
 use super::service_table::RunningService;
 use super::state::{Job, JobKind, Phase, State, Takeover};
-use super::waiters::Goal;
+use super::state::{Manager, delay};
 use crate::error::ManagedError;
 use crate::fact::ServiceFact;
 use crate::kinds::instance_name;

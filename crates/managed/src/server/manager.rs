@@ -1,7 +1,6 @@
 //! The manager of managed services: what it works with, and what its parts have in common.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use foundation_events::EventStoreError;
@@ -10,15 +9,13 @@ use foundation_kernel::containment::report;
 use foundation_kernel::names::{ServiceKey, ServiceName};
 use foundation_kernel::ractor::ActorRef;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 
-use super::journal::Journal;
 use super::message::ManagerMsg;
 use super::prepared::Prepared;
 use super::preparer::Preparer;
 use super::service_table::ServiceTable;
 use super::shared::Shared;
-use super::state::{Phase, State, Takeover};
+use super::state::{Manager, Phase, State, Takeover, delay};
 use crate::error::ManagedError;
 use crate::fact::{BatchOutcome, RosterFact, ServiceConfig, ServiceFact};
 use crate::kinds::instance_name;
@@ -32,21 +29,7 @@ use foundation_discovery::{Criteria, InstanceRecord};
 /// How long a supervisor that does not answer is left alone.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
-/// The dependencies of a manager.
-#[derive(Clone)]
-pub(crate) struct Manager {
-    pub(super) shared: Arc<Shared>,
-    pub(super) journal: Journal,
-}
-
 impl Manager {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        let journal = Journal::of(&shared.names);
-        // Before any store checks its retention.
-        journal.hold_all();
-        Self { shared, journal }
-    }
-
     pub(super) fn prepare(
         &self,
         name: &ServiceName,
@@ -250,11 +233,6 @@ fn health_fact(record: &InstanceRecord, is_checked: bool) -> Option<LifecycleFac
         InstanceStatus::Unhealthy => Some(unhealthy(&record.health)),
         _ => None,
     }
-}
-
-/// Returns after this time.
-pub(super) async fn delay(time: Duration) {
-    let _ = timeout(time, std::future::pending::<()>()).await;
 }
 
 /// Why an instance is unhealthy.

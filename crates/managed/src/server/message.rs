@@ -9,7 +9,7 @@ use foundation_kernel::names::ServiceName;
 use foundation_kernel::ractor::RpcReplyPort;
 use foundation_kernel::supervision::{ChildInfo, ExitReason};
 
-use super::batch_runner::Position;
+use super::batches::member::Position;
 use crate::batch::Batch;
 use crate::batch_error::{BatchError, BatchReport, LeftBehind};
 use crate::batch_run::FailedStep;

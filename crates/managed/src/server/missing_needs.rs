@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 
 use foundation_kernel::names::ServiceName;
 
-use super::manager::Manager;
 use super::service_table::ServiceTable;
+use super::state::Manager;
 use super::state::{Phase, State};
 use crate::lifecycle::{LifecycleFact, ServiceState, UnhealthyCause};
 use crate::needs::{Need, NeedGraph};

@@ -1,9 +1,8 @@
 //! The manager of a namespace, and the tasks that carry out what is wanted.
 
 mod actor;
-mod batch_queue;
-mod batch_runner;
 mod batches;
+mod goal;
 mod instances;
 mod jobs;
 mod journal;
@@ -20,7 +19,7 @@ mod state;
 mod takeover;
 mod waiters;
 
-pub(super) use manager::Manager;
 pub(super) use message::{BatchRequest, ManagerMsg, Request};
 pub(super) use runner::supervisor_spec;
 pub(super) use shared::{SUPERVISOR, Shared, manager_key};
+pub(super) use state::Manager;

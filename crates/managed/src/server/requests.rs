@@ -7,13 +7,13 @@ use foundation_kernel::containment::report;
 use foundation_kernel::names::ServiceName;
 use tokio::time::timeout;
 
-use super::manager::Manager;
+use super::goal::Goal;
 use super::message::Answer;
 use super::message::Request;
 use super::prepared::Prepared;
 use super::service_table::ServiceTable;
+use super::state::Manager;
 use super::state::{JobKind, Phase, State};
-use super::waiters::Goal;
 use crate::error::ManagedError;
 use crate::fact::{ServiceConfig, ServiceFact};
 use crate::kinds::instance_name;

@@ -12,8 +12,8 @@ use foundation_discovery::Instance;
 use foundation_kernel::names::ServiceName;
 use foundation_kernel::ractor::ActorId;
 
+use super::goal::Goal;
 use super::prepared::{Prepared, generation_of};
-use super::waiters::Goal;
 use crate::change::ServiceChange;
 use crate::error::ManagedError;
 use crate::fact::RosterFact;

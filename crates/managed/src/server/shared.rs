@@ -9,7 +9,7 @@ use foundation_kernel::supervision::{Supervisor, SupervisorKey};
 use parking_lot::Mutex;
 
 use crate::kinds::Kinds;
-use crate::record::Published;
+use crate::lifecycle_watch::Published;
 use foundation_discovery::Discovery;
 
 /// The supervisor of the managed services.

@@ -8,15 +8,39 @@ use foundation_kernel::names::ServiceName;
 use foundation_kernel::ractor::{ActorCell, ActorRef, RpcReplyPort};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::timeout;
 
-use super::batch_queue::BatchQueue;
+use super::batches::queue::BatchQueue;
+use super::journal::Journal;
 use super::message::{BatchRequest, ManagerMsg};
 use super::prepared::Prepared;
 use super::service_table::{RunningService, ServiceTable};
+use super::shared::Shared;
 use super::waiters::Waiters;
 use crate::fact::ServiceFact;
 use crate::lifecycle::LifecycleFact;
 use crate::reconcile::ServicePlan;
+
+/// The dependencies of a manager.
+#[derive(Clone)]
+pub(crate) struct Manager {
+    pub(super) shared: Arc<Shared>,
+    pub(super) journal: Journal,
+}
+
+impl Manager {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        let journal = Journal::of(&shared.names);
+        // Before any store checks its retention.
+        journal.hold_all();
+        Self { shared, journal }
+    }
+}
+
+/// Returns after this time.
+pub(super) async fn delay(time: Duration) {
+    let _ = timeout(time, std::future::pending::<()>()).await;
+}
 
 /// Whether requests are accepted.
 pub(super) enum Phase {

@@ -12,9 +12,9 @@ use foundation_kernel::ractor::{ActorCell, RpcReplyPort};
 use foundation_kernel::supervision::{ChildInfo, ChildState};
 use tokio::time::timeout;
 
-use super::manager::{Manager, delay};
 use super::message::ManagerMsg;
 use super::prepared::generation_of;
+use super::state::{Manager, delay};
 use super::state::{Phase, State, Takeover};
 use crate::batch_error::BatchError;
 use crate::kinds::instance_name;

@@ -3,22 +3,10 @@
 use foundation_kernel::answer;
 use foundation_kernel::names::ServiceName;
 
+use super::goal::Goal;
 use super::message::Answer;
 use crate::error::ManagedError;
 use crate::record::Records;
-
-/// What a request waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Goal {
-    /// It is recorded.
-    Recorded,
-    /// This generation is healthy.
-    Healthy(u64),
-    /// This generation is healthy, if the service is to run.
-    Configured(u64),
-    /// Nothing of it runs.
-    Stopped,
-}
 
 /// A request that waits.
 pub(crate) struct Waiter {

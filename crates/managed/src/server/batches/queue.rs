@@ -13,9 +13,9 @@ use foundation_kernel::ractor::ActorRef;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::batch_runner::BatchMember;
-use super::message::{BatchEnd, BatchReply, BatchRequest, ManagerMsg};
+use super::member::BatchMember;
 use crate::fact::BatchPlan;
+use crate::server::message::{BatchEnd, BatchReply, BatchRequest, ManagerMsg};
 
 /// The batch that waits or runs, and what waits for its end.
 #[derive(Default)]

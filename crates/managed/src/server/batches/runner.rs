@@ -17,38 +17,19 @@ use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::prepared::Prepared;
-use super::runner::StepRunner;
-use super::shared::Shared;
+use super::member::{BatchMember, Position};
 use crate::batch_run::TakeSteps;
 use crate::kinds::instance_name;
 use crate::replacement::ServiceStep;
+use crate::server::prepared::Prepared;
+use crate::server::runner::StepRunner;
+use crate::server::shared::Shared;
 use foundation_discovery::Criteria;
 use foundation_discovery::health::InstanceStatus;
 
 /// How long one step of an undo may take.
 const UNDO_STEP: Duration = Duration::from_secs(30);
 const UNSURE: u64 = Position::UNSURE;
-
-/// What is known of the generations of a service during a batch.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Position {
-    /// The generation that has the name; [`UNSURE`](Self::UNSURE) while that may change.
-    pub(crate) generation: Option<u64>,
-    /// The generation that is to take its place.
-    pub(crate) successor: Option<u64>,
-}
-
-impl Position {
-    /// The generation of a service of which it is not known which one has the name: no service has it.
-    pub(crate) const UNSURE: u64 = 0;
-}
-
-/// A service of a batch, with what is to be known to start each of its generations.
-pub(crate) struct BatchMember {
-    pub(crate) position: Position,
-    pub(crate) prepared: BTreeMap<u64, Arc<Prepared>>,
-}
 
 /// Takes the steps of the services of one batch.
 pub(crate) struct BatchRunner<N> {
