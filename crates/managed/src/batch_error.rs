@@ -6,7 +6,7 @@ use std::time::Duration;
 use foundation_kernel::names::{Namespace, ServiceName};
 use serde::Serialize;
 
-use super::fact::BatchPlan;
+use super::fact::{BatchOutcome, BatchPlan};
 use super::needs::Need;
 use super::replacement::ServiceStep;
 use super::roster::RosterError;
@@ -211,6 +211,32 @@ fn joined<T: ToString>(items: &[T]) -> String {
 
 fn with_restarts(names: &[ServiceName]) -> String {
     if names.is_empty() { String::new() } else { format!(" ({} restarted)", listed(names)) }
+}
+
+/// A step that failed, and how many were begun until then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FailedStep {
+    /// `None` if all were taken, or it is not known which.
+    pub(crate) at: Option<usize>,
+    pub(crate) begun: usize,
+    pub(crate) reason: String,
+}
+
+impl FailedStep {
+    /// How the batch is recorded.
+    pub(crate) fn outcome(&self) -> BatchOutcome {
+        BatchOutcome::Undone { failed: self.at, why: self.reason.clone() }
+    }
+
+    /// What the caller gets.
+    pub(crate) fn into_error(self, plan: &BatchPlan, left: Vec<LeftBehind>) -> BatchError {
+        let failed = self.at.and_then(|at| plan.steps.get(at)).map(|step| Box::new(step.take.clone()));
+        let restarted: Vec<ServiceName> = plan.restarted_by_first(self.begun);
+        match left.is_empty() {
+            true => BatchError::Undone { failed, reason: self.reason, restarted },
+            false => BatchError::UndoFailed { failed, reason: self.reason, restarted, left },
+        }
+    }
 }
 
 #[cfg(test)]

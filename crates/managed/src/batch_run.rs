@@ -8,22 +8,12 @@
 
 use std::time::Duration;
 
-use foundation_kernel::names::ServiceName;
 use futures::future::{BoxFuture, join_all};
 use tokio::time::{Instant, timeout_at};
 
-use super::batch_error::{BatchError, LeftBehind};
-use super::fact::{BatchOutcome, BatchPlan, PlannedStep};
+use super::batch_error::{FailedStep, LeftBehind};
+use super::fact::{BatchPlan, PlannedStep};
 use super::replacement::ServiceStep;
-
-/// A step that failed, and how many were begun until then.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct FailedStep {
-    /// `None` if all were taken, or it is not known which.
-    pub(crate) at: Option<usize>,
-    pub(crate) begun: usize,
-    pub(crate) reason: String,
-}
 
 /// How the steps of a batch are taken. An error says why a step was not.
 pub(crate) trait TakeSteps: Sync {
@@ -73,23 +63,6 @@ pub(crate) async fn undo_steps(plan: &BatchPlan, begun: usize, taker: &impl Take
         }
     }
     left
-}
-
-impl FailedStep {
-    /// How the batch is recorded.
-    pub(crate) fn outcome(&self) -> BatchOutcome {
-        BatchOutcome::Undone { failed: self.at, why: self.reason.clone() }
-    }
-
-    /// What the caller gets.
-    pub(crate) fn into_error(self, plan: &BatchPlan, left: Vec<LeftBehind>) -> BatchError {
-        let failed = self.at.and_then(|at| plan.steps.get(at)).map(|step| Box::new(step.take.clone()));
-        let restarted: Vec<ServiceName> = plan.restarted_by_first(self.begun);
-        match left.is_empty() {
-            true => BatchError::Undone { failed, reason: self.reason, restarted },
-            false => BatchError::UndoFailed { failed, reason: self.reason, restarted, left },
-        }
-    }
 }
 
 #[cfg(test)]
@@ -190,7 +163,7 @@ mod tests {
             (failed.at, failed.begun, failed.reason.as_str()),
             (Some(4), 5, "the batch has not ended within 60s")
         );
-        assert!(matches!(failed.outcome(), BatchOutcome::Undone { failed: Some(4), .. }));
+        assert!(matches!(failed.outcome(), crate::fact::BatchOutcome::Undone { failed: Some(4), .. }));
         let text = "stop c#3 failed, and everything before it is undone (a, b, c restarted): the batch has not ended \
                     within 60s";
         assert_eq!(failed.into_error(&plan, Vec::new()).to_string(), text);

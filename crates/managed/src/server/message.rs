@@ -11,8 +11,8 @@ use foundation_kernel::supervision::{ChildInfo, ExitReason};
 
 use super::batches::member::Position;
 use crate::batch::Batch;
+use crate::batch_error::FailedStep;
 use crate::batch_error::{BatchError, BatchReport, LeftBehind};
-use crate::batch_run::FailedStep;
 use crate::error::ManagedError;
 use crate::fact::ServiceConfig;
 use crate::record::ServiceRecord;

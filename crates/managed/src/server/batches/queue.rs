@@ -130,10 +130,10 @@ mod tests {
 
     use tokio::sync::oneshot;
 
-    use super::super::message::Request;
     use super::*;
     use crate::batch::Batch;
     use crate::samples::name;
+    use crate::server::message::Request;
 
     fn batch_of(service: &str) -> BatchRequest {
         let batch = Batch::new().start(&name(service));
