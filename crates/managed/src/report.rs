@@ -25,7 +25,7 @@ pub struct ManagedStatistics {
 /// The figures of one managed service.
 ///
 /// The messages are those that its actors have handled, as the registry measures them. The calls are those through the
-/// [selectors](crate::Selector) of discovery; they are of the present actor.
+/// [selectors](foundation_discovery::Selector) of discovery; they are of the present actor.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ServiceStatistics {
