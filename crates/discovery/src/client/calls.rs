@@ -177,8 +177,8 @@ impl ServiceCalls {
 impl Recorded {
     fn record(&mut self, actor: ActorId, success: bool, now: Instant) -> Vec<Ejection> {
         if self.outliers.is_window_over(now) {
-            let actors: Vec<_> = self.members.keys().copied().collect();
-            actors.into_iter().for_each(|actor| self.take_in(actor, 0));
+            let others: Vec<_> = self.members.keys().copied().filter(|other| *other != actor).collect();
+            others.into_iter().for_each(|other| self.take_in(other, 0));
         }
         // This call itself has ended, and is recorded below.
         self.take_in(actor, 1);

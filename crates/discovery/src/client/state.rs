@@ -411,7 +411,7 @@ impl Shared {
         let (changed, shown, sooner) = {
             let mut state = self.state.lock();
             // What has been shown up to a time is not looked at again: what ends then at the earliest is.
-            let now = now.max(state.shown_until);
+            let now = state.at_least_shown(now);
             let expiry = state.expiry.get();
             let changed = change(&mut state, now);
             let shown = state.show_health(name, actor, now);
@@ -454,18 +454,20 @@ impl Shared {
 
     /// What the checks of this incarnation have found, and its marks say.
     pub(super) fn health(&self, record: &InstanceRecord, now: Instant) -> InstanceHealth {
-        self.state.lock().health(record.name(), record.actor, now)
+        let state = self.state.lock();
+        state.health(record.name(), record.actor, state.at_least_shown(now))
     }
 
     /// The same of all that have checks or marks, and how many changes of statuses there have been.
     pub(super) fn all_healths(&self, now: Instant) -> (u64, Vec<IncarnationHealth>) {
         let state = self.state.lock();
-        (state.status_changes.number(), state.healths(now))
+        (state.status_changes.number(), state.healths(state.at_least_shown(now)))
     }
 
     /// The same of those whose status has changed since there were so many changes. Cost: linear in these.
     pub(super) fn healths_since(&self, number: u64, now: Instant) -> (u64, Vec<IncarnationHealth>) {
         let state = self.state.lock();
+        let now = state.at_least_shown(now);
         let health = |(name, actor): &(InstanceName, ActorId)| (name.clone(), *actor, state.health(name, *actor, now));
         (state.status_changes.number(), state.status_changes.since(number).map(health).collect())
     }
@@ -506,6 +508,12 @@ impl Shared {
 }
 
 impl State {
+    /// This time, or the one up to which healths are shown, if that is later: another thread may have come first, and a change
+    /// that is counted is one that is shown.
+    fn at_least_shown(&self, now: Instant) -> Instant {
+        now.max(self.shown_until)
+    }
+
     fn apply(&mut self, watched: Watched, shared: &Shared, now: Instant) -> Vec<InstanceChange> {
         let changes = self.catalog.apply(watched);
         let services: BTreeSet<_> = changes.iter().map(|change| change.name().service().clone()).collect();
