@@ -1,17 +1,16 @@
 //! What is refused changes nothing.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use foundation::events::{EventStorage, LogError, MemoryLog};
 use foundation::names::ServiceName;
 use foundation_managed::limits::{MAX_KINDS, MAX_MANAGED_SERVICES};
 use foundation_managed::{KindError, ManagedError, RosterError, ServiceStatus};
-use foundation_testkit::FaultyLog;
 use serde_json::json;
 
-use crate::setup::{Clerks, DESK, DOOR, Desk, World, broken, desk, needing, small, value, world, world_in};
+use crate::setup::{
+    Clerks, DESK, DOOR, Desk, World, broken, desk, filling_storage, needing, small, value, world, world_in,
+};
 
 async fn refused(world: &World, desk: Desk) -> String {
     let error = world.managed.declare::<Clerks>(&DESK, &desk).await.unwrap_err();
@@ -110,15 +109,7 @@ async fn a_start_that_fails_says_why_and_can_be_requested_again() {
 
 #[tokio::test]
 async fn nothing_is_changed_while_the_store_does_not_record() {
-    let (is_full, log) = (Arc::new(AtomicBool::new(false)), MemoryLog::new("production"));
-    let full = Arc::clone(&is_full);
-    let storage = EventStorage::with(move |_| {
-        let full = Arc::clone(&full);
-        Ok(FaultyLog::new(log.clone(), move |log, group, now| match full.load(Ordering::SeqCst) {
-            true => Err(LogError::new("recording events", "a full disk", "no room")),
-            false => foundation::events::EventLog::commit(log, group, now),
-        }))
-    });
+    let (is_full, storage) = filling_storage();
     let world = world_in(storage).await;
     world.started(&DESK, desk(1)).await;
     is_full.store(true, Ordering::SeqCst);

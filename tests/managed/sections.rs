@@ -7,12 +7,11 @@ use foundation::config::{ConfigSection, ConfigSources, ExposeSecret, SecretStrin
 use foundation::events::EventStorage;
 use foundation::supervision::{BoxError, ChildSpec};
 use foundation_managed::{ReplacementStrategy, ServiceContext, ServiceKind, ServiceStatus};
-use foundation_testkit::soon;
 use garde::Validate;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::json;
 
-use crate::setup::{Clerk, DESK, World, desk, kept, world_with};
+use crate::setup::{Clerk, DESK, World, answers, desk, kept, world_with};
 
 #[derive(Debug, Serialize, Deserialize, Validate)]
 pub(crate) struct Office {
@@ -61,17 +60,6 @@ async fn world(storage: EventStorage) -> World {
     let world = world_with(storage, sources).await;
     world.managed.register_kind(Offices).unwrap();
     world
-}
-
-/// Returns when the service answers so.
-async fn answers(world: &World, answer: u64) {
-    let mut watch = world.names.watch();
-    let answering = async {
-        while world.answer(&DESK).await != Ok(answer) {
-            watch.next().await;
-        }
-    };
-    soon(format!("the answer {answer}"), answering).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,11 +1,11 @@
 //! The kinds and namespaces that the tests of managed services share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use foundation::config::{ConfigServer, ConfigSources};
-use foundation::events::{EventStorage, EventStore, MemoryLog};
+use foundation::events::{EventLog, EventStorage, EventStore, LogError, MemoryLog};
 use foundation::names::{NameChange, Namespace, ProcessRegistry, ServiceKey, ServiceName, ServiceRegistry, Watched};
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use foundation::supervision::{BoxError, ChildSpec, Restart};
@@ -14,7 +14,7 @@ use foundation_discovery::{InstanceBuilder, InstanceCheck};
 use foundation_managed::{
     LifecycleWatched, Managed, Need, ReplacementStrategy, ServiceConfig, ServiceContext, ServiceKind, ServiceStatus,
 };
-use foundation_testkit::soon;
+use foundation_testkit::{FaultyLog, soon};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use garde::Validate;
@@ -362,4 +362,29 @@ pub(crate) fn small() -> ServiceConfig {
 #[expect(clippy::disallowed_methods, reason = "the clock is paused, and its timers fire in order")]
 pub(crate) async fn passes(time: Duration) {
     tokio::time::sleep(time).await;
+}
+
+/// Returns when the desk answers so.
+pub(crate) async fn answers(world: &World, answer: u64) {
+    let mut watch = world.names.watch();
+    let answering = async {
+        while world.answer(&DESK).await != Ok(answer) {
+            watch.next().await;
+        }
+    };
+    soon(format!("the answer {answer}"), answering).await;
+}
+
+/// A storage in memory whose log refuses events while it is full.
+pub(crate) fn filling_storage() -> (Arc<AtomicBool>, EventStorage) {
+    let (is_full, log) = (Arc::new(AtomicBool::new(false)), MemoryLog::new("production"));
+    let full = Arc::clone(&is_full);
+    let storage = EventStorage::with(move |_| {
+        let full = Arc::clone(&full);
+        Ok(FaultyLog::new(log.clone(), move |log, group, now| match full.load(Ordering::SeqCst) {
+            true => Err(LogError::new("recording events", "a full disk", "no room")),
+            false => EventLog::commit(log, group, now),
+        }))
+    });
+    (is_full, storage)
 }

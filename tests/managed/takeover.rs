@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use foundation::events::{EventStorage, LogError, MemoryLog, NewEvent};
+use foundation::events::NewEvent;
 use foundation::names::{NameChange, ServiceKey, ServiceName, Watched};
 use foundation::ractor::{Actor, ActorRef};
 use foundation::supervision::{BoxError, ChildSpec, Health, Supervisor, SupervisorKey};
@@ -13,9 +13,11 @@ use foundation_discovery::{Criteria, Discovery, InstanceCheck, InstanceRecord};
 use foundation_managed::{
     Managed, ManagedError, ReplacementStrategy, ServiceContext, ServiceKind, ServiceRecord, ServiceStatus,
 };
-use foundation_testkit::{FaultyLog, soon};
+use foundation_testkit::soon;
 
-use crate::setup::{Clerk, ClerkMsg, DESK, DOOR, Desk, World, desk, kept, needing, world, world_in};
+use crate::setup::{
+    Clerk, ClerkMsg, DESK, DOOR, Desk, World, answers, desk, filling_storage, kept, needing, world, world_in,
+};
 
 /// Clerks whose pens can break.
 struct Pens {
@@ -87,16 +89,6 @@ async fn killed_during(world: &World, change: Desk, what: &str, is_so: impl Fn(&
     instance(world, &DESK, what, is_so).await;
     world.manager_restarted().await;
     requested.abort();
-}
-
-async fn answers(world: &World, answer: u64) {
-    let mut watch = world.names.watch();
-    let answering = async {
-        while world.answer(&DESK).await != Ok(answer) {
-            watch.next().await;
-        }
-    };
-    soon(format!("the answer {answer}"), answering).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -213,15 +205,7 @@ async fn a_shutdown_is_completed_by_the_next_manager_and_nothing_is_started() {
 
 #[tokio::test]
 async fn the_services_go_on_although_neither_store_nor_manager_does() {
-    let (is_full, log) = (Arc::new(AtomicBool::new(false)), MemoryLog::new("production"));
-    let full = Arc::clone(&is_full);
-    let storage = EventStorage::with(move |_| {
-        let full = Arc::clone(&full);
-        Ok(FaultyLog::new(log.clone(), move |log, group, now| match full.load(Ordering::SeqCst) {
-            true => Err(LogError::new("recording events", "a full disk", "no room")),
-            false => foundation::events::EventLog::commit(log, group, now),
-        }))
-    });
+    let (is_full, storage) = filling_storage();
     let world = world_in(storage).await;
     world.started(&DESK, desk(1)).await;
     let before = world.managed.status(&DESK).unwrap();

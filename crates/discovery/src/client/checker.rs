@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! 1. Never two checks of one incarnation run at a time, whoever has started them: each run has the turn of its incarnation.
+//! 1. Never two checks of one incarnation run at a time, whichever task has started them: each run has the turn of its incarnation.
 //! 2. What a check records and the end of that check are in one task, so nothing is recorded after the end.
 //! 3. A run is given the instance as it is when the run begins: what its owner has changed since the last one counts.
 //! 4. An instance that a run of checks sees has a task that checks it: a task that ended otherwise is begun again.

@@ -5,7 +5,7 @@
 //! 1. An instance has a place while it is in the catalog and its actor has not ended, and while a place is reserved for its
 //!    name; never two.
 //! 2. A reservation is given back after what was registered with it is in the catalog. So at no time more instances have a
-//!    place than the limits say, whoever registers at the same time.
+//!    place than the limits say, however many register at the same time.
 //! 3. A child has its place for as long as its specification is there: a restart is never refused.
 
 use std::collections::{BTreeMap, HashMap};

@@ -24,7 +24,6 @@ use foundation_events::EventStoreError;
 use foundation_kernel::answer;
 use foundation_kernel::containment::report;
 use foundation_kernel::names::ServiceName;
-use foundation_kernel::supervision::ChildState;
 use tokio::time::Instant;
 
 use self::member::{BatchMember, Position};
@@ -328,20 +327,9 @@ impl Manager {
         self.observe(state, name);
         let is_missing = |live: &&mut RunningService| live.generation.is_some() && live.actor.is_none();
         if state.table.running(name).filter(is_missing).is_some() {
-            self.find_child(state, name);
+            // Its end may have been during the batch.
+            self.find_child(state, name, None);
         }
-    }
-
-    /// Finds out whether a service whose actor is not there is started again: its end may have been during the batch.
-    fn find_child(&self, state: &mut State, name: &ServiceName) {
-        let Ok(instance) = instance_name(name) else { return };
-        let (supervisor, myself, name) = (self.shared.supervisor(), state.myself.clone(), name.clone());
-        state.tasks.spawn(async move {
-            let child = supervisor.which_child(&instance.to_string()).await;
-            let is_restarted = child.is_ok_and(|child| child.state != ChildState::Stopped);
-            // A manager that has ended leaves it to its successor.
-            let _ = myself.cast(ManagerMsg::Ended { name, reason: None, is_restarted });
-        });
     }
 
     /// The end of a batch counts if it is recorded, or if it changes nothing.

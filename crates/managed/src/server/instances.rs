@@ -74,13 +74,18 @@ impl Manager {
     /// The instance of a service is gone: its supervisor knows whether it comes back.
     fn departed(&self, state: &mut State, name: &ServiceName, actor: ActorId, cause: RemovalCause) {
         let Some(live) = state.table.running(name).filter(|live| live.actor == Some(actor)) else { return };
-        let Ok(instance) = instance_name(name) else { return };
         let reason = match cause {
             RemovalCause::HandedOver { .. } => return,
             RemovalCause::Ended(reason) => reason,
             _ => None,
         };
         live.actor = None;
+        self.find_child(state, name, reason);
+    }
+
+    /// Finds out from the supervisor whether a service whose actor is not there is started again.
+    pub(super) fn find_child(&self, state: &mut State, name: &ServiceName, reason: Option<ExitReason>) {
+        let Ok(instance) = instance_name(name) else { return };
         let (supervisor, myself, name) = (self.shared.supervisor(), state.myself.clone(), name.clone());
         state.tasks.spawn(async move {
             let is_restarted = match supervisor.which_child(&instance.to_string()).await {
