@@ -8,7 +8,7 @@ use foundation_kernel::containment::catch_panic;
 
 use super::candidate::{Candidate, Instances};
 use super::draw::Draw;
-use super::members::Among;
+use super::members::{Among, Member};
 use super::reason::Basis;
 use super::rendezvous::{self, Node};
 
@@ -94,24 +94,29 @@ pub enum ScoreBy {
 
 impl<I: Instances + ?Sized> Among<'_, I> {
     /// What one more call costs at a member.
+    #[inline]
     pub(crate) fn score(&self, by: &ScoreBy, place: usize) -> f64 {
-        let member = self.members[place];
+        let member = &self.members[place];
         match by {
-            ScoreBy::InFlight => (f64::from(self.instances.in_flight(member.at)) + 1.0) / member.weight,
+            ScoreBy::InFlight => (f64::from(self.instances.in_flight(member.at)) + 1.0) * member.per_weight,
             ScoreBy::PeakEwma => {
                 let figures = self.instances.figures(member.at);
                 let latency = figures.latency_nanos.unwrap_or_else(|| self.assumed_latency()) + FLOOR;
-                let calls = (f64::from(figures.in_flight) + 1.0) / member.weight;
+                let calls = (f64::from(figures.in_flight) + 1.0) * member.per_weight;
                 // In milliseconds.
-                calls * latency * 1e-6 / figures.success.max(MIN_SUCCESS).powi(3)
+                let score = calls * latency * 1e-6;
+                // Most of the time all succeed.
+                if figures.success < 1.0 { score / figures.success.max(MIN_SUCCESS).powi(3) } else { score }
             }
-            ScoreBy::Custom(score) => {
-                let candidate = self.instances.candidate(member.at);
-                let assumed = || Duration::from_nanos(self.assumed_latency() as u64);
-                let candidate = candidate.assuming(assumed);
-                contained(|| score.score(&candidate, member.weight))
-            }
+            ScoreBy::Custom(score) => self.custom_score(&**score, member),
         }
+    }
+
+    #[inline(never)]
+    fn custom_score(&self, score: &dyn Score, member: &Member) -> f64 {
+        let candidate = self.instances.candidate(member.at);
+        let candidate = candidate.assuming(|| Duration::from_nanos(self.assumed_latency() as u64));
+        contained(|| score.score(&candidate, member.weight))
     }
 
     /// The median of the latencies that have been measured: what is not known is assumed to be as the others, so that a

@@ -15,6 +15,7 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::choice::EjectionCause;
+use crate::instance::InstanceName;
 
 /// How many notices are kept for a slow reader.
 const CAPACITY: usize = 1_024;
@@ -39,8 +40,8 @@ pub(crate) enum Notice {
     },
     /// An instance is out of rotation, since its calls fail.
     Ejected {
-        /// Its service.
-        service: ServiceName,
+        /// Its name.
+        instance: InstanceName,
         /// Its actor.
         actor: ActorId,
         /// Why.

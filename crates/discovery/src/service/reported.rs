@@ -2,9 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use foundation_kernel::names::ServiceName;
-use foundation_kernel::ractor::ActorId;
-
 use super::event::DiscoveryEvent;
 use crate::catalog::{InstanceChange, RemovalCause};
 use crate::client::Notice;
@@ -41,8 +38,9 @@ impl Reported {
         let event = match notice {
             Notice::PreservationBegan { expected, renewed } => DiscoveryEvent::PreservationBegan { expected, renewed },
             Notice::PreservationEnded { lasted, expired } => DiscoveryEvent::PreservationEnded { lasted, expired },
-            Notice::Ejected { service, actor, cause, lasts } => {
-                let instance = self.name_of(&service, actor).cloned();
+            Notice::Ejected { instance, actor, cause, lasts } => {
+                let service = instance.service().clone();
+                let instance = self.0.get(&instance).filter(|it| it.actor == actor).map(|it| it.name().clone());
                 DiscoveryEvent::InstanceEjected { service, instance, actor, cause, lasts }
             }
             Notice::RestartWithheld { instance, check } => {
@@ -50,11 +48,6 @@ impl Reported {
             }
         };
         Some(event)
-    }
-
-    /// The name that this actor has.
-    fn name_of(&self, service: &ServiceName, actor: ActorId) -> Option<&InstanceName> {
-        self.0.values().find(|it| it.actor == actor && it.service() == service).map(InstanceRecord::name)
     }
 
     /// An instance that is there.
@@ -92,6 +85,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use foundation_kernel::ractor::ActorId;
+
     use crate::samples::records;
 
     type Known = BTreeMap<InstanceName, InstanceRecord>;
