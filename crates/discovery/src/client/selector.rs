@@ -179,7 +179,8 @@ impl<M: Message> Selector<M> {
     /// [`CastInstanceError`] gives the message back, and says why no instance took it.
     pub fn cast(&mut self, message: M) -> Result<(), CastInstanceError<M>> {
         self.budget.deposit();
-        let decided = match self.choose(None, &[], &Now::default()) {
+        let now = Now::default();
+        let decided = match self.choose_usual(None, &now).map_or_else(|| self.choose_of_rest(None, &[], &now), Ok) {
             Ok(decided) => decided,
             Err(error) => return Err(self.not_picked(message, error)),
         };
@@ -202,7 +203,7 @@ impl<M: Message> Selector<M> {
     fn cast_again(&mut self, first: InstanceRecord, error: CastError<M>) -> Result<(), CastInstanceError<M>> {
         let (mut tried, mut error) = (vec![first], error);
         while self.may_retry(&tried) {
-            let Ok(decided) = self.choose(None, &tried, &Now::default()) else { break };
+            let Ok(decided) = self.choose_of_rest(None, &tried, &Now::default()) else { break };
             self.budget.withdraw();
             let another = &self.known.list[decided.at];
             match another.cast(error.message, decided.fail_open) {
@@ -220,13 +221,14 @@ impl<M: Message> Selector<M> {
     /// As [`pick`](Self::pick), but for [`PickError::NoneInRotation`]: then all are out.
     pub fn candidates(&mut self) -> Result<Vec<CandidateReport>, PickError> {
         let now = Now::default();
-        let rotation =
-            match self.known.update(&self.shared, self.calls.as_deref(), (&self.criteria, &self.choice), &now) {
-                Ok(()) => Some(&self.known.rotation),
-                Err(PickError::NoneInRotation { .. }) => None,
-                Err(error) => return Err(error),
-            };
-        let rotation = rotation.and_then(|it| it.as_ref().ok());
+        self.known.update(&self.shared, self.calls.as_deref(), (&self.criteria, &self.choice), &now);
+        let rotation = self.known.rotation.as_ref().ok();
+        if rotation.is_none() {
+            match self.known.why_none(&self.shared) {
+                PickError::NoneInRotation { .. } => {}
+                error => return Err(error),
+            }
+        }
         let fitting = &self.known.list[..];
         let loads = Loads { fitting, now: &now };
         let report = |(at, fitting): (usize, &Arc<Fitting<M>>)| {
@@ -250,11 +252,25 @@ impl<M: Message> Selector<M> {
 
     #[inline]
     fn pick_by(&mut self, key: Option<&[u8]>) -> Result<Picked<M>, PickError> {
-        let picked = self.begin_call(key, &[]);
-        if let Err(error) = &picked {
-            self.note_none(error);
+        let now = Now::default();
+        if let Some(decided) = self.choose_usual(key, &now) {
+            let (fitting, began) = (&self.known.list[decided.at], self.began(&now));
+            if fitting.begin_call(began) {
+                return Ok(Picked::new(fitting, decided, began));
+            }
         }
-        picked
+        self.pick_of_rest(key)
+    }
+
+    #[cold]
+    fn pick_of_rest(&mut self, key: Option<&[u8]>) -> Result<Picked<M>, PickError> {
+        self.begin_call(key, &[]).inspect_err(|error| self.note_none(error))
+    }
+
+    /// When a call begins, if its time is measured.
+    #[inline]
+    fn began(&self, now: &Now) -> Option<Instant> {
+        self.choice.wanted_policy().needs_times().then(|| now.get())
     }
 
     /// Counts a pick without an instance.
@@ -284,53 +300,50 @@ impl<M: Message> Selector<M> {
         Some(another)
     }
 
-    /// Chooses an instance, and begins a call to it.
-    #[inline]
+    /// Chooses an instance that has not been tried, and begins a call to it.
     fn begin_call(&mut self, key: Option<&[u8]>, tried: &[InstanceRecord]) -> Result<Picked<M>, PickError> {
-        let (now, is_measured) = (Now::default(), self.choice.wanted_policy().needs_times());
+        let now = Now::default();
         loop {
-            let decided = self.choose(key, tried, &now)?;
-            let (fitting, began) = (&self.known.list[decided.at], is_measured.then(|| now.get()));
+            let decided = self.choose_of_rest(key, tried, &now)?;
+            let (fitting, began) = (&self.known.list[decided.at], self.began(&now));
             if fitting.begin_call(began) {
                 return Ok(Picked::new(fitting, decided, began));
             }
         }
     }
 
-    /// Chooses an instance, and looks whether it is alive: the registry may not have noted its end yet.
-    #[inline]
-    fn choose(&mut self, key: Option<&[u8]>, tried: &[InstanceRecord], now: &Now) -> Result<Decision, PickError> {
-        self.known.update(&self.shared, self.calls.as_deref(), (&self.criteria, &self.choice), now)?;
-        let turn = self.turn;
-        self.turn = turn.wrapping_add(1);
-        if tried.is_empty()
-            && let Ok(rotation) = &self.known.rotation
-        {
-            let policy = if key.is_some() { &self.by_key } else { self.choice.wanted_policy() };
-            let loads = Loads { fitting: &self.known.list, now };
-            let mut draw = Draw { random: &mut self.random, turn, key };
-            if let Some(decided) = policy.decide(rotation, &loads, &mut draw)
-                && self.known.list[decided.at].takes_calls()
-            {
-                return Ok(decided);
-            }
+    /// Chooses among all in rotation. `None` if there are none, or the one that was chosen takes no calls: the registry may
+    /// not have noted its end yet.
+    #[inline(always)]
+    fn choose_usual(&mut self, key: Option<&[u8]>, now: &Now) -> Option<Decision> {
+        self.known.update(&self.shared, self.calls.as_deref(), (&self.criteria, &self.choice), now);
+        let Known { list, rotation: Ok(rotation), .. } = &self.known else { return None };
+        let policy = if key.is_some() { &self.by_key } else { self.choice.wanted_policy() };
+        let mut draw = Draw { random: &mut self.random, turn: self.turn, key };
+        let decided = policy.decide(rotation, &Loads { fitting: list, now }, &mut draw)?;
+        if !list[decided.at].takes_calls() {
+            return None;
         }
-        self.choose_of_rest((key, turn), tried, now)
+        self.turn = self.turn.wrapping_add(1);
+        Some(decided)
     }
 
-    /// The same among those that take calls and have not been tried.
+    /// Chooses among those in rotation that take calls and have not been tried.
     #[cold]
     fn choose_of_rest(
         &mut self,
-        (key, turn): (Option<&[u8]>, u64),
+        key: Option<&[u8]>,
         tried: &[InstanceRecord],
         now: &Now,
     ) -> Result<Decision, PickError> {
-        let Known { list, rotation, .. } = &self.known;
-        let is_left = |at: usize| !is_in(tried, &list[at].record) && list[at].takes_calls();
-        let rest = rotation.as_ref().ok().and_then(|it| it.without(|at| !is_left(at)));
+        self.known.update(&self.shared, self.calls.as_deref(), (&self.criteria, &self.choice), now);
+        let Known { list, rotation: Ok(rotation), .. } = &self.known else {
+            return Err(self.known.why_none(&self.shared));
+        };
+        let rest = rotation.without(|at| is_in(tried, &list[at].record) || !list[at].takes_calls());
         let policy = if key.is_some() { &self.by_key } else { self.choice.wanted_policy() };
-        let mut draw = Draw { random: &mut self.random, turn, key };
+        let mut draw = Draw { random: &mut self.random, turn: self.turn, key };
+        self.turn = self.turn.wrapping_add(1);
         let decided = rest.and_then(|rest| policy.decide(&rest, &Loads { fitting: list, now }, &mut draw));
         let why = || NoneInRotationError::counting(list.iter().filter_map(|it| it.out(now.get())));
         let namespace = || self.shared.names.namespace();

@@ -38,24 +38,20 @@ impl<M> Known<M> {
 
 impl<M: Message> Known<M> {
     /// Brings the instances and the rotation up to date.
-    ///
-    /// # Errors
-    /// [`PickError`] if no instance fits, or none of those that do is in rotation.
-    #[inline]
+    #[inline(always)]
     pub(in crate::client) fn update(
         &mut self,
         shared: &Shared,
         calls: Option<&ServiceCalls>,
         (criteria, choice): (&Criteria, &Choice),
         now: &Now,
-    ) -> Result<(), PickError> {
+    ) {
         let generation = shared.current(calls, now);
         if self.generation != Some(generation) {
             self.find(generation, shared, (criteria, choice), now);
         } else if self.due.is_some_and(|due| due <= now.get()) {
             self.rotate(shared, choice, now);
         }
-        if self.rotation.is_ok() { Ok(()) } else { Err(self.why_none(shared)) }
     }
 
     #[cold]
@@ -70,8 +66,9 @@ impl<M: Message> Known<M> {
         }
     }
 
+    /// Why there is no rotation.
     #[cold]
-    fn why_none(&self, shared: &Shared) -> PickError {
+    pub(in crate::client) fn why_none(&self, shared: &Shared) -> PickError {
         let (namespace, names) = (shared.names.namespace(), &shared.names);
         match &self.rotation {
             Err(PickError::Find { .. } | PickError::OtherMessage { .. }) if names.has_ended() => {

@@ -46,7 +46,7 @@ async fn a_call_that_is_lost_to_a_drain_has_not_begun() {
     let choice = Choice::new().policy(Policy::PowerOfTwo(ScoreBy::PeakEwma));
     let mut selector = discovery.selector::<u64>(Criteria::service(&ORDERS)).choice(choice);
     let now = Now::default();
-    let decided = selector.choose(None, &[], &now).unwrap();
+    let decided = selector.choose_usual(None, &now).unwrap();
     let fitting = &selector.known.list[decided.at];
     // Between the choice and the beginning of the call.
     fitting.calls.set_draining(true);
