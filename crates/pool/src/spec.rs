@@ -189,7 +189,7 @@ impl<W: Worker> PoolSpec<W> {
     fn shared(&self) -> &Arc<Shared<W::Job, W::Output>> {
         self.shared.get_or_init(|| {
             let queue = Arc::new(JobQueue::new(&self.queue, self.rules.clone()));
-            Arc::new(Shared { queue, crew: Crew::default(), worker_stop: self.worker_stop })
+            Arc::new(Shared { queue, crew: Crew::new(self.worker_stop) })
         })
     }
 
@@ -209,7 +209,7 @@ impl<W: Worker> PoolSpec<W> {
 
     fn keeper_child(&self) -> ChildSpec {
         let (shared, within) = (Arc::clone(self.shared()), self.drain_within);
-        let limit = within.saturating_add(shared.stop_within()).saturating_add(KEEPER_GRACE);
+        let limit = within.saturating_add(shared.crew.stop_within()).saturating_add(KEEPER_GRACE);
         let keep = move |stop| keep(Arc::clone(&shared), within, stop);
         ChildSpec::task("keeper", keep).restart(Restart::Permanent).shutdown(Shutdown::Timeout(limit))
     }

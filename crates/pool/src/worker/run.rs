@@ -18,7 +18,7 @@ use super::batch_size::{BatchMeter, BatchSize};
 use super::perform::{Attempt, perform};
 use super::slot::Slot;
 use super::worker::Worker;
-use crate::job::ending::Ending;
+use crate::job::record::Ending;
 use crate::queue::claim::Claim;
 use crate::queue::job_queue::JobQueue;
 use crate::retry::RetryAdvice;
