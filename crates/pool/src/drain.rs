@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use crate::dead_letters::DeadLetters;
+use crate::event::PoolEvent;
 use crate::job::ending::Ending;
 use crate::job::id::JobId;
 use crate::job::record::JobRecord;
@@ -102,6 +103,8 @@ pub(crate) async fn drain<J, T>(shared: &Shared<J, T>, within: Duration) -> Drai
     }
     let (.., now) = queue.counts();
     let (done, failed) = (now.done - before.done, now.died - before.died);
+    let event = PoolEvent::Drained { returned: returned.len() + answered, under_way: abandoned.len() };
+    shared.control.events.emit(event);
     Drained { done, failed, returned, answered, abandoned, took: begun.elapsed() }
 }
 

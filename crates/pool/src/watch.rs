@@ -9,6 +9,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::event::PoolEvent;
 use crate::observer::Observer;
+use crate::stats::pool_stats::PoolStats;
 
 /// How many events a watch may be behind.
 const MAX_UNREAD: usize = 1_024;
@@ -67,8 +68,16 @@ impl Events {
         self.observer.set(observer).is_ok()
     }
 
-    pub(crate) fn observer(&self) -> Option<&Observer> {
-        self.observer.get()
+    /// Whether anyone sees events.
+    pub(crate) fn is_observed(&self) -> bool {
+        self.observer.get().is_some() || self.watches.receiver_count() > 0
+    }
+
+    /// A tick has passed: the figures are read if there is an observer of them.
+    pub(crate) fn ticked(&self, stats: impl FnOnce() -> PoolStats) {
+        if let Some(observer) = self.observer.get() {
+            observer.tick(&stats());
+        }
     }
 
     pub(crate) fn watch(&self) -> PoolWatch {

@@ -1,7 +1,9 @@
 //! How a job can end.
 
+use std::fmt;
 use std::time::Duration;
 
+use foundation_kernel::containment::error_text;
 use foundation_kernel::supervision::BoxError;
 
 use super::id::JobId;
@@ -25,6 +27,20 @@ pub(crate) enum Ending {
     Dropped(WhenFull),
     /// The pool has ended.
     Returned,
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => f.write_str(&error_text(&**error)),
+            Self::Panicked(text) => write!(f, "its worker panicked: {text}"),
+            Self::OutOfTime(limit) => write!(f, "it was not done within {limit:?}"),
+            Self::Interrupted => f.write_str("its worker was ended"),
+            Self::Expired(waited) => write!(f, "it was not begun in time: it waited for {waited:?}"),
+            Self::Dropped(by) => write!(f, "it gave way in a full queue, whose rule is to {by}"),
+            Self::Returned => f.write_str("the pool ended before it was done"),
+        }
+    }
 }
 
 impl Ending {

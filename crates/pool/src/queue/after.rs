@@ -4,7 +4,7 @@ use std::task::Waker;
 
 use foundation_kernel::containment::wake;
 
-use crate::dead_letters::DeadLetters;
+use super::rules::JobRules;
 use crate::job::ending::Ending;
 use crate::job::record::JobRecord;
 
@@ -20,8 +20,8 @@ impl<J, T> After<J, T> {
     }
 
     /// Wakes the tasks, and takes the jobs to their owners.
-    pub(super) fn run(self, dead_letters: &DeadLetters<J>) {
+    pub(super) fn run(self, rules: &JobRules<J>) {
         self.wakes.into_iter().for_each(wake);
-        self.ended.into_iter().for_each(|(record, ending)| record.ended(ending, dead_letters));
+        self.ended.into_iter().for_each(|(record, ending)| rules.end(record, ending));
     }
 }

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::accounts::Accounts;
 use super::after::After;
 use super::rules::{JobRules, QueueSpec};
-use super::state::{NewJob, Refusal, Room, State};
+use super::state::{NewJob, QueueFigures, Refusal, Room, State};
 use super::turn::{Turn, Wait};
 use super::waiters::Waiters;
 use crate::error::PoolError;
@@ -44,7 +44,7 @@ impl<J, T> JobQueue<J, T> {
 
     /// Does what is to be done without the lock.
     pub(super) fn run(&self, after: After<J, T>) {
-        after.run(&self.rules.dead_letters);
+        after.run(&self.rules);
     }
 
     /// A step under the lock, and what is to be done after it.
@@ -141,6 +141,11 @@ impl<J, T> JobQueue<J, T> {
     /// The numbers of the jobs that workers perform.
     pub(crate) fn begun(&self) -> Vec<JobId> {
         self.lock().begun()
+    }
+
+    /// All figures, of one moment.
+    pub(crate) fn figures(&self) -> QueueFigures {
+        self.lock().figures()
     }
 
     /// How many jobs wait, are delayed, and are in claims, and what has become of the others.
