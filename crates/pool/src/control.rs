@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use crate::observer::{Observer, PoolHistograms};
 use crate::settings::{Rules, Settings};
 use crate::stats::measurement::Measurement;
+use crate::stats::pool_stats::PoolStats;
 use crate::stats::worker_stats::WorkerStats;
 use crate::watch::Events;
 use crate::worker::slots::Slots;
@@ -21,6 +22,7 @@ pub(crate) struct Control {
     /// Notified when the rules have changed.
     pub(crate) changed: Notify,
     wanted: AtomicUsize,
+    observer: OnceLock<Observer>,
     histograms: OnceLock<PoolHistograms>,
 }
 
@@ -33,6 +35,7 @@ impl Control {
             events,
             changed: Notify::new(),
             wanted,
+            observer: OnceLock::new(),
             histograms: OnceLock::new(),
         }
     }
@@ -45,12 +48,19 @@ impl Control {
 
     /// Notifies this observer from now on; the first one stays. False if there is one.
     pub(crate) fn observe(&self, observer: Observer) -> bool {
-        let histograms = observer.histograms();
-        let is_first = self.events.observe(observer);
+        let (listener, histograms) = (observer.clone(), observer.histograms());
+        let is_first = self.events.listen(move |event| listener.event(event));
         if is_first {
-            let _ = self.histograms.set(histograms);
+            let _ = (self.histograms.set(histograms), self.observer.set(observer));
         }
         is_first
+    }
+
+    /// A tick has passed: the figures are read if there is an observer of them.
+    pub(crate) fn ticked(&self, stats: impl FnOnce() -> PoolStats) {
+        if let Some(observer) = self.observer.get() {
+            observer.tick(&stats());
+        }
     }
 
     /// What times are recorded into.

@@ -7,7 +7,6 @@ use foundation_kernel::containment::error_text;
 use foundation_kernel::supervision::BoxError;
 
 use crate::job::id::JobId;
-use crate::overflow::WhenFull;
 
 /// A specification of a pool that makes no sense.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -165,12 +164,10 @@ pub enum JobError<J> {
         job: J,
     },
     /// It gave way in a full queue.
-    #[error("job {id} gave way in a full queue, whose rule is to {by}")]
+    #[error("job {id} gave way to another one in a full queue")]
     Dropped {
         /// Its number.
         id: JobId,
-        /// The rule of the queue.
-        by: WhenFull,
         /// The job.
         job: J,
     },

@@ -30,7 +30,7 @@ pub(crate) async fn keep<J, T>(shared: Arc<Shared<J, T>>, drain_within: Duration
         return;
     }
     let drained = tokio::select! {
-        drained = drain(&shared, drain_within) => drained,
+        drained = drain(&shared.queue, &shared.crew, drain_within) => drained,
         () = keep_time(&shared) => return,
     };
     tell(&shared, drained);

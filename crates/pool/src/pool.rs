@@ -147,6 +147,6 @@ impl<J, T> Pool<J, T> {
     /// The pool takes jobs again when it is started again. Dropped early, it leaves the pool draining. With a time of zero
     /// it stops at once.
     pub async fn drain(&self, within: Duration) -> Drained<J> {
-        drain(&self.shared, within).await
+        drain(&self.shared.queue, &self.shared.crew, within).await
     }
 }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::control::Control;
 use crate::queue::job_queue::JobQueue;
@@ -10,17 +9,12 @@ use crate::stats::pool_stats::PoolStats;
 use crate::stats::worker_stats::WorkerState;
 use crate::worker::crew::Crew;
 
-/// The longest time that is added to the rule of a worker until it is taken for abandoned.
-const GRACE: Duration = Duration::from_secs(1);
-
 /// What belongs to the specification of a pool: its queue, and the way to its workers.
 pub(crate) struct Shared<J, T> {
     pub(crate) queue: Arc<JobQueue<J, T>>,
     pub(crate) crew: Crew,
     /// Its rules, slots and events.
     pub(crate) control: Arc<Control>,
-    /// How long a worker may take to stop.
-    pub(crate) worker_stop: Duration,
 }
 
 impl<J, T> Shared<J, T> {
@@ -53,11 +47,6 @@ impl<J, T> Shared<J, T> {
             dropped: accounts.dropped,
             returned: accounts.returned,
         }
-    }
-
-    /// How long it may take until all workers are gone that do not block their threads.
-    pub(crate) fn stop_within(&self) -> Duration {
-        self.worker_stop.saturating_add(GRACE)
     }
 }
 

@@ -216,7 +216,7 @@ impl<W: Worker> PoolSpec<W> {
             let rules = JobRules { events: Arc::clone(&events), ..self.rules.clone() };
             let control = Arc::new(Control::new(self.control.clone(), self.measurement, events));
             let queue = Arc::new(JobQueue::new(&self.queue, rules));
-            Arc::new(Shared { queue, crew: Crew::default(), control, worker_stop: self.worker_stop })
+            Arc::new(Shared { queue, crew: Crew::new(self.worker_stop), control })
         })
     }
 
@@ -239,7 +239,7 @@ impl<W: Worker> PoolSpec<W> {
 
     fn keeper_child(&self) -> ChildSpec {
         let (shared, within) = (Arc::clone(self.shared()), self.drain_within);
-        let limit = within.saturating_add(shared.stop_within()).saturating_add(KEEPER_GRACE);
+        let limit = within.saturating_add(shared.crew.stop_within()).saturating_add(KEEPER_GRACE);
         let keep = move |stop| keep(Arc::clone(&shared), within, stop);
         ChildSpec::task("keeper", keep).restart(Restart::Permanent).shutdown(Shutdown::Timeout(limit))
     }

@@ -1,7 +1,6 @@
 //! The queue of a pool: its jobs, those who wait for jobs, and those who wait for room.
 
 pub(crate) mod accounts;
-pub(crate) mod after;
 pub(crate) mod claim;
 pub(crate) mod delayed;
 #[cfg(test)]

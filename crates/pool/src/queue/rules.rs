@@ -6,9 +6,6 @@ use std::time::Duration;
 use super::rate::Rate;
 use crate::dead_letters::DeadLetters;
 use crate::error::SpecError;
-use crate::event::PoolEvent;
-use crate::job::ending::Ending;
-use crate::job::record::JobRecord;
 use crate::overflow::WhenFull;
 use crate::retry::Retry;
 use crate::watch::Events;
@@ -87,17 +84,6 @@ pub(crate) struct JobRules<J> {
     pub(crate) limit: Option<Duration>,
     pub(crate) dead_letters: DeadLetters<J>,
     pub(crate) events: Arc<Events>,
-}
-
-impl<J> JobRules<J> {
-    /// Takes a job that will not be done to its owner. Never under a lock of ours.
-    pub(crate) fn end<T>(&self, record: JobRecord<J, T>, ending: Ending) {
-        if !matches!(ending, Ending::Returned) && self.events.is_observed() {
-            let (id, attempts) = (record.id, record.attempts);
-            self.events.emit(PoolEvent::JobDied { id, attempts, error: ending.to_string() });
-        }
-        record.ended(ending, &self.dead_letters);
-    }
 }
 
 impl<J> Default for JobRules<J> {

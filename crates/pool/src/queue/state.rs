@@ -5,25 +5,35 @@ use std::collections::{HashMap, VecDeque};
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Waker;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::accounts::Accounts;
-use super::after::After;
 use super::delayed::Delayed;
 use super::priorities::Priorities;
-use super::rate::RateGate;
-use super::rules::QueueSpec;
+use super::rate::{Rate, RateGate};
 use super::waiters::Waiters;
 use crate::error::PoolError;
-use crate::job::ending::Ending;
 use crate::job::id::JobId;
 use crate::job::key::JobKey;
 use crate::job::options::JobOptions;
-use crate::job::record::{JobRecord, Reply};
+use crate::job::record::{Ending, JobRecord, Reply};
 use crate::overflow::WhenFull;
+
+/// What is to be done when the lock has been released. Allocates nothing if there is nothing to do.
+pub(super) struct After<J, T> {
+    pub(super) wakes: Vec<Waker>,
+    pub(super) ended: Vec<(JobRecord<J, T>, Ending)>,
+}
+
+impl<J, T> Default for After<J, T> {
+    fn default() -> Self {
+        Self { wakes: Vec::new(), ended: Vec::new() }
+    }
+}
 
 /// What a queue does with jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -133,15 +143,20 @@ pub(super) struct State<J, T> {
 }
 
 impl<J, T> State<J, T> {
-    pub(super) fn new(spec: &QueueSpec, deadline: Option<Duration>) -> Self {
+    pub(super) fn new(
+        capacity: usize,
+        when_full: WhenFull,
+        waiting: Priorities<JobRecord<J, T>>,
+        deadline: Option<Duration>,
+    ) -> Self {
         Self {
             phase: Phase::Open,
             paused: false,
-            capacity: spec.capacity,
-            when_full: spec.when_full,
+            capacity,
+            when_full,
             deadline,
-            waiting: Priorities::new(&spec.weights, spec.aging),
-            rate: RateGate::new(spec.rate),
+            waiting,
+            rate: RateGate::new(None),
             delayed: Delayed::new(),
             claims: Vec::new(),
             claimed: 0,
@@ -153,6 +168,11 @@ impl<J, T> State<J, T> {
             drainers: Waiters::default(),
             timers: Waiters::default(),
         }
+    }
+
+    /// The same, with a rate.
+    pub(super) fn limited(self, rate: Option<Rate>) -> Self {
+        Self { rate: RateGate::new(rate), ..self }
     }
 
     // ---- jobs that come in ----
@@ -243,7 +263,7 @@ impl<J, T> State<J, T> {
     fn drop_for_room(&mut self, record: JobRecord<J, T>, after: &mut After<J, T>) {
         self.accounts.dropped += 1;
         self.forget(&record);
-        after.ended.push((record, Ending::Dropped(self.when_full)));
+        after.ended.push((record, Ending::Dropped));
     }
 
     pub(super) fn note_refused(&mut self) {

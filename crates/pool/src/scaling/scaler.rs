@@ -136,7 +136,7 @@ impl<J, T> Scaler<J, T> {
         self.ticks.note(&PoolFigures { elapsed, accepted, waiting, totals, current });
         self.watch_stuck(&slots);
         self.resize();
-        self.control().events.ticked(|| self.shared.stats());
+        self.control().ticked(|| self.shared.stats());
     }
 
     fn slots(&self) -> Vec<(Slot, Arc<SlotState>)> {

@@ -20,7 +20,7 @@ use super::slot::Slot;
 use super::slots::{RETIRE, SlotState};
 use super::worker::Worker;
 use crate::control::Control;
-use crate::job::ending::Ending;
+use crate::job::record::Ending;
 use crate::queue::claim::Claim;
 use crate::queue::job_queue::JobQueue;
 use crate::retry::RetryAdvice;
