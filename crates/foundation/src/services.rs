@@ -288,50 +288,6 @@ impl Services {
         self.managed.get_or_init(|| foundation_managed::Managed::of(&self.registry))
     }
 
-    /// A pool as a child of the application, under this name: what happens to it is
-    /// [recorded](crate::FoundationBuilder::record_pools) and measured, and it counts in the [health](Self::health).
-    ///
-    /// The name is that of the child, and the label of its measurements. Further pools of the same specification are the same
-    /// pool; their names are those of the first one.
-    ///
-    /// ```
-    /// use foundation::Foundation;
-    /// use foundation::pool::{JobContext, JobFailure, PoolSpec, Worker};
-    /// use std::time::Duration;
-    ///
-    /// struct Doubler;
-    ///
-    /// impl Worker for Doubler {
-    ///     type Job = u64;
-    ///     type Output = u64;
-    ///     async fn perform(&mut self, job: &mut u64, _: &JobContext<'_>) -> Result<u64, JobFailure> {
-    ///         Ok(*job * 2)
-    ///     }
-    /// }
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    /// let foundation = Foundation::builder().start().await?;
-    /// let spec = PoolSpec::new(|_slot| async { Ok(Doubler) });
-    /// let doublers = spec.handle();
-    /// let services = foundation.production();
-    /// services.supervise(services.pool_spec("doublers", &spec)).await?;
-    /// assert_eq!(doublers.call(21, Duration::from_secs(5)).await?, 42);
-    /// foundation.shutdown().await;
-    /// # Ok(())
-    /// # }
-    /// ```
-    #[cfg(feature = "pool")]
-    pub fn pool_spec<W: foundation_pool::Worker>(&self, name: &str, spec: &foundation_pool::PoolSpec<W>) -> ChildSpec {
-        let records = self.registry.extension(crate::pool::observer::PoolRecords::default);
-        let pool = spec.handle();
-        pool.observe(records.observer(&self.registry, name));
-        spec.child(name).health_check(move |_| {
-            let health = pool.health();
-            async move { health }
-        })
-    }
-
     /// The health of everything that counts here: the foundation's own services, the application's supervisor, the
     /// children that are [declared to count](ChildSpec::in_health), each service that has instances, as
     /// `discovery/orders`, and [checks](Self::check). A child

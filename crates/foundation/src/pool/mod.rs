@@ -5,6 +5,7 @@
 
 pub(crate) mod observer;
 mod recording;
+mod spec;
 
 #[doc(inline)]
 pub use foundation_pool::*;
