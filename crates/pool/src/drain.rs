@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
+use crate::event::PoolEvent;
 use crate::job::id::JobId;
 use crate::job::record::{Ending, JobRecord};
 use crate::queue::job_queue::JobQueue;
@@ -100,6 +101,8 @@ pub(crate) async fn drain<J, T>(queue: &JobQueue<J, T>, crew: &Crew, within: Dur
     }
     let (.., now) = queue.counts();
     let (done, failed) = (now.done - before.done, now.died - before.died);
+    let event = PoolEvent::Drained { returned: returned.len() + answered, under_way: abandoned.len() };
+    queue.rules().events.emit(event);
     Drained { done, failed, returned, answered, abandoned, took: begun.elapsed() }
 }
 

@@ -51,6 +51,14 @@ pub enum PoolError<J> {
         /// The job.
         job: J,
     },
+    /// The rate of the pool takes no more jobs at the moment.
+    #[error("the pool takes no more jobs at the moment than its rate; another one in {free_in:?}")]
+    OverRate {
+        /// The job.
+        job: J,
+        /// How long until another job is taken.
+        free_in: Duration,
+    },
     /// A key is too long.
     #[error("a key of {length} bytes is too long; it may have {max}")]
     KeyTooLong {
@@ -79,6 +87,7 @@ impl<J> PoolError<J> {
             | Self::Draining { job }
             | Self::NotRunning { job }
             | Self::KeyTooLong { job, .. }
+            | Self::OverRate { job, .. }
             | Self::Duplicate { job, .. } => job,
         }
     }

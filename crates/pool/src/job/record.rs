@@ -1,8 +1,9 @@
 //! A job as the pool keeps it.
 
+use std::fmt;
 use std::time::Duration;
 
-use foundation_kernel::containment::{catch_panic, drop_contained, report};
+use foundation_kernel::containment::{catch_panic, drop_contained, error_text, report};
 use foundation_kernel::supervision::BoxError;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -32,6 +33,20 @@ pub(crate) enum Ending {
     Dropped,
     /// The pool has ended.
     Returned,
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => f.write_str(&error_text(&**error)),
+            Self::Panicked(text) => write!(f, "its worker panicked: {text}"),
+            Self::OutOfTime(limit) => write!(f, "it was not done within {limit:?}"),
+            Self::Interrupted => f.write_str("its worker was ended"),
+            Self::Expired(waited) => write!(f, "it was not begun in time: it waited for {waited:?}"),
+            Self::Dropped => f.write_str("it gave way in a full queue"),
+            Self::Returned => f.write_str("the pool ended before it was done"),
+        }
+    }
 }
 
 impl Ending {

@@ -84,7 +84,7 @@ impl<J, T> Claim<J, T> {
         self.queue.step(|state, after| {
             state.finish(tally, after);
             let rest = mem::take(&mut *cell.rest.lock());
-            state.put_back(rest.into_iter(), after);
+            state.put_back_unbegun(rest, after);
         });
     }
 }
@@ -98,7 +98,7 @@ impl<J, T> Drop for Claim<J, T> {
             let rest = mem::take(&mut *cell.rest.lock());
             state.worker_went(cell);
             state.finish(tally, after);
-            state.put_back(rest.into_iter(), after);
+            state.put_back_unbegun(rest, after);
             match begun {
                 Some(record) if record.attempts >= most => state.die(record, Ending::Interrupted, after),
                 begun => state.put_back(begun.into_iter(), after),

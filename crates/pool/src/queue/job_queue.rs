@@ -20,11 +20,12 @@ use tokio::time::Instant;
 use super::accounts::Accounts;
 use super::priorities::Priorities;
 use super::rules::{JobRules, QueueSpec};
-use super::state::{After, NewJob, Refusal, Room, State};
+use super::state::{After, NewJob, QueueFigures, Refusal, Room, State};
 use super::turn::{Locked, Turn, Wait};
 use super::waiters::Waiters;
 use crate::dead_letters::DeadLetter;
 use crate::error::PoolError;
+use crate::event::PoolEvent;
 use crate::job::id::JobId;
 use crate::job::record::{Ending, JobRecord};
 
@@ -37,7 +38,7 @@ pub(crate) struct JobQueue<J, T> {
 impl<J, T> JobQueue<J, T> {
     pub(crate) fn new(spec: &QueueSpec, rules: JobRules<J>) -> Self {
         let waiting = Priorities::new(&spec.weights, spec.aging);
-        let state = State::new(spec.capacity, spec.when_full, waiting, rules.deadline);
+        let state = State::new(spec.capacity, spec.when_full, waiting, rules.deadline).limited(spec.rate);
         Self { state: Mutex::new(state), rules }
     }
 
@@ -52,6 +53,10 @@ impl<J, T> JobQueue<J, T> {
     /// Takes a job to the caller that waits, or to the dead letters.
     pub(crate) fn end(&self, record: JobRecord<J, T>, ending: Ending) {
         let id = record.id;
+        if !matches!(ending, Ending::Returned) && self.rules.events.is_observed() {
+            let error = ending.to_string();
+            self.rules.events.emit(PoolEvent::JobDied { id, attempts: record.attempts, error });
+        }
         if let Some(error) = record.ended(ending) {
             self.rules.dead_letters.deliver(DeadLetter { id, error });
         }
@@ -143,6 +148,11 @@ impl<J, T> JobQueue<J, T> {
     /// The numbers of the jobs that workers perform.
     pub(crate) fn begun(&self) -> Vec<JobId> {
         self.lock().begun()
+    }
+
+    /// All figures, of one moment.
+    pub(crate) fn figures(&self) -> QueueFigures {
+        self.lock().figures()
     }
 
     /// How many jobs wait, are delayed, and are in claims, and what has become of the others.

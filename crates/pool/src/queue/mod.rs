@@ -3,8 +3,11 @@
 pub(crate) mod accounts;
 pub(crate) mod claim;
 pub(crate) mod delayed;
+#[cfg(test)]
+mod discipline_tests;
 pub(crate) mod job_queue;
 pub(crate) mod priorities;
+pub(crate) mod rate;
 pub(crate) mod rules;
 pub(crate) mod state;
 pub(crate) mod turn;
