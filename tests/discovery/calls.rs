@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use foundation::names::{ServiceName, ServiceRegistry};
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef};
-use foundation::supervision::Health;
+use foundation::supervision::{BoxError, Health};
 use foundation_discovery::choice::{Choice, OutlierRules, Policy, RetryBudget};
 use foundation_discovery::health::CheckRules;
 use foundation_discovery::{Criteria, Discovery, DiscoveryMeter, DiscoveryOptions, PickCounters, Selector};
@@ -22,12 +22,12 @@ struct Meter {
 }
 
 impl DiscoveryMeter for Meter {
-    fn picks(&self, names: &ServiceRegistry, service: &ServiceName) -> PickCounters {
+    fn picks(&self, names: &ServiceRegistry, service: &ServiceName) -> Result<PickCounters, BoxError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         if self.picks {
             Discovery::of(names).selector::<Command>(Criteria::service(service)).pick().unwrap().failed();
         }
-        self.counters.clone()
+        Ok(self.counters.clone())
     }
 
     fn check_ran(&self, _: &ServiceRegistry, _: &ServiceName, _: &str, _: std::time::Duration) {}

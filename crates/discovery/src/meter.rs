@@ -2,8 +2,9 @@
 //!
 //! # Invariants
 //!
-//! 1. The counters of a service are asked for once, under no lock, at the end of its first pick. What is picked meanwhile, by
-//!    the meter itself too, is counted beside them and added afterwards: so every pick is counted.
+//! 1. The counters of a service are asked for under no lock, at the end of its first pick; if there are none, again, less and
+//!    less often. What is picked meanwhile, by the meter itself too, is counted beside them and added afterwards: so every pick
+//!    is counted.
 //! 2. Another pick only adds to counters: it takes no lock for them, and runs none of the meter's code.
 
 use std::fmt;
@@ -11,9 +12,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use foundation_kernel::containment::{Contained, catch_panic, report};
+use foundation_kernel::containment::{Contained, catch_panic, display_text, report};
 use foundation_kernel::instruments::Counter;
 use foundation_kernel::names::{ServiceName, ServiceRegistry};
+use foundation_kernel::supervision::BoxError;
 
 use crate::choice::Outcome;
 
@@ -23,7 +25,11 @@ use crate::choice::Outcome;
 pub trait DiscoveryMeter: Send + Sync + 'static {
     /// The counters of the picks of a service. Called once for a service, until its last instance and selector are gone. A
     /// meter that picks here is counted afterwards.
-    fn picks(&self, names: &ServiceRegistry, service: &ServiceName) -> PickCounters;
+    ///
+    /// # Errors
+    /// Why they cannot be counted now. It is logged, and the meter is asked again after 1, 2, 4 and so on picks, which are
+    /// counted as soon as there are counters.
+    fn picks(&self, names: &ServiceRegistry, service: &ServiceName) -> Result<PickCounters, BoxError>;
 
     /// A check of an instance of this service has run, and has taken so long. Heartbeat checks do not run.
     fn check_ran(&self, names: &ServiceRegistry, service: &ServiceName, check: &str, took: Duration);
@@ -138,10 +144,13 @@ pub(crate) struct PickMeter(Option<ServicePicks>);
 #[derive(Debug)]
 struct ServicePicks {
     of: (Meter, ServiceRegistry, ServiceName),
+    /// Whether the meter is being asked.
     is_asked: AtomicBool,
     counters: OnceLock<PickCounters>,
     /// What was counted before there were counters.
     early: [AtomicU64; Counted::ALL.len()],
+    /// How much of it there was.
+    uncounted: AtomicU64,
 }
 
 impl PickMeter {
@@ -151,6 +160,7 @@ impl PickMeter {
             is_asked: AtomicBool::new(false),
             counters: OnceLock::new(),
             early: Default::default(),
+            uncounted: AtomicU64::new(0),
         };
         Self(meter.0.is_some().then(new))
     }
@@ -199,17 +209,30 @@ impl ServicePicks {
     #[cold]
     fn count_early(&self, counted: Counted) {
         self.early[counted as usize].fetch_add(1, Ordering::AcqRel);
-        // Only the first one asks: the meter may pick, too, and other threads do not wait for it.
-        if !self.is_asked.swap(true, Ordering::Relaxed) {
-            let (meter, names, service) = &self.of;
-            let made = meter.with(|meter| meter.picks(names, service)).unwrap_or_default();
-            self.counters.get_or_init(|| made);
+        let is_due = (self.uncounted.fetch_add(1, Ordering::Relaxed) + 1).is_power_of_two();
+        // One at a time: the meter may pick, too, and other threads do not wait for it.
+        if is_due && !self.is_asked.swap(true, Ordering::Relaxed) {
+            self.ask();
+            self.is_asked.store(false, Ordering::Relaxed);
         }
         // Added before it is looked whether there are counters, and taken after there are: one of the two sees the other.
         let Some(counters) = self.counters.get() else { return };
         for counted in Counted::ALL {
             let early = self.early[counted as usize].swap(0, Ordering::AcqRel);
             counters.of(counted).add(early);
+        }
+    }
+
+    fn ask(&self) {
+        let (meter, names, service) = &self.of;
+        match meter.with(|meter| meter.picks(names, service)) {
+            Some(Ok(made)) => drop(self.counters.set(made)),
+            Some(Err(error)) => {
+                let (namespace, error) = (names.namespace(), display_text(&error));
+                report(|| tracing::warn!(%namespace, %service, %error, "picks are not counted yet"));
+            }
+            // It panicked, which is reported.
+            None => {}
         }
     }
 }

@@ -17,7 +17,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use foundation_kernel::names::{Namespace, ServiceName};
+use foundation_kernel::names::Namespace;
 use foundation_kernel::ractor::ActorId;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -51,7 +51,7 @@ pub(super) struct InstanceCalls {
 /// How the calls of one service ended, and how often its instances have changed.
 #[derive(Debug)]
 pub(super) struct ServiceCalls {
-    name: (Namespace, ServiceName),
+    namespace: Namespace,
     pub(super) rules: LoadRules,
     /// Grows with each change of an instance, and with each ejection.
     generation: Generation,
@@ -140,14 +140,14 @@ impl InstanceCalls {
 
 impl ServiceCalls {
     pub(super) fn new(
-        name: (Namespace, ServiceName),
+        namespace: Namespace,
         (rules, outliers): (LoadRules, OutlierRules),
         (generation, notices): (Generation, Arc<Notices>),
         (random, now): (fastrand::Rng, Instant),
     ) -> Self {
         let recorded = Recorded { outliers: Outliers::new(outliers, now), random, members: HashMap::new() };
         let picks = PickMeter::default();
-        Self { name, rules, generation, notices, picks, recorded: Mutex::new(recorded) }
+        Self { namespace, rules, generation, notices, picks, recorded: Mutex::new(recorded) }
     }
 
     /// The same, whose picks are counted.
@@ -203,8 +203,8 @@ impl ServiceCalls {
     /// Under no lock: notices wake their readers.
     fn note(&self, ejection: &Ejection<Incarnation>, now: Instant) {
         self.generation.advance();
-        let ((namespace, service), Ejection { instance: (instance, actor), cause, .. }) = (&self.name, ejection);
-        tracing::info!(%namespace, %service, instance = instance.id(), %actor, %cause, "instance ejected");
+        let (namespace, Ejection { instance: (instance, actor), cause, .. }) = (&self.namespace, ejection);
+        tracing::info!(%namespace, %instance, %actor, %cause, "instance ejected");
         let lasts = ejection.until.saturating_duration_since(now);
         let (instance, actor, cause) = (instance.clone(), *actor, *cause);
         self.notices.send(Notice::Ejected { instance, actor, cause, lasts });
@@ -256,11 +256,12 @@ impl Recorded {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::samples::ORDERS;
 
     const CALLS: u64 = 5_000;
 
     fn incarnation(id: u64, actor: u64) -> Incarnation {
-        (InstanceName::new(&crate::samples::ORDERS, &id.to_string()).unwrap(), ActorId::Local(actor))
+        (InstanceName::new(&ORDERS, &id.to_string()).unwrap(), ActorId::Local(actor))
     }
 
     fn service(instances: u64, outliers: OutlierRules) -> (ServiceCalls, Vec<Arc<InstanceCalls>>) {
@@ -273,9 +274,8 @@ mod tests {
     ) -> (ServiceCalls, Vec<Arc<InstanceCalls>>) {
         let (now, random) = (Instant::now(), fastrand::Rng::with_seed(7));
         let calls: Vec<_> = incarnations.map(|it| Arc::new(InstanceCalls::new(it, now))).collect();
-        let name = (Namespace::test(), crate::samples::ORDERS);
         let service = ServiceCalls::new(
-            name,
+            Namespace::test(),
             (LoadRules::new(), outliers),
             (Generation::new(Arc::default()), Arc::new(Notices::new())),
             (random, now),

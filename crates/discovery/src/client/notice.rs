@@ -9,7 +9,6 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use foundation_kernel::containment::waking_contained;
-use foundation_kernel::names::ServiceName;
 use foundation_kernel::ractor::ActorId;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
@@ -40,7 +39,7 @@ pub(crate) enum Notice {
     },
     /// An instance is out of rotation, since its calls fail.
     Ejected {
-        /// Its name.
+        /// The instance.
         instance: InstanceName,
         /// Its actor.
         actor: ActorId,
@@ -51,8 +50,8 @@ pub(crate) enum Notice {
     },
     /// An instance is not restarted although a check asks for it: too many of its service were restarted lately.
     RestartWithheld {
-        /// The name under which the instance is registered.
-        instance: ServiceName,
+        /// The instance.
+        instance: InstanceName,
         /// The check.
         check: String,
     },

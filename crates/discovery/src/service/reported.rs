@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::DiscoveryEvent;
 use crate::catalog::{InstanceChange, RemovalCause};
-use crate::client::Notice;
 use crate::instance::{InstanceName, InstanceRecord};
 
 /// The instances whose addition has been reported, and whose removal has not been.
@@ -31,23 +30,6 @@ impl Reported {
         let mut events: Vec<_> = gone.iter().filter_map(|name| self.remove(name, RemovalCause::Missed)).collect();
         events.extend(instances.into_iter().flat_map(|instance| self.put(instance)));
         events
-    }
-
-    /// What a notice says; `None` if it names no instance.
-    pub(super) fn notice(&self, notice: Notice) -> Option<DiscoveryEvent> {
-        let event = match notice {
-            Notice::PreservationBegan { expected, renewed } => DiscoveryEvent::PreservationBegan { expected, renewed },
-            Notice::PreservationEnded { lasted, expired } => DiscoveryEvent::PreservationEnded { lasted, expired },
-            Notice::Ejected { instance, actor, cause, lasts } => {
-                let service = instance.service().clone();
-                let instance = self.0.get(&instance).filter(|it| it.actor == actor).map(|it| it.name().clone());
-                DiscoveryEvent::InstanceEjected { service, instance, actor, cause, lasts }
-            }
-            Notice::RestartWithheld { instance, check } => {
-                DiscoveryEvent::RestartWithheld { instance: InstanceName::of(&instance)?, check }
-            }
-        };
-        Some(event)
     }
 
     /// An instance that is there.
@@ -81,12 +63,11 @@ fn difference(before: Option<InstanceRecord>, instance: InstanceRecord) -> Optio
 
 #[cfg(test)]
 mod tests {
+    use foundation_kernel::ractor::ActorId;
     use proptest::collection::vec;
     use proptest::prelude::*;
 
     use super::*;
-    use foundation_kernel::ractor::ActorId;
-
     use crate::samples::records;
 
     type Known = BTreeMap<InstanceName, InstanceRecord>;
