@@ -12,6 +12,7 @@
 mod followed_names;
 mod next_expiry;
 mod status_changes;
+mod update;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
