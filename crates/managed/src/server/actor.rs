@@ -6,18 +6,26 @@
 //! 2. One job of a service runs at a time. What is to be done next follows from what is wanted and what is found.
 //! 3. The manager waits for the event store and for nothing else.
 
+use foundation_kernel::answer;
 use foundation_kernel::ractor::{Actor, ActorProcessingErr, ActorRef};
 
+use super::batches::queue::Deferral;
 use super::message::ManagerMsg;
 use super::state::Manager;
 use super::state::State;
+use crate::batch_error::BatchError;
+use crate::error::ManagedError;
+use crate::limits::MAX_WAITING_REQUESTS;
 
 impl Manager {
     async fn serve(&self, state: &mut State, message: ManagerMsg) {
         // Those that have ended are of no interest.
         while state.tasks.try_join_next().is_some() {}
-        let Some(message) = state.batches.defer(message) else { return };
-        self.serve_one(state, message).await;
+        match state.batches.defer(message) {
+            Deferral::Now(message) => self.serve_one(state, message).await,
+            Deferral::Kept => return,
+            Deferral::Refused(message) => return refuse(message),
+        }
         // Before those that came later.
         while let Some(message) = state.batches.next_deferred() {
             self.serve_one(state, message).await;
@@ -35,7 +43,8 @@ impl Manager {
             ManagerMsg::Observed(watched) => self.observed(state, watched),
             ManagerMsg::Ended { name, reason, is_restarted } => self.ended(state, &name, reason, is_restarted),
             ManagerMsg::JobEnded { name, job, outcome } => self.job_ended(state, name, job, outcome).await,
-            ManagerMsg::SectionChanged(path) => self.section_changed(state, &path).await,
+            // They are compared below.
+            ManagerMsg::SectionChanged => {}
             ManagerMsg::KindRegistered => state.try_again(),
             ManagerMsg::Found(children) => self.take_over(state, &children),
             ManagerMsg::ReadAgain => self.read_again(state).await,
@@ -45,10 +54,23 @@ impl Manager {
             }
             ManagerMsg::Reconcile => self.reconcile(state),
             ManagerMsg::Shutdown(reply) => self.shut_down(state, reply).await,
-            ManagerMsg::KillAll => self.kill_all(state),
+            ManagerMsg::KillAll(reply) => self.kill_all(state, reply),
             ManagerMsg::Checkpoint => self.checkpoint(state).await,
         }
+        self.compare_sections(state).await;
         self.read_later(state);
+    }
+}
+
+/// Refuses a request that would have to wait, since as many wait as may.
+fn refuse(message: ManagerMsg) {
+    let limit = MAX_WAITING_REQUESTS;
+    match message {
+        ManagerMsg::Request(request, reply) => {
+            answer(reply, Err(ManagedError::TooManyWaiting { name: request.name().clone(), limit }));
+        }
+        ManagerMsg::Batch(request) => answer(request.reply, Err(BatchError::TooManyWaiting { limit })),
+        _ => {}
     }
 }
 

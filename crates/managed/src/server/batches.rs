@@ -324,12 +324,8 @@ impl Manager {
             // It is stopped, and started if it is wanted.
             return state.table.note(name, LifecycleFact::StopRequested);
         }
-        self.observe(state, name);
-        let is_missing = |live: &&mut RunningService| live.generation.is_some() && live.actor.is_none();
-        if state.table.running(name).filter(is_missing).is_some() {
-            // Its end may have been during the batch.
-            self.find_child(state, name, None);
-        }
+        self.observe_or_find(state, name);
+        self.give_what_runs(state, name);
     }
 
     /// The end of a batch counts if it is recorded, or if it changes nothing.
@@ -433,11 +429,7 @@ impl RunningBatch {
 
     /// The services are stopped, and started if they are wanted.
     fn become_unsure(&self, state: &mut State) {
-        for name in self.members.keys() {
-            let Some(live) = state.table.running(name) else { continue };
-            (live.generation, live.replacing) = (Some(Position::UNSURE), None);
-            state.table.note(name, LifecycleFact::StopRequested);
-        }
+        self.members.keys().for_each(|name| state.table.become_unsure(name));
     }
 }
 

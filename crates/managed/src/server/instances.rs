@@ -7,6 +7,7 @@ use foundation_kernel::ractor::ActorId;
 use foundation_kernel::supervision::{ChildError, ChildState, ExitReason};
 
 use super::message::ManagerMsg;
+use super::service_table::RunningService;
 use super::state::Manager;
 use super::state::State;
 use crate::kinds::instance_name;
@@ -81,6 +82,17 @@ impl Manager {
         };
         live.actor = None;
         self.find_child(state, name, reason);
+    }
+
+    /// Takes note of how a service is after a job or a batch, during which its end was not noted.
+    pub(super) fn observe_or_find(&self, state: &mut State, name: &ServiceName) {
+        self.observe(state, name);
+        let is_missing = |live: &&mut RunningService| live.generation.is_some() && live.actor.is_none();
+        if state.table.running(name).filter(is_missing).is_some() {
+            // It is not ready until its supervisor has said what becomes of it.
+            state.table.note(name, LifecycleFact::RestartDue);
+            self.find_child(state, name, None);
+        }
     }
 
     /// Finds out from the supervisor whether a service whose actor is not there is started again.

@@ -23,6 +23,9 @@ pub(crate) type Answer = RpcReplyPort<Result<Option<Arc<ServiceRecord>>, Managed
 /// The answer to a batch.
 pub(crate) type BatchReply = RpcReplyPort<Result<BatchReport, BatchError>>;
 
+/// The answer to a shutdown, with the services that it has stopped.
+pub(crate) type ShutdownReply = RpcReplyPort<Vec<ServiceName>>;
+
 /// A batch that is to be applied.
 pub(crate) struct BatchRequest {
     pub(crate) batch: Batch,
@@ -80,7 +83,7 @@ pub(crate) enum ManagerMsg {
         outcome: Result<(), String>,
     },
     /// A section of the configuration has changed.
-    SectionChanged(String),
+    SectionChanged,
     /// A kind was registered: services of it may be started now.
     KindRegistered,
     /// The children of the supervisor, for a manager that takes over.
@@ -92,9 +95,9 @@ pub(crate) enum ManagerMsg {
     /// Something has changed: what is to be done?
     Reconcile,
     /// Stop all services; the answer comes when they are stopped.
-    Shutdown(RpcReplyPort<()>),
-    /// The time of the shutdown is over.
-    KillAll,
+    Shutdown(ShutdownReply),
+    /// The time of the shutdown is over: kill those that run, which the answer names.
+    KillAll(RpcReplyPort<Vec<ServiceName>>),
     /// The event store is about to prune events that are held.
     Checkpoint,
 }

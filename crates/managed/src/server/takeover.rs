@@ -12,7 +12,7 @@ use foundation_kernel::ractor::{ActorCell, RpcReplyPort};
 use foundation_kernel::supervision::{ChildInfo, ChildState};
 use tokio::time::timeout;
 
-use super::message::ManagerMsg;
+use super::message::{ManagerMsg, ShutdownReply};
 use super::prepared::generation_of;
 use super::state::{Manager, delay};
 use super::state::{Phase, State, Takeover};
@@ -63,23 +63,31 @@ impl Manager {
 
     /// Reads what is recorded again after a pause, unless all of it is known.
     pub(super) fn read_later(&self, state: &mut State) {
-        if state.in_sync || state.is_read_due {
+        if state.in_sync {
+            // The next outage begins with the shortest pause again.
+            state.reads = 0;
+            if let Some(next) = state.next_read.take() {
+                next.abort();
+                *self.shared.problem.lock() = None;
+            }
             return;
         }
-        state.is_read_due = true;
+        if state.next_read.is_some() {
+            return;
+        }
         let pause = READ_AGAIN.saturating_mul(2_u32.saturating_pow(state.reads)).min(MAX_PAUSE);
         state.reads = state.reads.saturating_add(1);
         let myself = state.myself.clone();
-        state.tasks.spawn(async move {
+        state.next_read = Some(state.tasks.spawn(async move {
             delay(pause).await;
             // It fails only if this manager is ending.
             let _ = myself.cast(ManagerMsg::ReadAgain);
-        });
+        }));
     }
 
     /// Reads what is recorded, and records what could not be recorded before.
     pub(super) async fn read_again(&self, state: &mut State) {
-        state.is_read_due = false;
+        state.next_read = None;
         if state.in_sync {
             *self.shared.problem.lock() = None;
         }
@@ -127,14 +135,19 @@ impl Manager {
                 (false, _) => ServiceState::Unknown,
             };
         }
-        for name in children.iter().filter(|child| child.state != ChildState::Stopped).filter_map(service_of) {
-            self.take_over_running(state, &name, records.get(&name));
+        for child in children.iter().filter(|child| child.state != ChildState::Stopped) {
+            let Some(name) = service_of(child) else { continue };
+            match child.state {
+                ChildState::Stopping => take_over_stopping(state, name),
+                _ => self.take_over_running(state, &name, records.get(&name)),
+            }
         }
         let sections: Vec<_> = state.table.roster.iter().map(|(_, it)| it.config.clone()).collect();
         for source in sections {
             self.follow(&mut state.tasks, &mut state.followed, &state.myself, &source);
         }
         state.early.drain(..).for_each(|batch| drop(state.myself.cast(ManagerMsg::Batch(batch))));
+        state.note_stopping();
         // Not later: until then it looks as if nothing were ready.
         self.reconcile(state);
     }
@@ -172,7 +185,7 @@ impl Manager {
         }
     }
 
-    pub(super) async fn shut_down(&self, state: &mut State, reply: RpcReplyPort<()>) {
+    pub(super) async fn shut_down(&self, state: &mut State, reply: ShutdownReply) {
         // Before anything else: the next manager goes on with it.
         self.shared.is_shut_down.store(true, Ordering::Release);
         self.cancel_batch(state);
@@ -180,16 +193,17 @@ impl Manager {
             Phase::ShuttingDown(replies) => replies.push(reply),
             Phase::Open => state.phase = Phase::ShuttingDown(vec![reply]),
         }
+        state.note_stopping();
         if state.takeover == Takeover::Unread {
             self.ask_what_runs(state);
         }
         state.reconcile();
     }
 
-    /// Kills the services that are not stopped yet.
-    pub(super) fn kill_all(&self, state: &State) {
-        let names = state.table.services.iter().filter(|(_, live)| live.generation.is_some()).map(|(name, _)| name);
-        for name in names.filter_map(|name| instance_name(name).ok()) {
+    /// Kills the services that are not stopped yet, and answers which these are.
+    pub(super) fn kill_all(&self, state: &State, reply: RpcReplyPort<Vec<ServiceName>>) {
+        answer(reply, state.running().cloned().collect());
+        for name in state.running().filter_map(|name| instance_name(name).ok()) {
             let found = self.shared.names.lookup_any(name.registered());
             found.iter().for_each(|found| ActorCell::kill(found.cell()));
         }
@@ -205,6 +219,12 @@ impl Manager {
             report(|| tracing::warn!(%error, "the declared services are not recorded anew, and older events are kept"));
         }
     }
+}
+
+/// Takes over a service that is being stopped: it is gone before anything else becomes of it.
+fn take_over_stopping(state: &mut State, name: ServiceName) {
+    let live = state.table.services.entry(name).or_default();
+    (live.generation, live.state) = (Some(UNKNOWN_GENERATION), ServiceState::ShuttingDown);
 }
 
 /// The managed service whose child this is; `None` of another child.
