@@ -109,6 +109,9 @@ async fn kinds_are_listed_with_an_example_without_secrets_and_with_their_service
     let example = kind.example.as_ref().unwrap();
     assert_eq!((&example["answer"], &example["token"]), (&7.into(), &"[redacted]".into()));
     assert_eq!(kind.capabilities, ["stamp"]);
+    let field = |path: &str| kind.fields.iter().find(|field| field.path == path).unwrap();
+    assert_eq!((field("answer").optional, &field("answer").default), (true, &Some(1.into())));
+    assert_eq!((field("token").secret, &field("token").default), (true, &None));
     assert!(world.managed.register_kind(Clerks::default()).is_err());
 }
 
