@@ -12,5 +12,7 @@ mod setup;
 mod simulation;
 mod stopping;
 mod stress;
+mod succession;
 mod takeover;
+mod taking_back;
 mod unanswered;

@@ -6,16 +6,12 @@
 //! 2. One job of a service runs at a time. What is to be done next follows from what is wanted and what is found.
 //! 3. The manager waits for the event store and for nothing else.
 
-use foundation_kernel::answer;
 use foundation_kernel::ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use super::batches::queue::Deferral;
 use super::message::ManagerMsg;
 use super::state::Manager;
 use super::state::State;
-use crate::batch_error::BatchError;
-use crate::error::ManagedError;
-use crate::limits::MAX_WAITING_REQUESTS;
 
 impl Manager {
     async fn serve(&self, state: &mut State, message: ManagerMsg) {
@@ -24,16 +20,16 @@ impl Manager {
         match state.batches.defer(message) {
             Deferral::Now(message) => self.serve_one(state, message).await,
             Deferral::Kept => return,
-            Deferral::Refused(message) => return refuse(message),
+            Deferral::Refused(message) => return message.refuse_to_wait(),
         }
         // Before those that came later.
-        while let Some(message) = state.batches.next_deferred() {
+        while let Some(message) = state.next_deferred() {
             self.serve_one(state, message).await;
         }
     }
 
     async fn serve_one(&self, state: &mut State, message: ManagerMsg) {
-        let Some(message) = self.defer_early(state, message) else { return };
+        let Some(message) = self.defer_early(state, message).await else { return };
         match message {
             ManagerMsg::Request(request, reply) => self.request(state, request, reply).await,
             ManagerMsg::Batch(request) => self.batch(state, request).await,
@@ -46,31 +42,19 @@ impl Manager {
             // They are compared below.
             ManagerMsg::SectionChanged => {}
             ManagerMsg::KindRegistered => state.try_again(),
-            ManagerMsg::Found(children) => self.take_over(state, &children),
+            ManagerMsg::Found(children) => self.take_over(state, &children).await,
             ManagerMsg::ReadAgain => self.read_again(state).await,
             ManagerMsg::StopAgain(name) => {
                 state.paused.remove(&name);
                 state.reconcile();
             }
-            ManagerMsg::Reconcile => self.reconcile(state),
+            ManagerMsg::Reconcile => self.reconcile(state).await,
             ManagerMsg::Shutdown(reply) => self.shut_down(state, reply).await,
             ManagerMsg::KillAll(reply) => self.kill_all(state, reply),
             ManagerMsg::Checkpoint => self.checkpoint(state).await,
         }
         self.compare_sections(state).await;
         self.read_later(state);
-    }
-}
-
-/// Refuses a request that would have to wait, since as many wait as may.
-fn refuse(message: ManagerMsg) {
-    let limit = MAX_WAITING_REQUESTS;
-    match message {
-        ManagerMsg::Request(request, reply) => {
-            answer(reply, Err(ManagedError::TooManyWaiting { name: request.name().clone(), limit }));
-        }
-        ManagerMsg::Batch(request) => answer(request.reply, Err(BatchError::TooManyWaiting { limit })),
-        _ => {}
     }
 }
 

@@ -29,8 +29,10 @@ impl Manager {
 
     pub(super) fn observed(&self, state: &mut State, watched: InstanceWatched) {
         match watched {
-            InstanceWatched::Snapshot(records) => records.iter().for_each(|record| self.arrived(state, record)),
-            InstanceWatched::Lagged { snapshot, .. } => self.compare(state, &snapshot),
+            // The first one, too: what was taken over is known already.
+            InstanceWatched::Snapshot(snapshot) | InstanceWatched::Lagged { snapshot, .. } => {
+                self.compare(state, &snapshot);
+            }
             InstanceWatched::Change(InstanceChange::Added(record)) => self.arrived(state, &record),
             InstanceWatched::Change(InstanceChange::Removed { instance, cause }) if is_instance(&instance) => {
                 self.departed(state, instance.service(), instance.actor, cause);
@@ -41,7 +43,7 @@ impl Manager {
         state.reconcile();
     }
 
-    /// Some changes were dropped: compares what is there with what was found before.
+    /// Compares what is there with what was found before.
     fn compare(&self, state: &mut State, records: &[InstanceRecord]) {
         let there: BTreeMap<_, _> =
             records.iter().filter(|it| is_instance(it)).map(|it| (it.service().clone(), it)).collect();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foundation_discovery::InstanceWatched;
+use foundation_kernel::answer;
 use foundation_kernel::local_message;
 use foundation_kernel::names::ServiceName;
 use foundation_kernel::ractor::RpcReplyPort;
@@ -15,6 +16,7 @@ use crate::batch_error::FailedStep;
 use crate::batch_error::{BatchError, BatchReport, LeftBehind};
 use crate::error::ManagedError;
 use crate::fact::ServiceConfig;
+use crate::limits::MAX_WAITING_REQUESTS;
 use crate::record::ServiceRecord;
 
 /// The answer to a request about a service.
@@ -102,3 +104,22 @@ pub(crate) enum ManagerMsg {
     Checkpoint,
 }
 local_message!(ManagerMsg);
+
+impl ManagerMsg {
+    /// Whether it asks for a change, which is decided by what is wanted and what runs.
+    pub(super) fn is_decided(&self) -> bool {
+        matches!(self, Self::Request(..) | Self::Batch(_))
+    }
+
+    /// Refuses a request that would have to wait, since as many wait as may.
+    pub(super) fn refuse_to_wait(self) {
+        let limit = MAX_WAITING_REQUESTS;
+        match self {
+            Self::Request(request, reply) => {
+                answer(reply, Err(ManagedError::TooManyWaiting { name: request.name().clone(), limit }));
+            }
+            Self::Batch(request) => answer(request.reply, Err(BatchError::TooManyWaiting { limit })),
+            _ => {}
+        }
+    }
+}

@@ -82,7 +82,8 @@ impl Manager {
         let prepared = self.prepare_again_as_of(&state.table, name, tree)?;
         let strategy = self.strategy(&state.table, name, &prepared)?;
         let (config, needs, provides) = (prepared.source.clone(), prepared.needs.clone(), prepared.provides());
-        let fact = ServiceFact::Configured { name: name.clone(), config, needs, provides, strategy };
+        let running = state.table.generation(name);
+        let fact = ServiceFact::Configured { name: name.clone(), config, needs, provides, strategy, running };
         self.record(state, name, vec![fact]).await?;
         let generation = state.table.roster.get(name).map(|it| it.generation).unwrap_or_default();
         if let Some(live) = state.table.running(name) {

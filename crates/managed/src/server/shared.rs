@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use super::prepared::given_sections::GivenSections;
 use crate::kinds::Kinds;
 use crate::lifecycle_watch::Published;
+use crate::record::BatchRecords;
 use foundation_discovery::Discovery;
 
 /// The supervisor of the managed services.
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) is_shut_down: AtomicBool,
     /// Why the declared services are not known, or may be others than those that are shown.
     pub(crate) problem: Mutex<Option<String>>,
+    pub(crate) batches: Mutex<BatchRecords>,
 }
 
 impl Shared {
@@ -43,6 +45,7 @@ impl Shared {
             sections: GivenSections::default(),
             is_shut_down: AtomicBool::new(false),
             problem: Mutex::default(),
+            batches: Mutex::default(),
         }
     }
 

@@ -1,0 +1,117 @@
+//! Draining a pool, and what became of its jobs.
+
+use std::fmt;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use crate::event::PoolEvent;
+use crate::job::id::JobId;
+use crate::job::record::{Ending, JobRecord};
+use crate::queue::job_queue::JobQueue;
+use crate::worker::crew::Crew;
+
+/// What became of the jobs of a pool that was drained.
+#[non_exhaustive]
+pub struct Drained<J> {
+    /// Jobs that were done during the drain.
+    pub done: u64,
+    /// Jobs that failed for good during the drain.
+    pub failed: u64,
+    /// Jobs that were not done, in the order of acceptance, as their workers left them. Those of callers that wait are not
+    /// among them: each went to its caller.
+    pub returned: Vec<Unfinished<J>>,
+    /// How many jobs went back to callers that wait.
+    pub answered: usize,
+    /// Jobs of workers that block their threads, which nothing can end. They go to their callers, or to the dead letters,
+    /// when their workers come back.
+    pub abandoned: Vec<JobId>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl<J> Drained<J> {
+    /// Whether each job was done, or has failed.
+    pub fn is_complete(&self) -> bool {
+        self.returned.is_empty() && self.answered == 0 && self.abandoned.is_empty()
+    }
+}
+
+// By hand, as below: a job need not be `Debug`.
+impl<J> fmt::Debug for Drained<J> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Drained")
+            .field("done", &self.done)
+            .field("failed", &self.failed)
+            .field("returned", &self.returned)
+            .field("answered", &self.answered)
+            .field("abandoned", &self.abandoned)
+            .field("took", &self.took)
+            .finish()
+    }
+}
+
+impl<J> fmt::Display for Drained<J> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { done, failed, answered, took, .. } = self;
+        let (returned, abandoned) = (self.returned.len(), self.abandoned.len());
+        write!(f, "{done} done, {failed} failed, {} not done, {abandoned} abandoned", returned + answered)?;
+        write!(f, " in {took:?}")
+    }
+}
+
+/// A job that the pool gives back.
+#[non_exhaustive]
+pub struct Unfinished<J> {
+    /// Its number.
+    pub id: JobId,
+    /// How often it has been begun.
+    pub attempts: u32,
+    /// The job.
+    pub job: J,
+}
+
+impl<J> fmt::Debug for Unfinished<J> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unfinished").field("id", &self.id).field("attempts", &self.attempts).finish_non_exhaustive()
+    }
+}
+
+/// Takes no more jobs, waits until all are done or the time is over, then asks and kills the workers that have one, and
+/// gives the rest back.
+pub(crate) async fn drain<J, T>(queue: &JobQueue<J, T>, crew: &Crew, within: Duration) -> Drained<J> {
+    let begun = Instant::now();
+    let (.., before) = queue.counts();
+    queue.drain();
+    if !queue.is_closed() {
+        let _ = timeout(within, queue.drained()).await;
+    }
+    queue.begin_close();
+    // Workers without a job have ended by now, or are about to.
+    if queue.counts().2 > 0 {
+        crew.stop().await;
+    }
+    let abandoned = queue.begun();
+    let (mut returned, mut answered) = (Vec::new(), 0);
+    for record in queue.close() {
+        match give_back(queue, record) {
+            Some(unfinished) => returned.push(unfinished),
+            None => answered += 1,
+        }
+    }
+    let (.., now) = queue.counts();
+    let (done, failed) = (now.done - before.done, now.died - before.died);
+    let event = PoolEvent::Drained { returned: returned.len() + answered, under_way: abandoned.len() };
+    queue.rules().events.emit(event);
+    Drained { done, failed, returned, answered, abandoned, took: begun.elapsed() }
+}
+
+/// Gives a job to the caller that waits for it, or hands it out.
+fn give_back<J, T>(queue: &JobQueue<J, T>, record: JobRecord<J, T>) -> Option<Unfinished<J>> {
+    if record.is_awaited() {
+        queue.end(record, Ending::Returned);
+        return None;
+    }
+    let JobRecord { id, attempts, job, .. } = record;
+    Some(Unfinished { id, attempts, job })
+}

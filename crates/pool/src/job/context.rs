@@ -1,0 +1,44 @@
+//! What a worker learns of a job beside the job itself.
+
+use foundation_kernel::supervision::TaskStop;
+use tokio::time::Instant;
+
+use super::id::JobId;
+
+/// What a worker learns of a job beside the job itself.
+#[derive(Debug)]
+pub struct JobContext<'a> {
+    pub(crate) id: JobId,
+    pub(crate) attempt: u32,
+    pub(crate) accepted: Instant,
+    pub(crate) key: Option<&'a str>,
+    pub(crate) stop: &'a TaskStop,
+}
+
+impl JobContext<'_> {
+    /// The number of the job.
+    pub fn id(&self) -> JobId {
+        self.id
+    }
+
+    /// Which attempt this is, from 1. A worker that panicked or was killed while it had the job was an attempt, too.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// When the pool took the job.
+    pub fn accepted(&self) -> Instant {
+        self.accepted
+    }
+
+    /// The key of the job, if it has one.
+    pub fn key(&self) -> Option<&str> {
+        self.key
+    }
+
+    /// The notification that the worker is asked to stop. It then has the time of its
+    /// [shutdown rule](crate::PoolSpec::worker_shutdown); a job that it does not finish in it is tried again.
+    pub fn stop(&self) -> &TaskStop {
+        self.stop
+    }
+}

@@ -1,0 +1,134 @@
+//! A job as the pool keeps it.
+
+use std::fmt;
+use std::time::Duration;
+
+use foundation_kernel::containment::{catch_panic, drop_contained, error_text, report};
+use foundation_kernel::supervision::BoxError;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::id::JobId;
+use super::key::JobKey;
+use super::options::JobOptions;
+use crate::error::JobError;
+
+/// The way back to the caller that waits for the outcome of a job.
+pub(crate) type Reply<J, T> = oneshot::Sender<Result<T, JobError<J>>>;
+
+/// Why a job has no output.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// Its worker reported an error.
+    Failed(BoxError),
+    /// Its worker panicked.
+    Panicked(String),
+    /// It was in work for longer than it may be.
+    OutOfTime(Duration),
+    /// Its worker was ended while it had the job.
+    Interrupted,
+    /// It waited for longer than it may.
+    Expired(Duration),
+    /// It gave way in a full queue.
+    Dropped,
+    /// The pool has ended.
+    Returned,
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => f.write_str(&error_text(&**error)),
+            Self::Panicked(text) => write!(f, "its worker panicked: {text}"),
+            Self::OutOfTime(limit) => write!(f, "it was not done within {limit:?}"),
+            Self::Interrupted => f.write_str("its worker was ended"),
+            Self::Expired(waited) => write!(f, "it was not begun in time: it waited for {waited:?}"),
+            Self::Dropped => f.write_str("it gave way in a full queue"),
+            Self::Returned => f.write_str("the pool ended before it was done"),
+        }
+    }
+}
+
+impl Ending {
+    /// The error with which the job goes to its owner.
+    fn error<J>(self, id: JobId, attempts: u32, job: J) -> JobError<J> {
+        match self {
+            Self::Failed(source) => JobError::Failed { id, attempts, source, job },
+            Self::Panicked(text) => JobError::Panicked { id, attempts, text, job },
+            Self::OutOfTime(limit) => JobError::OutOfTime { id, attempts, limit, job },
+            Self::Interrupted => JobError::Interrupted { id, attempts, job },
+            Self::Expired(waited) => JobError::Expired { id, waited, job },
+            Self::Dropped => JobError::Dropped { id, job },
+            Self::Returned => JobError::Returned { id, job },
+        }
+    }
+}
+
+/// A job as the pool keeps it: in the queue, in a claim, or on its way to its owner.
+pub(crate) struct JobRecord<J, T> {
+    pub(crate) id: JobId,
+    /// How often it has been begun.
+    pub(crate) attempts: u32,
+    pub(crate) level: u8,
+    pub(crate) accepted: Instant,
+    pub(crate) job: J,
+    pub(crate) reply: Option<Reply<J, T>>,
+    pub(crate) options: Option<Box<JobOptions>>,
+}
+
+impl<J, T> JobRecord<J, T> {
+    pub(crate) fn unique(&self) -> Option<&JobKey> {
+        self.options.as_ref()?.unique.as_ref()
+    }
+
+    /// For how long after its acceptance it may wait for its first attempt, if this is the pool's rule. A delay comes on
+    /// top.
+    pub(crate) fn deadline(&self, rule: Option<Duration>) -> Option<Duration> {
+        let Some(options) = &self.options else { return rule };
+        let deadline = options.deadline.or(rule)?;
+        Some(deadline.saturating_add(options.delay.unwrap_or_default()))
+    }
+
+    /// How long it has waited, if that is longer than it may.
+    pub(crate) fn expired(&self, rule: Option<Duration>, now: Instant) -> Option<Duration> {
+        let deadline = self.deadline(rule).filter(|_| self.attempts == 0)?;
+        let waited = now.saturating_duration_since(self.accepted);
+        (waited >= deadline).then_some(waited)
+    }
+
+    /// Answers with the output. The job itself ends here.
+    pub(crate) fn done(self, output: T) {
+        drop_contained("a job", self.job);
+        match self.reply {
+            Some(reply) => answer(reply, Ok(output)),
+            None => drop_contained("the output of a job", output),
+        }
+    }
+
+    /// Whether a caller waits for its outcome.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.reply.as_ref().is_some_and(|reply| !reply.is_closed())
+    }
+
+    /// Takes the job to the caller that waits. Without one, the error comes back, with the job.
+    pub(crate) fn ended(self, ending: Ending) -> Option<JobError<J>> {
+        let awaited = self.is_awaited();
+        let error = ending.error(self.id, self.attempts, self.job);
+        match self.reply {
+            Some(reply) if awaited => {
+                answer(reply, Err(error));
+                None
+            }
+            _ => Some(error),
+        }
+    }
+}
+
+/// Wakes the caller, by a waker that may be any code; what no caller waits for is dropped here.
+fn answer<J, T>(reply: Reply<J, T>, outcome: Result<T, JobError<J>>) {
+    match catch_panic(|| reply.send(outcome)) {
+        Ok(Ok(())) => {}
+        Ok(Err(unwanted)) => drop_contained("the outcome of a job", unwanted),
+        Err(panic) => report(|| tracing::warn!(%panic, "the waker of a caller panicked")),
+    }
+}

@@ -1,0 +1,47 @@
+#![doc = include_str!("../README.md")]
+
+mod control;
+mod dead_letters;
+mod drain;
+mod error;
+mod event;
+mod job;
+mod keeper;
+mod observer;
+mod overflow;
+mod pool;
+mod queue;
+mod retry;
+mod scaling;
+mod settings;
+mod shared;
+mod spec;
+mod stats;
+mod watch;
+mod worker;
+
+pub use dead_letters::{DeadLetter, DeadLetters};
+pub use drain::{Drained, Unfinished};
+pub use error::{JobError, PoolError, SpecError};
+pub use event::PoolEvent;
+pub use job::context::JobContext;
+pub use job::failure::JobFailure;
+pub use job::id::JobId;
+pub use job::request::{JobHandle, JobRequest};
+pub use observer::{PoolHistograms, PoolObserver};
+pub use overflow::WhenFull;
+pub use pool::Pool;
+pub use queue::rate::{OverRate, Rate, RateError};
+pub use queue::rules::QueueSpec;
+pub use retry::Retry;
+pub use scaling::{Scaling, ScalingError};
+pub use settings::WorkerLimits;
+pub use spec::PoolSpec;
+pub use stats::measurement::Measurement;
+pub use stats::pool_stats::PoolStats;
+pub use stats::stuck::Stuck;
+pub use stats::worker_stats::{CurrentJob, WorkerState, WorkerStats};
+pub use watch::{PoolWatch, PoolWatched};
+pub use worker::batch_size::BatchSize;
+pub use worker::slot::Slot;
+pub use worker::worker::Worker;

@@ -1,0 +1,152 @@
+//! The handle on a pool.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foundation_kernel::supervision::Health;
+
+use crate::drain::{Drained, drain};
+use crate::error::{JobError, PoolError, SpecError};
+use crate::job::id::JobId;
+use crate::job::request::JobRequest;
+use crate::observer::{Observer, PoolObserver};
+use crate::scaling::rules::Scaling;
+use crate::settings::WorkerLimits;
+use crate::shared::Shared;
+use crate::stats::pool_stats::PoolStats;
+use crate::stats::worker_stats::WorkerStats;
+use crate::watch::PoolWatch;
+
+/// A handle on a pool: puts jobs in, and receives what comes of them.
+///
+/// It is for the specification, not for one life of the pool: a job that is put in while the pool restarts waits until it
+/// runs. A clone is an atomic increment.
+pub struct Pool<J, T = ()> {
+    shared: Arc<Shared<J, T>>,
+}
+
+impl<J, T> Clone for Pool<J, T> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<J, T> fmt::Debug for Pool<J, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("queued", &self.queued()).finish_non_exhaustive()
+    }
+}
+
+impl<J, T> Pool<J, T> {
+    pub(crate) fn new(shared: Arc<Shared<J, T>>) -> Self {
+        Self { shared }
+    }
+
+    /// A job with a priority, a key, a deadline, a delay, or an idempotency key.
+    pub fn job(&self, job: J) -> JobRequest<'_, J, T> {
+        JobRequest::new(&self.shared.queue, job)
+    }
+
+    /// Puts a job in, and never waits. If it is not done, it goes to the dead letters.
+    ///
+    /// # Errors
+    /// [`PoolError::Full`], [`PoolError::Draining`], [`PoolError::NotRunning`], each with the job.
+    pub fn cast(&self, job: J) -> Result<JobId, PoolError<J>> {
+        self.job(job).cast()
+    }
+
+    /// Puts a job in, as soon as there is room for it. If it is not done, it goes to the dead letters.
+    ///
+    /// Callers get room in the order in which they came. Dropped before it returns, it has put nothing in; the job is
+    /// dropped with it. Under a rule [other than to wait](crate::WhenFull) it does not wait.
+    ///
+    /// # Errors
+    /// [`PoolError::Draining`], [`PoolError::NotRunning`], each with the job.
+    pub async fn send(&self, job: J) -> Result<JobId, PoolError<J>> {
+        self.job(job).send().await
+    }
+
+    /// Puts a job in, as soon as there is room for it, and waits for its output, for as long as this.
+    ///
+    /// A job that was put in is performed even if the caller stops waiting.
+    ///
+    /// # Errors
+    /// [`JobError::NotAccepted`] as [`send`](Self::send), and with [`PoolError::Full`] when the limit is over before there is
+    /// room; [`JobError::TimedOut`] when it is over before the job is done; otherwise what became of the job.
+    pub async fn call(&self, job: J, limit: Duration) -> Result<T, JobError<J>> {
+        self.job(job).call(limit).await
+    }
+
+    /// How many jobs wait for a worker.
+    pub fn queued(&self) -> usize {
+        self.shared.queue.counts().0
+    }
+
+    /// Gives the pool another fewest and another most number of workers, as [`PoolSpec::workers`](crate::PoolSpec::workers) does.
+    ///
+    /// It applies at once, and to the next life of the pool, too: workers are started, or end after their current job.
+    ///
+    /// # Errors
+    /// [`SpecError::Workers`] for none, for too many, and for limits the wrong way round.
+    pub fn resize(&self, workers: impl Into<WorkerLimits>) -> Result<(), SpecError> {
+        let workers = workers.into().check()?;
+        self.shared.control.change(|rules| rules.workers = workers);
+        Ok(())
+    }
+
+    /// Gives the pool other rules of scaling, at once.
+    pub fn set_scaling(&self, scaling: Scaling) {
+        self.shared.control.change(|rules| rules.scaling = scaling);
+    }
+
+    /// What the pool does, and what it has done so far. No actor is asked: it takes a lock of the queue for a moment and reads
+    /// the cells of the workers.
+    pub fn stats(&self) -> PoolStats {
+        self.shared.stats()
+    }
+
+    /// What each worker does, in the order of their slots. No actor is asked.
+    pub fn workers(&self) -> Vec<WorkerStats> {
+        self.shared.control.workers()
+    }
+
+    /// Follows what happens to the pool from now on.
+    pub fn watch(&self) -> PoolWatch {
+        self.shared.control.events.watch()
+    }
+
+    /// Notifies this observer of what happens from now on. A pool has one: the first one stays; false if there is one.
+    pub fn observe(&self, observer: Arc<dyn PoolObserver>) -> bool {
+        self.shared.control.observe(Observer::new(observer))
+    }
+
+    /// The health of the pool: degraded while workers are stuck, or while jobs wait and no worker lives.
+    pub fn health(&self) -> Health {
+        self.stats().health()
+    }
+
+    /// Lets the workers begin no more jobs; those that they have begun go on. Jobs are taken all the same.
+    pub fn pause(&self) {
+        self.shared.queue.set_paused(true);
+    }
+
+    /// Lets the workers begin jobs again.
+    pub fn resume(&self) {
+        self.shared.queue.set_paused(false);
+    }
+
+    /// Whether it is [paused](Self::pause).
+    pub fn is_paused(&self) -> bool {
+        self.shared.queue.is_paused()
+    }
+
+    /// Takes no more jobs, waits until all are done, for at most this long, then asks the workers to stop, kills those that
+    /// do not stop in time, and gives back what is not done.
+    ///
+    /// The pool takes jobs again when it is started again. Dropped early, it leaves the pool draining. With a time of zero
+    /// it stops at once.
+    pub async fn drain(&self, within: Duration) -> Drained<J> {
+        drain(&self.shared.queue, &self.shared.crew, within).await
+    }
+}

@@ -1,0 +1,287 @@
+//! The queue of a pool, under one lock.
+//!
+//! 1. An accepted job is in exactly one place: it waits, waits for a time, is in a claim, or has gone to its owner.
+//! 2. A worker is among the sleepers exactly while it sleeps and has not been picked.
+//! 3. A job that is put in picks at most one sleeper. A picked sleeper that goes away without looking picks another.
+//! 4. A claim that is dropped puts its jobs back in order, at the front; one that was begun counts as an attempt.
+//! 5. A sender that was picked has a place reserved until it looks or goes away; no other job gets that place.
+//! 6. Accepted jobs are those that wait, those in claims, and those that have gone to their owners.
+//!
+//! Under the lock no code of users runs: jobs, replies and wakers are moved, and dropped, answered or woken after it is
+//! released.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use foundation_kernel::containment::wake;
+use parking_lot::{Mutex, MutexGuard};
+use tokio::time::Instant;
+
+use super::accounts::Accounts;
+use super::priorities::Priorities;
+use super::rules::{JobRules, QueueSpec};
+use super::state::{After, NewJob, QueueFigures, Refusal, Room, State};
+use super::turn::{Locked, Turn, Wait};
+use super::waiters::Waiters;
+use crate::dead_letters::DeadLetter;
+use crate::error::PoolError;
+use crate::event::PoolEvent;
+use crate::job::id::JobId;
+use crate::job::record::{Ending, JobRecord};
+
+/// The jobs that wait, and those who wait for jobs, for room, and for the end of all jobs.
+pub(crate) struct JobQueue<J, T> {
+    state: Mutex<State<J, T>>,
+    rules: JobRules<J>,
+}
+
+impl<J, T> JobQueue<J, T> {
+    pub(crate) fn new(spec: &QueueSpec, rules: JobRules<J>) -> Self {
+        let waiting = Priorities::new(&spec.weights, spec.aging);
+        let state = State::new(spec.capacity, spec.when_full, waiting, rules.deadline).limited(spec.rate);
+        Self { state: Mutex::new(state), rules }
+    }
+
+    /// A step under the lock, and what is to be done after it.
+    pub(super) fn step<R>(&self, step: impl FnOnce(&mut State<J, T>, &mut After<J, T>) -> R) -> R {
+        let mut after = After::default();
+        let result = step(&mut self.lock(), &mut after);
+        self.run(after);
+        result
+    }
+
+    /// Takes a job to the caller that waits, or to the dead letters.
+    pub(crate) fn end(&self, record: JobRecord<J, T>, ending: Ending) {
+        let id = record.id;
+        if !matches!(ending, Ending::Returned) && self.rules.events.is_observed() {
+            let error = ending.to_string();
+            self.rules.events.emit(PoolEvent::JobDied { id, attempts: record.attempts, error });
+        }
+        if let Some(error) = record.ended(ending) {
+            self.rules.dead_letters.deliver(DeadLetter { id, error });
+        }
+    }
+
+    pub(crate) fn rules(&self) -> &JobRules<J> {
+        &self.rules
+    }
+
+    // ---- jobs ----
+
+    /// Takes a job if there is room for it; otherwise it comes back.
+    pub(crate) fn put(&self, new: NewJob<J, T>) -> Result<JobId, PoolError<J>> {
+        let now = Instant::now();
+        let offered = self.step(|state, after| {
+            let offered = state.offer(new, Room::Free, now, after);
+            if offered.is_err() {
+                state.note_refused();
+            }
+            offered
+        });
+        offered.map_err(|(refusal, new)| new.refused(refusal))
+    }
+
+    /// Takes a job as soon as there is room for it. Dropped before it returns, it has taken nothing.
+    pub(crate) fn put_when_room(&self, new: NewJob<J, T>) -> Putting<'_, J, T> {
+        Putting(Wait::new(self, Sender { new: Some(new), waits: true }))
+    }
+
+    // ---- time ----
+
+    /// When the next delayed job is due.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.lock().next_due()
+    }
+
+    /// Returns when the next delayed job is due at another time than this one.
+    pub(crate) async fn next_due_other_than(&self, known: Option<Instant>) -> Option<Instant> {
+        Wait::new(self, Timer(known)).await
+    }
+
+    /// Lets jobs that are due wait for a worker, and ends those that have expired.
+    pub(crate) fn tick(&self) {
+        let now = Instant::now();
+        self.step(|state, after| state.tick(now, after));
+    }
+
+    // ---- the pool as a whole ----
+
+    /// Stops and resumes giving out jobs.
+    pub(crate) fn set_paused(&self, paused: bool) {
+        self.step(|state, after| state.set_paused(paused, after));
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.lock().is_paused()
+    }
+
+    /// Takes jobs and gives them out again.
+    pub(crate) fn open(&self) {
+        self.step(State::open);
+    }
+
+    /// The same, unless it is only draining.
+    pub(crate) fn reopen(&self) {
+        self.step(|state, after| {
+            if state.is_closed() {
+                state.open(after)
+            }
+        });
+    }
+
+    /// Takes no more jobs from now on.
+    pub(crate) fn drain(&self) {
+        self.step(State::drain);
+    }
+
+    /// Returns when no job waits and none is in a claim.
+    pub(crate) async fn drained(&self) {
+        Wait::new(self, AllJobs).await;
+    }
+
+    /// Gives out no more jobs from now on, and takes those back that have not been begun; workers end.
+    pub(crate) fn begin_close(&self) {
+        self.step(State::begin_close);
+    }
+
+    /// Takes all jobs out; those that come back later go to their owners.
+    pub(crate) fn close(&self) -> Vec<JobRecord<J, T>> {
+        self.step(State::close)
+    }
+
+    /// Whether workers are to end.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().is_closed()
+    }
+
+    /// The numbers of the jobs that workers perform.
+    pub(crate) fn begun(&self) -> Vec<JobId> {
+        self.lock().begun()
+    }
+
+    /// All figures, of one moment.
+    pub(crate) fn figures(&self) -> QueueFigures {
+        self.lock().figures()
+    }
+
+    /// How many jobs wait, are delayed, and are in claims, and what has become of the others.
+    pub(crate) fn counts(&self) -> (usize, usize, usize, Accounts) {
+        let state = self.lock();
+        (state.queued(), state.delayed(), state.claimed(), state.accounts())
+    }
+}
+
+impl<J, T> Locked for JobQueue<J, T> {
+    type State = State<J, T>;
+    type After = After<J, T>;
+
+    fn lock(&self) -> MutexGuard<'_, State<J, T>> {
+        self.state.lock()
+    }
+
+    fn run(&self, after: After<J, T>) {
+        after.wakes.into_iter().for_each(wake);
+        after.ended.into_iter().for_each(|(record, ending)| self.end(record, ending));
+    }
+}
+
+/// The jobs that are left go to their owners: with the last handle and the last specification, the queue itself ends.
+impl<J, T> Drop for JobQueue<J, T> {
+    fn drop(&mut self) {
+        self.begin_close();
+        self.close().into_iter().for_each(|record| self.end(record, Ending::Returned));
+    }
+}
+
+/// A job that waits for room.
+pub(crate) struct Putting<'a, J, T>(Wait<'a, JobQueue<J, T>, Sender<J, T>>);
+
+impl<J, T> Putting<'_, J, T> {
+    /// Waits no longer: takes the job now, or gives it back.
+    pub(crate) async fn give_up(mut self) -> Result<JobId, PoolError<J>> {
+        self.0.turn().waits = false;
+        self.await
+    }
+}
+
+impl<J, T> Future for Putting<'_, J, T> {
+    type Output = Result<JobId, PoolError<J>>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context)
+    }
+}
+
+/// A caller with a job that waits for room.
+struct Sender<J, T> {
+    new: Option<NewJob<J, T>>,
+    /// Whether it waits for room.
+    waits: bool,
+}
+
+impl<J, T> Turn<JobQueue<J, T>> for Sender<J, T> {
+    type Output = Result<JobId, PoolError<J>>;
+
+    fn list(state: &mut State<J, T>) -> &mut Waiters {
+        &mut state.senders
+    }
+
+    fn take(&mut self, state: &mut State<J, T>, picked: bool, after: &mut After<J, T>) -> Option<Self::Output> {
+        let new = self.new.take()?;
+        if picked {
+            state.release_place();
+        }
+        let room = if picked { Room::Reserved } else { Room::Free };
+        match state.offer(new, room, Instant::now(), after) {
+            Ok(id) => Some(Ok(id)),
+            Err((Refusal::Full { .. }, new)) if self.waits && state.waits_for_room() => {
+                self.new = Some(new);
+                None
+            }
+            Err((refusal, new)) => {
+                state.note_refused();
+                Some(Err(new.refused(refusal)))
+            }
+        }
+    }
+
+    fn pass_on(state: &mut State<J, T>, after: &mut After<J, T>) {
+        state.release_place();
+        state.pick_senders(after);
+    }
+}
+
+/// A caller that waits until all jobs have gone to their owners. All of them are picked together.
+struct AllJobs;
+
+impl<J, T> Turn<JobQueue<J, T>> for AllJobs {
+    type Output = ();
+
+    fn list(state: &mut State<J, T>) -> &mut Waiters {
+        &mut state.drainers
+    }
+
+    fn take(&mut self, state: &mut State<J, T>, _: bool, _: &mut After<J, T>) -> Option<()> {
+        state.is_drained().then_some(())
+    }
+
+    fn pass_on(_: &mut State<J, T>, _: &mut After<J, T>) {}
+}
+
+/// A task that waits until the next job is due at another time than it knows. All of them are picked together.
+struct Timer(Option<Instant>);
+
+impl<J, T> Turn<JobQueue<J, T>> for Timer {
+    type Output = Option<Instant>;
+
+    fn list(state: &mut State<J, T>) -> &mut Waiters {
+        &mut state.timers
+    }
+
+    fn take(&mut self, state: &mut State<J, T>, _: bool, _: &mut After<J, T>) -> Option<Option<Instant>> {
+        let next = state.next_due();
+        (next != self.0).then_some(next)
+    }
+
+    fn pass_on(_: &mut State<J, T>, _: &mut After<J, T>) {}
+}

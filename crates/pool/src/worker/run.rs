@@ -1,0 +1,231 @@
+//! The loop of a worker: claim, perform, answer, give back.
+//!
+//! A panic costs the worker its value, which is made anew in place: a job that panics must not use up the restarts of the
+//! pool. Three panics in a row are an end of the worker, and so is a worker that cannot be made anew.
+
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::Arc;
+
+use foundation_kernel::containment::{CaughtPanic, drop_contained, report};
+use foundation_kernel::supervision::{BoxError, TaskStop};
+use futures::future::{BoxFuture, FutureExt};
+use tokio::task::coop::consume_budget;
+use tokio::time::Instant;
+
+use super::batch_size::{BatchMeter, BatchSize};
+use super::perform::{Attempt, perform};
+use super::slot::Slot;
+use super::slots::{RETIRE, SlotState};
+use super::worker::Worker;
+use crate::control::Control;
+use crate::job::record::Ending;
+use crate::queue::claim::Claim;
+use crate::queue::job_queue::JobQueue;
+use crate::retry::RetryAdvice;
+use crate::stats::poll_meter::poll_metered;
+use crate::stats::worker_cells::Life;
+
+/// How many panics in a row end a worker.
+const MAX_PANICS: u32 = 3;
+
+/// Makes a worker.
+pub(crate) type Begin<W> = dyn Fn(Slot) -> BoxFuture<'static, Result<W, BoxError>> + Send + Sync;
+
+/// What all workers of a pool have in common.
+pub(crate) struct Workshop<W: Worker> {
+    pub(crate) begin: Arc<Begin<W>>,
+    pub(crate) queue: Arc<JobQueue<W::Job, W::Output>>,
+    pub(crate) batch_size: BatchSize,
+    pub(crate) control: Arc<Control>,
+}
+
+impl<W: Worker> Clone for Workshop<W> {
+    fn clone(&self) -> Self {
+        Self {
+            begin: Arc::clone(&self.begin),
+            queue: Arc::clone(&self.queue),
+            batch_size: self.batch_size,
+            control: Arc::clone(&self.control),
+        }
+    }
+}
+
+/// Why a worker ends abnormally.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WorkerError {
+    #[error("the worker panicked in {MAX_PANICS} jobs in a row, at last with: {0}")]
+    Panics(String),
+    #[error("the worker says that it can do no more: {0}")]
+    Broken(String),
+    #[error("the worker panicked, and could not be made anew: {0}")]
+    NotMadeAnew(BoxError),
+}
+
+/// What comes after a batch.
+enum Next {
+    Claim,
+    MakeAnew,
+    Stop,
+}
+
+/// A worker at work.
+struct Running<'a, W: Worker> {
+    workshop: &'a Workshop<W>,
+    slot: Slot,
+    state: Arc<SlotState>,
+    stop: &'a TaskStop,
+    /// `None` while it is made anew.
+    worker: Option<W>,
+    claim: Claim<W::Job, W::Output>,
+    panics: u32,
+}
+
+/// Runs a worker until it is asked to stop or the queue is closed. Unfinished jobs are back in the queue before it ends.
+///
+/// # Errors
+/// [`WorkerError`]: the worker is started again by its supervisor.
+pub(crate) async fn run<W: Worker>(
+    (worker, life): (W, Life),
+    workshop: Workshop<W>,
+    slot: Slot,
+    stop: TaskStop,
+) -> Result<(), WorkerError> {
+    let cells = Arc::clone(life.cells());
+    poll_metered(&cells, run_measured((worker, life), workshop, slot, stop)).await
+}
+
+async fn run_measured<W: Worker>(
+    (worker, life): (W, Life),
+    workshop: Workshop<W>,
+    slot: Slot,
+    stop: TaskStop,
+) -> Result<(), WorkerError> {
+    life.run();
+    let (claim, state) = (Claim::new(Arc::clone(&workshop.queue)), workshop.control.slots.slot(slot));
+    let mut running = Running { workshop: &workshop, slot, state, stop: &stop, worker: Some(worker), claim, panics: 0 };
+    let outcome = running.until_stopped().await;
+    life.stop();
+    let Running { worker, claim, .. } = running;
+    drop(claim);
+    match (&outcome, worker) {
+        (Ok(()), Some(worker)) => end(worker).await,
+        (_, worker) => drop_contained("a worker", worker),
+    }
+    outcome
+}
+
+/// Lets a worker end in order.
+async fn end<W: Worker>(worker: W) {
+    if let Err(payload) = AssertUnwindSafe(async { worker.stop().await }).catch_unwind().await {
+        let panic = CaughtPanic::of(payload);
+        report(|| tracing::warn!(%panic, "the stop of a worker panicked"));
+    }
+}
+
+impl<W: Worker> Running<'_, W> {
+    async fn until_stopped(&mut self) -> Result<(), WorkerError> {
+        let state = Arc::clone(&self.state);
+        let (mut asked, mut retired) = (pin!(self.stop.requested()), pin!(state.retire.given(RETIRE)));
+        let mut meter = BatchMeter::new(self.workshop.batch_size);
+        loop {
+            let more = tokio::select! {
+                biased;
+                () = &mut asked => false,
+                () = &mut retired => false,
+                more = self.claim.renew(meter.next()) => more,
+            };
+            if !more {
+                return Ok(());
+            }
+            let begun = Instant::now();
+            let (jobs, next) = self.batch(begun).await?;
+            meter.note(jobs, begun.elapsed());
+            match next {
+                Next::Claim => {}
+                Next::MakeAnew => self.make_anew().await?,
+                Next::Stop => return Ok(()),
+            }
+        }
+    }
+
+    /// Performs the jobs of the claim; returns how many.
+    async fn batch(&mut self, now: Instant) -> Result<(usize, Next), WorkerError> {
+        let limit = self.workshop.queue.rules().limit;
+        let mut jobs = 0;
+        while let Some(worker) = &mut self.worker
+            && let Some(record) = self.claim.begin()
+        {
+            jobs += 1;
+            let (cells, abandon) = (&self.state.cells, &self.state.abandon);
+            if jobs == 1 && record.attempts == 1 {
+                let waited = now.saturating_duration_since(record.accepted);
+                self.workshop.control.histograms().wait_ns.record(waited.as_nanos() as f64);
+            }
+            cells.begin(record.id.number(), record.attempts);
+            let attempt = perform(worker, record, limit, abandon, self.stop).await;
+            if let Some(took) = cells.end(!matches!(attempt, Attempt::Done(_))) {
+                self.workshop.control.histograms().job_ns.record(took.as_nanos() as f64);
+            }
+            if let Some(next) = self.settle(attempt)? {
+                return Ok((jobs, next));
+            }
+            consume_budget().await;
+            if self.stop.is_requested() || self.state.retire.about().is_some() {
+                return Ok((jobs, Next::Stop));
+            }
+        }
+        Ok((jobs, Next::Claim))
+    }
+
+    /// Takes the job on its way; returns what comes next, if that is not the next job.
+    fn settle(&mut self, attempt: Attempt<W::Output>) -> Result<Option<Next>, WorkerError> {
+        match attempt {
+            Attempt::Done(output) => self.claim.done(output),
+            Attempt::OutOfTime(limit) => self.claim.failed(Ending::OutOfTime(limit), RetryAdvice::Default),
+            Attempt::Failed(failure) => {
+                let broken = failure.is_worker_broken().then(|| failure.error().to_string());
+                let (error, advice) = failure.into_parts();
+                self.claim.failed(Ending::Failed(error), advice);
+                if let Some(text) = broken {
+                    return Err(WorkerError::Broken(text));
+                }
+            }
+            Attempt::Abandoned => {
+                self.state.abandon.take_back();
+                self.claim.failed(Ending::Interrupted, RetryAdvice::Default);
+                return Ok(Some(Next::MakeAnew));
+            }
+            Attempt::Panicked(panic) => return self.panicked(panic).map(Some),
+        }
+        self.panics = 0;
+        Ok(None)
+    }
+
+    fn panicked(&mut self, panic: CaughtPanic) -> Result<Next, WorkerError> {
+        let slot = self.slot;
+        report(|| tracing::warn!(%slot, %panic, "a worker panicked in a job, and is made anew"));
+        self.panics += 1;
+        let text = panic.into_text();
+        self.claim.failed(Ending::Panicked(text.clone()), RetryAdvice::Default);
+        if self.panics >= MAX_PANICS { Err(WorkerError::Panics(text)) } else { Ok(Next::MakeAnew) }
+    }
+
+    async fn make_anew(&mut self) -> Result<(), WorkerError> {
+        // Others can perform them meanwhile.
+        self.claim.give_back();
+        drop_contained("a worker", self.worker.take());
+        let beginning = (self.workshop.begin)(self.slot);
+        let begun = AssertUnwindSafe(beginning).catch_unwind().await;
+        let begun = begun.unwrap_or_else(|payload| Err(CaughtPanic::of(payload).into()));
+        self.worker = Some(begun.map_err(WorkerError::NotMadeAnew)?);
+        Ok(())
+    }
+}
+
+impl<W: Worker> fmt::Debug for Workshop<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workshop").field("batch_size", &self.batch_size).finish_non_exhaustive()
+    }
+}
