@@ -5,11 +5,11 @@ use std::time::Duration;
 use foundation::names::{ServiceKey, ServiceName};
 use foundation_discovery::{Criteria, Discovery, InstanceChange, InstanceWatched};
 use foundation_managed::{Batch, BatchError, ManagedError, ServiceStatus};
-use foundation_testkit::soon;
+use foundation_testkit::{first_event, soon};
 use serde_json::{Value, json};
 use tokio::time::advance;
 
-use crate::setup::{ClerkMsg, DESK, DOOR, Desk, World, broken, desk, kept, needing, world, world_in};
+use crate::setup::{ClerkMsg, DESK, DOOR, Desk, World, answers, broken, desk, kept, needing, world, world_in};
 
 static SHELF: ServiceName = ServiceName::from_static("shelf");
 
@@ -161,26 +161,9 @@ async fn callers_of_a_service_that_is_handed_over_and_back_are_never_refused() {
     assert_eq!(world.answer(&DESK).await, Ok(2));
 }
 
-impl World {
-    /// Returns when the service of this name answers this.
-    async fn becomes_answer(&self, name: &ServiceName, answer: u64) {
-        let becoming = async {
-            while self.answer(name).await != Ok(answer) {
-                advance(Duration::from_millis(1)).await;
-            }
-        };
-        soon(format!("{name} answers {answer}"), becoming).await;
-    }
-}
-
-/// Returns when the steps of a batch have begun.
+/// Returns when the beginning of a batch is recorded.
 async fn batch_begun(world: &World) {
-    let begun = async {
-        while world.recorded().await.last().is_none_or(|kind| kind != "batch_begun") {
-            advance(Duration::from_millis(1)).await;
-        }
-    };
-    soon("the batch begins", begun).await;
+    soon("the batch begins", first_event(&world.events, "batch_begun")).await;
 }
 
 /// A batch that does not end by itself for an hour: its last step waits for checks that fail.
@@ -200,12 +183,12 @@ async fn a_manager_that_ends_during_a_batch_leaves_the_undo_to_the_next() {
     let managed = world.managed.clone();
     let applying = tokio::spawn(async move { managed.apply_within(endless(), Duration::from_secs(3_600)).await });
     batch_begun(&world).await;
-    world.becomes_answer(&DESK, 6).await;
+    answers(&world, 6).await;
     let manager = ServiceKey::<()>::new("managed.manager").unwrap();
     world.names.lookup_any(manager.name()).unwrap().cell().kill();
     let error = applying.await.unwrap().unwrap_err();
     assert!(matches!(error, BatchError::Unclear { .. }), "{error}");
-    world.becomes_answer(&DESK, 2).await;
+    answers(&world, 2).await;
     world.becomes(&DESK, ServiceStatus::Healthy).await;
     world.becomes(&DOOR, ServiceStatus::Healthy).await;
     assert_eq!(picture(&world).await, before);
@@ -221,12 +204,7 @@ async fn a_process_that_ends_during_a_batch_leaves_nothing_of_it() {
     let before = picture(&first).await;
     let managed = first.managed.clone();
     let applying = tokio::spawn(async move { managed.apply_within(endless(), Duration::from_secs(3_600)).await });
-    let begun = async {
-        while first.recorded().await.last().is_none_or(|kind| kind != "batch_begun") {
-            tokio::task::yield_now().await;
-        }
-    };
-    soon("the batch begins", begun).await;
+    batch_begun(&first).await;
     first.registry.shutdown().await;
     assert!(applying.await.unwrap().is_err());
 

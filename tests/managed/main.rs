@@ -10,6 +10,7 @@ mod restoring;
 mod sections;
 mod setup;
 mod simulation;
+mod stopping;
 mod stress;
 mod succession;
 mod takeover;

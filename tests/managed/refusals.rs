@@ -4,12 +4,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use foundation::names::ServiceName;
-use foundation_managed::limits::{MAX_KINDS, MAX_MANAGED_SERVICES};
-use foundation_managed::{KindError, ManagedError, RosterError, ServiceStatus};
+use foundation_managed::limits::{MAX_KINDS, MAX_MANAGED_SERVICES, MAX_WAITING_REQUESTS};
+use foundation_managed::{Batch, KindError, ManagedError, RosterError, ServiceKind, ServiceStatus};
+use foundation_testkit::soon;
 use serde_json::json;
 
 use crate::setup::{
-    Clerks, DESK, DOOR, Desk, World, broken, desk, filling_storage, needing, small, value, world, world_in,
+    Clerks, DESK, DOOR, Desk, SLOW, World, broken, desk, filling_storage, needing, small, value, world, world_in,
 };
 
 async fn refused(world: &World, desk: Desk) -> String {
@@ -124,4 +125,24 @@ async fn nothing_is_changed_while_the_store_does_not_record() {
     world.events.wait_until_up(Duration::from_secs(600)).await.unwrap();
     world.declared(&DOOR, desk(2)).await;
     assert_eq!(world.recorded().await, ["declared", "wanted", "declared"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_requests_wait_for_a_batch_than_the_limit() {
+    let world = world().await;
+    world.started(&DESK, desk(1)).await;
+    let slow = serde_json::to_value(broken("slow")).unwrap();
+    let batch = Batch::new().declare(&DOOR, Clerks::NAME, slow).start(&DOOR);
+    let managed = world.managed.clone();
+    let applying = tokio::spawn(async move { managed.apply(batch).await });
+    soon("the batch begins", foundation_testkit::first_event(&world.events, "batch_begun")).await;
+    let starts = (0..MAX_WAITING_REQUESTS + 2).map(|_| world.managed.start_within(&DESK, 2 * SLOW));
+    let answers = futures::future::join_all(starts).await;
+    let (done, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    assert_eq!((done.len(), refused.len()), (MAX_WAITING_REQUESTS, 2));
+    for refused in refused {
+        let error = refused.unwrap_err();
+        assert!(matches!(error, ManagedError::TooManyWaiting { limit: MAX_WAITING_REQUESTS, .. }), "{error}");
+    }
+    assert!(applying.await.unwrap().is_ok());
 }

@@ -2,6 +2,8 @@
 
 use foundation::ractor::ActorCell;
 use foundation::supervision::SupervisorKey;
+use foundation_discovery::health::InstanceStatus;
+use foundation_discovery::{Criteria, Discovery, InstanceRecord};
 use foundation_managed::{Batch, Managed, ManagedError, ServiceKind, ServiceStatus};
 use foundation_testkit::soon;
 
@@ -151,4 +153,30 @@ async fn a_successor_that_ends_before_it_has_the_name_changes_nothing() {
     let (done, ()) = tokio::join!(world.managed.apply(batch), ends);
     assert!(done.is_err(), "{done:?}");
     assert_eq!((world.answer(&DESK).await, world.managed.status(&DESK).unwrap().actor), (Ok(1), before));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_changes_the_checks_of_a_service() {
+    let world = world().await;
+    world.started(&DESK, desk(1).checked().replaced_by("reload")).await;
+    let actor = world.managed.status(&DESK).unwrap().actor;
+    // Without a check nothing is known of it, and what the former check found is forgotten.
+    let discovery = Discovery::of(&world.names);
+    let mut watch = discovery.watch(Criteria::service(&DESK));
+    world.managed.configure::<Clerks>(&DESK, &desk(2).replaced_by("reload")).await.unwrap();
+    let is_unknown = |record: &InstanceRecord| record.status() == InstanceStatus::Unknown;
+    let unchecked = async {
+        while !discovery.instances(&Criteria::service(&DESK)).unwrap().iter().any(is_unknown) {
+            watch.next().await;
+        }
+    };
+    soon("the check ends", unchecked).await;
+    assert_eq!((world.answer(&DESK).await, world.status(&DESK)), (Ok(2), ServiceStatus::Healthy));
+
+    // A check that fails makes it unhealthy.
+    let (managed, next) = (world.managed.clone(), broken("pen").checked().replaced_by("reload"));
+    let configuring = tokio::spawn(async move { managed.configure::<Clerks>(&DESK, &next).await });
+    world.becomes(&DESK, ServiceStatus::Unhealthy).await;
+    assert!(soon("an answer", configuring).await.unwrap().is_ok(), "it was healthy when it was reloaded");
+    assert_eq!((world.answer(&DESK).await, world.managed.status(&DESK).unwrap().actor), (Ok(9), actor));
 }

@@ -1,11 +1,15 @@
 //! What is requested is recorded, and then made.
 
-use foundation_discovery::{Criteria, Discovery};
-use foundation_managed::{DesiredState, Managed, ManagedError, ServiceStatus};
+use std::sync::Arc;
 use std::time::Duration;
+
+use foundation::ractor::{Actor, ActorRef};
+use foundation_discovery::{Criteria, Discovery, Instance};
+use foundation_managed::{DesiredState, Managed, ManagedError, ServiceStatus};
+use foundation_testkit::soon;
 use tokio::join;
 
-use crate::setup::{ClerkMsg, Clerks, DESK, DOOR, broken, changes_until, desk, needing, world};
+use crate::setup::{Clerk, ClerkMsg, Clerks, DESK, DOOR, broken, changes_until, desk, needing, world};
 
 #[tokio::test(start_paused = true)]
 async fn a_service_is_declared_started_stopped_and_removed_and_each_is_recorded() {
@@ -105,5 +109,42 @@ async fn kinds_are_listed_with_an_example_without_secrets_and_with_their_service
     let example = kind.example.as_ref().unwrap();
     assert_eq!((&example["answer"], &example["token"]), (&7.into(), &"[redacted]".into()));
     assert_eq!(kind.capabilities, ["stamp"]);
+    let field = |path: &str| kind.fields.iter().find(|field| field.path == path).unwrap();
+    assert_eq!((field("answer").optional, &field("answer").default), (true, &Some(1.into())));
+    assert_eq!((field("token").secret, &field("token").default), (true, &None));
     assert!(world.managed.register_kind(Clerks::default()).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_declared_service_that_does_not_run_does_not_hide_one_outside() {
+    let world = world().await;
+    let door = crate::setup::Desk { provides: vec!["lamp".to_owned()], ..desk(2) };
+    world.declared(&DOOR, door).await;
+    world.declared(&DESK, needing(&["door", "+lamp"])).await;
+    let managed = world.managed.clone();
+    let start = tokio::spawn(async move { managed.start(&DESK).await });
+    world.becomes(&DESK, ServiceStatus::Unhealthy).await;
+
+    let discovery = Discovery::of(&world.names);
+    let (porter, _): (ActorRef<ClerkMsg>, _) = Actor::spawn(None, Clerk, desk(3)).await.unwrap();
+    let instance = Instance::builder(&DOOR, "outside").capability("lamp").build().unwrap();
+    discovery.register(&instance, &porter).await.unwrap();
+    soon("the start", start).await.unwrap().unwrap();
+    // What is managed is no service outside.
+    world.managed.start(&DOOR).await.unwrap();
+    porter.stop(None);
+    world.managed.stop(&DOOR, None).await.unwrap();
+    world.becomes(&DESK, ServiceStatus::Unhealthy).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_is_shared_until_its_service_changes() {
+    let world = world().await;
+    world.started(&DESK, desk(7)).await;
+    let before = world.managed.status(&DESK).unwrap();
+    world.started(&DOOR, desk(8)).await;
+    let after = world.managed.status(&DESK).unwrap();
+    assert!(Arc::ptr_eq(&before, &after), "it is made once");
+    world.managed.restart(&DESK).await.unwrap();
+    assert_ne!(world.managed.status(&DESK).unwrap(), before);
 }

@@ -59,3 +59,16 @@ async fn what_is_wanted_outlives_the_events_that_recorded_it() {
     second.events.prune_before(later).await.unwrap();
     assert!(second.recorded().await.is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_manager_that_ends_again_and_again_ends_no_service() {
+    let world = world().await;
+    world.started(&DESK, desk(7)).await;
+    let actor = world.managed.status(&DESK).unwrap().actor;
+    for _ in 0..10 {
+        world.manager_restarted().await;
+    }
+    world.declared(&DOOR, desk(1)).await;
+    world.becomes(&DESK, ServiceStatus::Healthy).await;
+    assert_eq!(world.managed.status(&DESK).unwrap().actor, actor);
+}

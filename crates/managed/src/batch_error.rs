@@ -159,6 +159,12 @@ pub enum BatchError {
         /// The time of the batch.
         within: Duration,
     },
+    /// It would have to wait for the end of another batch, and as many requests wait as may; nothing was done.
+    #[error("nothing was done: {limit} requests wait for the end of a batch, as many as may")]
+    TooManyWaiting {
+        /// How many may wait.
+        limit: usize,
+    },
     /// The managed services are being shut down: nothing of the batch counts.
     #[error("the managed services of namespace {namespace} are shut down, and nothing of the batch counts")]
     ShuttingDown {

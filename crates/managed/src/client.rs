@@ -25,7 +25,9 @@ use super::report::{
     count_statuses,
 };
 use super::roster::RosterError;
-use super::server::{BatchRequest, Manager, ManagerMsg, Request, SUPERVISOR, Shared, manager_key, supervisor_spec};
+use super::server::{
+    BatchRequest, Manager, ManagerMsg, Request, SUPERVISOR, Shared, manager_key, supervisor_spec, with_restarts,
+};
 use foundation_discovery::choice::LoadReading;
 
 /// How long a request waits for a service, unless it says otherwise.
@@ -148,7 +150,7 @@ impl Managed {
     pub fn child_spec(names: &ServiceRegistry) -> ChildSpec {
         let managed = Self::of(names);
         let manager = Manager::new(Arc::clone(&managed.shared));
-        let manager = names.child_spec(&manager_key(), move || (manager.clone(), ()));
+        let manager = with_restarts(names.child_spec(&manager_key(), move || (manager.clone(), ())));
         let spec = names.supervisor_spec(&SUPERVISOR, supervisor_spec().child(manager));
         spec.health_check(move |_| {
             let health = managed.health();
@@ -248,7 +250,7 @@ impl Managed {
     }
 
     /// Stops a service, and returns when it is gone: it is taken out of rotation, handles the messages that it has, and is
-    /// killed if that takes longer than `within`, or than its kind allows.
+    /// killed if that takes longer than `within`, or than its kind allows. A replacement that is under way is given up.
     ///
     /// # Errors
     /// As [`start`](Self::start).
@@ -313,7 +315,8 @@ impl Managed {
     /// All of them are checked before anything is done. Services are started and successors prepared first, then names are
     /// handed over, and services are stopped last. If a step fails, those before it are taken back in reverse. The plan is
     /// recorded before its first step, so a next manager finds a batch that was not completed, and takes its steps back.
-    /// Other requests wait meanwhile. A call that is cancelled does not cancel the batch.
+    /// Other requests wait meanwhile, up to [`MAX_WAITING_REQUESTS`](crate::limits::MAX_WAITING_REQUESTS). A call that is
+    /// cancelled does not cancel a batch that has begun; one that waits for its services is not begun.
     ///
     /// # Errors
     /// [`BatchError::Refused`] with all that is wrong; [`BatchError::Undone`] if a step failed and everything is as before,
@@ -378,30 +381,31 @@ impl Managed {
     /// Stops all services, each after those that need it, and returns when they are gone. From the beginning on requests are
     /// refused. What is wanted stays recorded: a next process starts it again.
     ///
-    /// Services that are not stopped `within` this time are killed.
+    /// Services that are not stopped `within` this time are killed. The report names them, and those that are not gone 30 s
+    /// later.
     ///
     /// # Errors
     /// [`ManagedError::NoManager`].
     pub async fn shutdown(&self, within: Duration) -> Result<ManagedShutdown, ManagedError> {
-        let running = self.running();
-        let killed = match self.via.call(ManagerMsg::Shutdown, within).await {
-            Ok(()) => Vec::new(),
-            Err(CallError::TimedOut { .. }) => {
-                let late = self.running();
-                // A manager that has ended is found by the call.
-                let _ = self.via.cast(ManagerMsg::KillAll);
-                self.via.call(ManagerMsg::Shutdown, WITHIN).await.map_err(|error| self.no_manager(&error))?;
-                late
-            }
-            Err(error) => return Err(self.no_manager(&error)),
-        };
-        let stopped = running.into_iter().filter(|name| !killed.contains(name)).collect();
-        Ok(ManagedShutdown { stopped, killed })
+        match self.via.call(ManagerMsg::Shutdown, within).await {
+            Ok(stopped) => Ok(ManagedShutdown { stopped, ..ManagedShutdown::default() }),
+            Err(CallError::TimedOut { .. }) => self.kill_all().await,
+            Err(error) => Err(self.no_manager(&error)),
+        }
     }
 
-    fn running(&self) -> Vec<ServiceName> {
-        let all = self.all().into_iter();
-        all.filter(|record| record.running.is_some()).map(|record| record.name.clone()).collect()
+    /// Kills the services that a shutdown has not stopped in its time.
+    async fn kill_all(&self) -> Result<ManagedShutdown, ManagedError> {
+        let kill = async || self.via.call(ManagerMsg::KillAll, WITHIN).await.map_err(|error| self.no_manager(&error));
+        let late = kill().await?;
+        let (stopped, left) = match self.via.call(ManagerMsg::Shutdown, WITHIN).await {
+            Ok(stopped) => (stopped, Vec::new()),
+            Err(CallError::TimedOut { .. }) => (Vec::new(), kill().await?),
+            Err(error) => return Err(self.no_manager(&error)),
+        };
+        let stopped = stopped.into_iter().filter(|name| !late.contains(name)).collect();
+        let killed = late.into_iter().filter(|name| !left.contains(name)).collect();
+        Ok(ManagedShutdown { stopped, killed, left })
     }
 
     fn no_manager(&self, error: &CallError<ManagerMsg>) -> ManagedError {
@@ -467,12 +471,15 @@ impl Managed {
         ManagedExport { namespace, kinds: self.kinds(), services: self.all(), left_behind }
     }
 
-    /// The health of all of them together: degraded while a service that is wanted is unhealthy, or while it is not known
-    /// which services are declared since the event store does not show them.
+    /// The health of all of them together: degraded while a service that is wanted is unhealthy, while it is not known
+    /// which services are declared since the event store does not show them, or while the manager does not run.
     pub fn health(&self) -> Health {
         let unhealthy = self.by_status(ServiceStatus::Unhealthy);
         let unhealthy = unhealthy.iter().map(|record| format!("{} is {}", record.name, record.state));
-        let texts: Vec<_> = self.shared.problem.lock().clone().into_iter().chain(unhealthy).collect();
+        let is_away = !self.shared.names.is_registered(&manager_key::<ManagerMsg>());
+        let away = is_away.then(|| "the manager does not run, and is started again after a pause".to_owned());
+        let problem = self.shared.problem.lock().clone();
+        let texts: Vec<_> = away.into_iter().chain(problem).chain(unhealthy).collect();
         if texts.is_empty() { Health::Healthy } else { Health::Degraded(texts.join("; ")) }
     }
 }

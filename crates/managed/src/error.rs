@@ -57,7 +57,8 @@ pub enum ManagedError {
         #[source]
         source: EventStoreError,
     },
-    /// The service did not start. It stays wanted, and is not started again before it is requested.
+    /// The service did not start. It stays wanted, and is started again when that is requested, when something that it
+    /// lacked is back, or by the next process.
     #[error("service {name} did not start: {reason}")]
     Start {
         /// The service.
@@ -98,6 +99,14 @@ pub enum ManagedError {
     Superseded {
         /// The service.
         name: ServiceName,
+    },
+    /// It would have to wait for the end of a batch, and as many requests wait as may. Nothing is changed.
+    #[error("service {name}: {limit} requests wait for the end of a batch, as many as may: nothing is changed")]
+    TooManyWaiting {
+        /// The service.
+        name: ServiceName,
+        /// How many may wait.
+        limit: usize,
     },
     /// The managed services are being shut down: nothing is begun any more.
     #[error("the managed services of namespace {namespace} are shut down, and nothing is begun any more")]

@@ -32,7 +32,10 @@ pub use fact::{
     BatchOutcome, BatchPlan, DesiredState, PlannedStep, RosterFact, RosterFactError, ServiceConfig, ServiceFact,
     ServiceGeneration,
 };
-pub use kinds::{ConfigurationError, InvalidField, KindError, KindRecord, KindSet, ServiceContext, ServiceKind};
+pub use kinds::{
+    ConfigField, ConfigurationError, FieldType, InvalidField, KindError, KindRecord, KindSet, ServiceContext,
+    ServiceKind,
+};
 pub use lifecycle::{LifecycleChange, LifecycleError, LifecycleFact, ServiceState, ServiceStatus, UnhealthyCause};
 pub use lifecycle_watch::{LifecycleWatch, LifecycleWatched};
 pub use needs::{Need, NeedCycleError, NeedGraph};

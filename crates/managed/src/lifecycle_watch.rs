@@ -56,11 +56,11 @@ impl Published {
     }
 
     /// Shows these records, and then the changes that led to them.
-    pub(super) fn show(&self, records: Records, changes: Vec<ServiceChange>) {
+    pub(super) fn show(&self, records: Arc<Records>, changes: Vec<ServiceChange>) {
         if let Some(observer) = self.observer.get() {
             observer.notify(&changes, &status_counts(&records));
         }
-        self.records.send_replace(Arc::new(records));
+        self.records.send_replace(records);
         // A watch need not exist.
         changes.into_iter().for_each(|change| drop(self.changes.send(change)));
     }

@@ -128,4 +128,6 @@ pub struct ManagedShutdown {
     pub stopped: Vec<ServiceName>,
     /// The services that did not, and were killed.
     pub killed: Vec<ServiceName>,
+    /// The services that are not gone although they were killed.
+    pub left: Vec<ServiceName>,
 }

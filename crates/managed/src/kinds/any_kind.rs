@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::configuration::ConfigurationError;
 use super::context::ServiceContext;
 use super::error::KindError;
+use super::schema::ConfigField;
 use crate::needs::Need;
 use crate::replacement::ReplacementStrategy;
 
@@ -24,6 +25,8 @@ use crate::replacement::ReplacementStrategy;
 pub struct KindRecord {
     /// Its name.
     pub name: String,
+    /// The fields of its configuration, sorted by path, as its type says. What its validation demands besides is not known.
+    pub fields: Vec<ConfigField>,
     /// Its configuration, as an example, if it has one.
     pub example: Option<Value>,
     /// The paths of a configuration that are secrets.

@@ -120,7 +120,7 @@ fn contained<T>(run: impl FnOnce() -> T) -> Result<T, ConfigurationError> {
 }
 
 /// Whether a declared path contains this one. A declared path passes through lists, of which it names no index.
-fn is_secret(path: &str, secrets: &[&str]) -> bool {
+pub(super) fn is_secret(path: &str, secrets: &[&str]) -> bool {
     let path = without_indices(path);
     secrets.iter().any(|secret| {
         let rest = path.strip_prefix(secret);

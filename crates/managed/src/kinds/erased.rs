@@ -1,6 +1,6 @@
 //! A kind whose types are erased.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use foundation_config_server::ConfigTree;
 use foundation_discovery::Instance;
@@ -15,19 +15,24 @@ use super::configuration::{self, ConfigurationError};
 use super::context::{MAIN, ServiceContext};
 use super::error::KindError;
 use super::kind::ServiceKind;
+use super::schema::{ConfigField, fields};
 use crate::replacement::ReplacementStrategy;
 
 /// A kind with its own type.
-pub(super) struct Erased<K>(Contained<K>);
+pub(super) struct Erased<K> {
+    kind: Contained<K>,
+    /// The fields of its configuration, which are found out once.
+    fields: OnceLock<Vec<ConfigField>>,
+}
 
 impl<K: ServiceKind> Erased<K> {
     pub(super) fn new(kind: K) -> Self {
-        Self(Contained::new("a kind of services", kind))
+        Self { kind: Contained::new("a kind of services", kind), fields: OnceLock::new() }
     }
 
     /// Calls a function of the kind.
     fn call<R>(&self, function: &'static str, run: impl FnOnce(&K) -> Option<R>) -> Result<R, KindError> {
-        let called = catch_panic(|| self.0.get().and_then(run));
+        let called = catch_panic(|| self.kind.get().and_then(run));
         let panicked = |panic| KindError::Panicked { kind: K::NAME, function, panic };
         // A kind is there, and a configuration is of its own type.
         let mixed_up = || panicked("the configuration is that of another kind".to_owned());
@@ -87,6 +92,10 @@ impl<K: ServiceKind> AnyKind for Erased<K> {
         });
         KindRecord {
             name: K::NAME.to_owned(),
+            fields: self
+                .fields
+                .get_or_init(|| catch_panic(|| fields::<K::Config>(K::SECRETS)).unwrap_or_default())
+                .clone(),
             example: shown.map(|shown| configuration::masked(shown, K::SECRETS)),
             secrets: K::SECRETS.iter().map(|path| (*path).to_owned()).collect(),
             capabilities: instance

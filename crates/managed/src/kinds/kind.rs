@@ -104,7 +104,7 @@ pub trait ServiceKind: Send + Sync + 'static {
     }
 
     /// Gives the running service another configuration, for [`ReplacementStrategy::Reload`]: by a message to its actor,
-    /// mostly. A service that ends is started again with that configuration.
+    /// mostly. From then on its checks are those of that configuration. A service that ends is started again with it.
     fn reload(&self, context: &ServiceContext, config: Arc<Self::Config>) -> BoxFuture<'static, Result<(), BoxError>> {
         let _ = (context, config);
         ready(Err(format!("services of kind {} cannot be reloaded", Self::NAME).into())).boxed()

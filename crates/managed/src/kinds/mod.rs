@@ -6,6 +6,7 @@ mod context;
 mod erased;
 mod error;
 mod kind;
+mod schema;
 mod set;
 
 pub use any_kind::KindRecord;
@@ -16,5 +17,6 @@ pub use context::ServiceContext;
 pub(super) use context::{Gate, Times, instance_name};
 pub use error::KindError;
 pub use kind::ServiceKind;
+pub use schema::{ConfigField, FieldType};
 pub use set::KindSet;
 pub(super) use set::Kinds;

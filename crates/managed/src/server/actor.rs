@@ -8,6 +8,7 @@
 
 use foundation_kernel::ractor::{Actor, ActorProcessingErr, ActorRef};
 
+use super::batches::queue::Deferral;
 use super::message::ManagerMsg;
 use super::state::Manager;
 use super::state::State;
@@ -16,8 +17,11 @@ impl Manager {
     async fn serve(&self, state: &mut State, message: ManagerMsg) {
         // Those that have ended are of no interest.
         while state.tasks.try_join_next().is_some() {}
-        let Some(message) = state.batches.defer(message) else { return };
-        self.serve_one(state, message).await;
+        match state.batches.defer(message) {
+            Deferral::Now(message) => self.serve_one(state, message).await,
+            Deferral::Kept => return,
+            Deferral::Refused(message) => return message.refuse_to_wait(),
+        }
         // Before those that came later.
         while let Some(message) = state.next_deferred() {
             self.serve_one(state, message).await;
@@ -35,7 +39,8 @@ impl Manager {
             ManagerMsg::Observed(watched) => self.observed(state, watched),
             ManagerMsg::Ended { name, reason, is_restarted } => self.ended(state, &name, reason, is_restarted),
             ManagerMsg::JobEnded { name, job, outcome } => self.job_ended(state, name, job, outcome).await,
-            ManagerMsg::SectionChanged(path) => self.section_changed(state, &path).await,
+            // They are compared below.
+            ManagerMsg::SectionChanged => {}
             ManagerMsg::KindRegistered => state.try_again(),
             ManagerMsg::Found(children) => self.take_over(state, &children).await,
             ManagerMsg::ReadAgain => self.read_again(state).await,
@@ -45,9 +50,10 @@ impl Manager {
             }
             ManagerMsg::Reconcile => self.reconcile(state).await,
             ManagerMsg::Shutdown(reply) => self.shut_down(state, reply).await,
-            ManagerMsg::KillAll => self.kill_all(state),
+            ManagerMsg::KillAll(reply) => self.kill_all(state, reply),
             ManagerMsg::Checkpoint => self.checkpoint(state).await,
         }
+        self.compare_sections(state).await;
         self.read_later(state);
     }
 }

@@ -341,8 +341,8 @@ impl Manager {
             // It is stopped, and started if it is wanted.
             return state.table.note(name, LifecycleFact::StopRequested);
         }
-        // Its end may have been during the batch.
-        self.observe_again(state, name);
+        self.observe_or_find(state, name);
+        self.give_what_runs(state, name);
     }
 
     /// The end of a batch counts if it is recorded, or if it changes nothing.
@@ -477,11 +477,7 @@ impl RunningBatch {
 
     /// The services are stopped, and started if they are wanted.
     fn become_unsure(&self, state: &mut State) {
-        for name in self.members.keys() {
-            let Some(live) = state.table.running(name) else { continue };
-            (live.generation, live.replacing) = (Some(Position::UNSURE), None);
-            state.table.note(name, LifecycleFact::StopRequested);
-        }
+        self.members.keys().for_each(|name| state.table.become_unsure(name));
     }
 }
 

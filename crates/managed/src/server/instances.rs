@@ -86,11 +86,13 @@ impl Manager {
         self.find_child(state, name, reason);
     }
 
-    /// Takes note of what has become of a service meanwhile.
-    pub(super) fn observe_again(&self, state: &mut State, name: &ServiceName) {
+    /// Takes note of how a service is after a job or a batch, during which its end was not noted.
+    pub(super) fn observe_or_find(&self, state: &mut State, name: &ServiceName) {
         self.observe(state, name);
         let is_missing = |live: &&mut RunningService| live.generation.is_some() && live.actor.is_none();
         if state.table.running(name).filter(is_missing).is_some() {
+            // It is not ready until its supervisor has said what becomes of it.
+            state.table.note(name, LifecycleFact::RestartDue);
             self.find_child(state, name, None);
         }
     }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use foundation_kernel::names::{ServiceKey, ServiceName};
-use foundation_kernel::ractor::ActorRef;
+use foundation_kernel::ractor::{ActorCell, ActorRef};
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 
 use super::goal::Goal;
 use super::message::ManagerMsg;
@@ -29,8 +30,9 @@ impl Manager {
         if state.takeover != Takeover::Done {
             return;
         }
+        state.table.forget_stop_limits();
         self.watch_outside(state);
-        let met = self.met_outside(&state.table.needed_outside());
+        let met = self.met_outside(&state.table.needs());
         self.note_needs(state, &met);
         let actual = state.table.actual(met);
         let plans = match state.phase {
@@ -46,7 +48,7 @@ impl Manager {
 
     /// Watches the names of the services outside that others need: such a service need not be an instance.
     fn watch_outside(&self, state: &mut State) {
-        for need in state.table.needed_outside() {
+        for need in state.table.needs() {
             let Need::Service(name) = need else { continue };
             if !state.watched.insert(name.clone()) {
                 continue;
@@ -68,9 +70,9 @@ impl Manager {
         let Some(kind) = kind_of(&plan.steps).filter(|_| !state.batches.waits_for(&plan.name)) else { return };
         let before = match state.jobs.get(&plan.name) {
             // The child may hang in its start: the supervisor stops it all the same.
-            Some(job) if matches!(job.kind, JobKind::Start(_)) && plan.steps[0].ends_a_generation() => {
+            Some(job) if plan.steps[0].ends_a_generation() && job.kind.gives_way_to(kind) => {
                 job.task.abort();
-                Some(job.ended.clone())
+                Some(Before { ended: job.ended.clone(), actor: job.actor.clone() })
             }
             Some(_) => return,
             None => None,
@@ -111,20 +113,30 @@ impl Manager {
         }
         let desired = state.table.roster.known(name)?;
         let config = desired.config_of(generation).unwrap_or(&desired.config);
-        let prepared = self.prepare(name, &desired.kind, config)?;
+        // What runs was given its section by an earlier manager.
+        let runs = state.table.generation(name) == Some(generation);
+        let given = self.shared.sections.of(name).filter(|_| runs);
+        let tree = given.unwrap_or_else(|| self.shared.config.tree());
+        let prepared = self.prepare_as_of(name, &desired.kind, config, &tree)?;
         self.follow(&mut state.tasks, &mut state.followed, &state.myself, &prepared.source);
+        if prepared.tree.is_some() {
+            self.shared.sections.give(name, &tree);
+        }
+        state.compared = None;
         if let Some(live) = state.table.running(name) {
             live.prepare(generation, prepared);
         }
         Ok(())
     }
 
-    fn spawn_job(&self, state: &mut State, plan: ServicePlan, kind: JobKind, before: Option<watch::Receiver<()>>) {
+    fn spawn_job(&self, state: &mut State, plan: ServicePlan, kind: JobKind, before: Option<Before>) {
         let ServicePlan { name, mut steps } = plan;
-        if let Some(within) = state.limits.remove(&name).filter(|_| kind == JobKind::Stop) {
-            let generation = state.table.running(&name).and_then(|live| live.generation).unwrap_or_default();
+        let live = state.table.running(&name).filter(|_| kind == JobKind::Stop);
+        let limit = live.and_then(|live| Some((live.generation.unwrap_or_default(), live.stop_within.take()?)));
+        if let Some((generation, within)) = limit {
             steps.insert(0, ServiceStep::Drain { name: name.clone(), generation, within });
         }
+        let limit = limit.map(|(_, within)| within);
         state.job_number += 1;
         let prepared = state.table.running(&name).map(|live| live.prepared.clone()).unwrap_or_default();
         let (supervisor, discovery) = (self.shared.supervisor(), self.shared.discovery.clone());
@@ -134,15 +146,21 @@ impl Manager {
         let end = JobEnd::new(state.myself.clone(), name.clone(), state.job_number, ended);
         let task = state.tasks.spawn(async move {
             let mut end = end;
+            let (begun, mut predecessor) = (Instant::now(), None);
             // A job that is aborted may be in a step still, and its effect must not come after this one.
             if let Some(mut before) = before {
-                let _ = before.changed().await;
+                let _ = before.ended.changed().await;
+                predecessor = before.actor;
             }
             end.outcome = match (StepRunner::new(supervisor, discovery, &end.name, prepared), kind) {
                 (Some(mut runner), JobKind::Settle(generation)) => runner.settle(generation).await,
                 (Some(mut runner), _) => runner.run_all(&steps).await,
                 (None, _) => Err("it has no valid name".to_owned()),
             };
+            // One whose successor was stopped may be finishing still.
+            if let Some(actor) = predecessor {
+                gone(&actor, limit.map(|within| begun + within)).await;
+            }
         });
         state.jobs.insert(name, Job { number: state.job_number, kind, task, actor, ended: is_ended });
     }
@@ -169,26 +187,27 @@ impl Manager {
         }
         let Some(job) = state.jobs.remove(&name) else { return };
         match (job.kind, outcome) {
-            (JobKind::Start(_), Ok(())) => self.observe(state, &name),
-            (JobKind::Settle(_), _) => self.observe_again(state, &name),
+            (JobKind::Start(_), Ok(())) | (JobKind::Settle(_), _) => self.observe_or_find(state, &name),
             (JobKind::Start(generation), Err(reason)) => state.give_up(&name, generation, &reason),
             (JobKind::Stop, Ok(())) => state.stopped(&name),
             (JobKind::Stop, Err(reason)) => not_stopped(state, &name, &reason),
             (JobKind::Replace(generation), Ok(())) => {
                 state.replaced(&name, generation, None);
-                self.observe(state, &name);
+                self.observe_or_find(state, &name);
             }
             (JobKind::Replace(generation), Err(reason)) if self.has_name(&name, generation) => {
                 state.replaced(&name, generation, Some(reason));
-                self.observe(state, &name);
+                self.observe_or_find(state, &name);
             }
             (JobKind::Replace(generation), Err(reason)) if state.is_wanted(&name, generation) => {
                 self.take_back(state, &name, generation, reason).await;
+                self.observe_or_find(state, &name);
             }
             // Another generation is wanted by now. It may be made from the same as what runs.
             (JobKind::Replace(_), Err(reason)) => {
                 state.not_replaced(&name, reason);
                 self.record_taken_back(state, &name).await.unwrap_or_else(|error| state.failed(&name, &error));
+                self.observe_or_find(state, &name);
             }
         }
         state.table.forget_old(&name);
@@ -228,6 +247,27 @@ impl Manager {
         state.waiters.renumber(&name, refused, generation);
         Ok(())
     }
+}
+
+/// Returns when an actor that is being stopped is gone. It is killed at the deadline.
+async fn gone(actor: &ActorCell, deadline: Option<Instant>) {
+    let is_late = match deadline {
+        Some(deadline) => timeout_at(deadline, actor.wait(None)).await.is_err(),
+        // It fails only for a time-out.
+        None => actor.wait(None).await.is_err(),
+    };
+    if is_late {
+        actor.kill();
+        let _ = actor.wait(None).await;
+    }
+}
+
+/// A job that is aborted for another one.
+struct Before {
+    /// Closed when its task is gone.
+    ended: watch::Receiver<()>,
+    /// The actor that had the name when it began.
+    actor: Option<ActorCell>,
 }
 
 /// A service goes on although it was to be stopped: that is tried again after a pause.

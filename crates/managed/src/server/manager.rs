@@ -1,8 +1,10 @@
 //! The manager of managed services: what it works with, and what its parts have in common.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
+use foundation_config_server::ConfigTree;
 use foundation_events::EventStoreError;
 use foundation_kernel::answer;
 use foundation_kernel::containment::report;
@@ -11,8 +13,9 @@ use foundation_kernel::ractor::ActorRef;
 use tokio::task::JoinSet;
 
 use super::message::ManagerMsg;
-use super::prepared::Prepared;
-use super::preparer::Preparer;
+use super::prepared::preparer::Preparer;
+use super::prepared::{Prepared, generation_of};
+use super::running_checks::RunningChecks;
 use super::service_table::ServiceTable;
 use super::shared::Shared;
 use super::state::{Manager, Phase, State, Takeover, delay};
@@ -37,14 +40,33 @@ impl Manager {
         kind: &str,
         config: &ServiceConfig,
     ) -> Result<Prepared, ManagedError> {
-        let Shared { kinds, discovery, config: server, .. } = &*self.shared;
-        Preparer { kinds, discovery, config: server }.prepare(name, kind, config)
+        self.prepare_as_of(name, kind, config, &self.shared.config.tree())
+    }
+
+    pub(super) fn prepare_as_of(
+        &self,
+        name: &ServiceName,
+        kind: &str,
+        config: &ServiceConfig,
+        tree: &Arc<ConfigTree>,
+    ) -> Result<Prepared, ManagedError> {
+        let Shared { kinds, discovery, .. } = &*self.shared;
+        Preparer { kinds, discovery, tree }.prepare(name, kind, config)
     }
 
     /// The desired generation of a service.
     pub(super) fn prepare_again(&self, table: &ServiceTable, name: &ServiceName) -> Result<Prepared, ManagedError> {
+        self.prepare_again_as_of(table, name, &self.shared.config.tree())
+    }
+
+    pub(super) fn prepare_again_as_of(
+        &self,
+        table: &ServiceTable,
+        name: &ServiceName,
+        tree: &Arc<ConfigTree>,
+    ) -> Result<Prepared, ManagedError> {
         let desired = table.roster.known(name)?;
-        self.prepare(name, &desired.kind, &desired.config)
+        self.prepare_as_of(name, &desired.kind, &desired.config, tree)
     }
 
     /// How a service gets this configuration, if it runs: as what runs does. If that need not change, and the service is
@@ -91,9 +113,11 @@ impl Manager {
         }
     }
 
-    /// Which of these needs others than the declared services meet.
+    /// Which of these needs others than managed services meet.
     pub(super) fn met_outside(&self, needs: &BTreeSet<Need>) -> BTreeSet<Need> {
-        let is_up = |record: &InstanceRecord| record.status().is_in_rotation();
+        // A managed service meets a need when its own state says so, and its instance bears a generation.
+        let is_up =
+            |record: &InstanceRecord| generation_of(&record.instance).is_none() && record.status().is_in_rotation();
         let is_met = |need: &&Need| match need {
             Need::Service(name) => {
                 let is_registered = self.shared.names.is_registered(&ServiceKey::<()>::from(name.clone()));
@@ -109,13 +133,13 @@ impl Manager {
     pub(super) fn show(&self, state: &mut State) {
         let records = state.table.records();
         self.shared.batches.lock().pending = state.batches.pending();
-        self.shared.published.show(records.clone(), state.table.take_changes());
+        self.shared.published.show(Arc::clone(&records), state.table.take_changes());
         state.waiters.answer(|name, goal| state.table.outcome(name, goal), &records);
-        let is_over = state.jobs.is_empty() && state.table.services.values().all(|live| live.generation.is_none());
+        let is_over = state.is_at_rest();
         if let Phase::ShuttingDown(replies) = &mut state.phase
             && is_over
         {
-            replies.drain(..).for_each(|reply| answer(reply, ()));
+            replies.drain(..).for_each(|reply| answer(reply, state.stopping.iter().cloned().collect()));
         }
     }
 
@@ -134,10 +158,10 @@ impl Manager {
         // A section that there is not was refused when it was read.
         let Ok(mut changes) = self.shared.config.subscribe(path) else { return };
         followed.insert(path.clone());
-        let (path, myself) = (path.clone(), myself.clone());
+        let myself = myself.clone();
         tasks.spawn(async move {
             while !matches!(changes.next().await, Ok(None)) {
-                if myself.cast(ManagerMsg::SectionChanged(path.clone())).is_err() {
+                if myself.cast(ManagerMsg::SectionChanged).is_err() {
                     return;
                 }
             }
@@ -225,18 +249,17 @@ impl Manager {
         let Some(live) = state.table.running(service).filter(|live| live.generation.is_some()) else { return };
         let generation = live.generation_of(&record.instance);
         live.generation = generation.filter(|_| !is_changing).or(live.generation);
-        let prepared = generation.and_then(|generation| live.prepared.get(&generation));
-        let checks = prepared.map(|prepared| prepared.checks.clone()).unwrap_or_default();
+        let prepared = generation.and_then(|generation| live.prepared.get(&generation)).cloned();
         let is_of_service = [live.generation, live.replacing].contains(&generation);
         live.actor = Some(record.actor);
-        // Also of one that was seen without checks: a reload may bring some.
-        let is_new = !checks.is_empty() && live.checked != Some(record.actor);
-        live.checked = if is_new { Some(record.actor) } else { live.checked };
-        let is_checked = live.checked == Some(record.actor);
-        for check in checks.into_iter().filter(|_| is_new) {
-            let (discovery, record) = (self.shared.discovery.clone(), record.clone());
-            state.tasks.spawn(async move { discovery.check_incarnation(record, check).await });
+        // Also of one that was seen before: a reload may bring other checks.
+        if let Some(prepared) =
+            prepared.filter(|it| !live.checks.as_ref().is_some_and(|checks| checks.are_of(&record, it)))
+        {
+            let (discovery, before) = (self.shared.discovery.clone(), live.checks.take());
+            live.checks = Some(RunningChecks::begin(&mut state.tasks, discovery, record.clone(), prepared, before));
         }
+        let is_checked = live.checks.as_ref().is_some_and(|checks| checks.check(&record));
         // What is being stopped does not say how its successor is.
         if is_of_service && let Some(fact) = health_fact(&record, is_checked) {
             state.table.note(service, fact);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foundation_discovery::InstanceWatched;
+use foundation_kernel::answer;
 use foundation_kernel::local_message;
 use foundation_kernel::names::ServiceName;
 use foundation_kernel::ractor::RpcReplyPort;
@@ -15,6 +16,7 @@ use crate::batch_error::FailedStep;
 use crate::batch_error::{BatchError, BatchReport, LeftBehind};
 use crate::error::ManagedError;
 use crate::fact::ServiceConfig;
+use crate::limits::MAX_WAITING_REQUESTS;
 use crate::record::ServiceRecord;
 
 /// The answer to a request about a service.
@@ -22,6 +24,9 @@ pub(crate) type Answer = RpcReplyPort<Result<Option<Arc<ServiceRecord>>, Managed
 
 /// The answer to a batch.
 pub(crate) type BatchReply = RpcReplyPort<Result<BatchReport, BatchError>>;
+
+/// The answer to a shutdown, with the services that it has stopped.
+pub(crate) type ShutdownReply = RpcReplyPort<Vec<ServiceName>>;
 
 /// A batch that is to be applied.
 pub(crate) struct BatchRequest {
@@ -80,7 +85,7 @@ pub(crate) enum ManagerMsg {
         outcome: Result<(), String>,
     },
     /// A section of the configuration has changed.
-    SectionChanged(String),
+    SectionChanged,
     /// A kind was registered: services of it may be started now.
     KindRegistered,
     /// The children of the supervisor, for a manager that takes over.
@@ -92,9 +97,9 @@ pub(crate) enum ManagerMsg {
     /// Something has changed: what is to be done?
     Reconcile,
     /// Stop all services; the answer comes when they are stopped.
-    Shutdown(RpcReplyPort<()>),
-    /// The time of the shutdown is over.
-    KillAll,
+    Shutdown(ShutdownReply),
+    /// The time of the shutdown is over: kill those that run, which the answer names.
+    KillAll(RpcReplyPort<Vec<ServiceName>>),
     /// The event store is about to prune events that are held.
     Checkpoint,
 }
@@ -103,6 +108,18 @@ local_message!(ManagerMsg);
 impl ManagerMsg {
     /// Whether it asks for a change, which is decided by what is wanted and what runs.
     pub(super) fn is_decided(&self) -> bool {
-        matches!(self, Self::Request(..) | Self::Batch(_) | Self::SectionChanged(_))
+        matches!(self, Self::Request(..) | Self::Batch(_))
+    }
+
+    /// Refuses a request that would have to wait, since as many wait as may.
+    pub(super) fn refuse_to_wait(self) {
+        let limit = MAX_WAITING_REQUESTS;
+        match self {
+            Self::Request(request, reply) => {
+                answer(reply, Err(ManagedError::TooManyWaiting { name: request.name().clone(), limit }));
+            }
+            Self::Batch(request) => answer(request.reply, Err(BatchError::TooManyWaiting { limit })),
+            _ => {}
+        }
     }
 }

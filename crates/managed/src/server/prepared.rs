@@ -1,8 +1,12 @@
 //! A service that is ready to be started: its kind, its configuration, and the child that follows from both.
 
+pub(super) mod given_sections;
+pub(super) mod preparer;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+use foundation_config_server::ConfigTree;
 use foundation_kernel::supervision::{ChildSpec, ExponentialBackoff, RestartIntensity};
 
 use crate::fact::{ServiceConfig, ServiceGeneration};
@@ -35,6 +39,8 @@ pub(super) const TIMES: Times = Times { ready: Duration::from_secs(30), overlap:
 pub(crate) struct Prepared {
     pub(crate) kind: Arc<dyn AnyKind>,
     pub(crate) source: ServiceConfig,
+    /// The configuration that its section is of, if it has one.
+    pub(crate) tree: Option<Arc<ConfigTree>>,
     pub(crate) config: TypedConfig,
     pub(crate) instance: Instance,
     pub(crate) needs: Vec<Need>,
@@ -42,8 +48,8 @@ pub(crate) struct Prepared {
     pub(super) discovery: Discovery,
 }
 
-/// A service that fails is started again for as long as it is wanted, after growing delays, and never ends another one.
-fn with_restarts(child: ChildSpec) -> ChildSpec {
+/// A child that fails is started again for as long as it is wanted, after growing delays, and never ends another one.
+pub(crate) fn with_restarts(child: ChildSpec) -> ChildSpec {
     let child = child.intensity(RestartIntensity::UNLIMITED);
     if child.backoff_rule().is_some() {
         return child;

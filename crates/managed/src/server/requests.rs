@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use foundation_kernel::answer;
-use foundation_kernel::containment::report;
 use foundation_kernel::names::ServiceName;
 use tokio::time::timeout;
 
@@ -15,7 +14,7 @@ use super::service_table::ServiceTable;
 use super::state::Manager;
 use super::state::{JobKind, Phase, State};
 use crate::error::ManagedError;
-use crate::fact::{ServiceConfig, ServiceFact};
+use crate::fact::ServiceFact;
 use crate::kinds::instance_name;
 use crate::lifecycle::LifecycleFact;
 use crate::roster::RosterRequest;
@@ -99,6 +98,11 @@ impl Manager {
             let is_anew = matches!(request, Request::Start(_) | Request::Restart(_));
             live.generation = live.generation.filter(|_| !is_anew || !live.has_given_up());
             self.follow(&mut state.tasks, &mut state.followed, &state.myself, &prepared.source);
+            // What runs goes on with what it was given.
+            if let Some(tree) = prepared.tree.as_ref().filter(|_| live.generation != Some(generation)) {
+                self.shared.sections.give(name, tree);
+            }
+            state.compared = None;
             live.prepare(generation, prepared);
         }
         match request {
@@ -120,44 +124,13 @@ impl Manager {
             }
         }
     }
-
-    /// Replaces the services whose section has changed.
-    pub(super) async fn section_changed(&self, state: &mut State, path: &str) {
-        let of_path = ServiceConfig::Section(path.to_owned());
-        let names: Vec<_> =
-            state.table.roster.iter().filter(|(_, it)| it.config == of_path).map(|(name, _)| name.clone()).collect();
-        for name in names {
-            if let Err(error) = self.reconfigure(state, &name).await {
-                report(|| tracing::warn!(service = %name, %error, "its section has changed, and it goes on as it was"));
-                state.table.running(&name).into_iter().for_each(|live| live.last_error = Some(error.to_string()));
-            }
-        }
-        state.reconcile();
-    }
-
-    /// Gives a service what its section says now.
-    async fn reconfigure(&self, state: &mut State, name: &ServiceName) -> Result<(), ManagedError> {
-        self.settle(state, name).await?;
-        let prepared = self.prepare_again(&state.table, name)?;
-        let strategy = self.strategy(&state.table, name, &prepared)?;
-        let (config, needs, provides) = (prepared.source.clone(), prepared.needs.clone(), prepared.provides());
-        let (name, running) = (name.clone(), state.table.generation(name));
-        let fact = ServiceFact::Configured { name: name.clone(), config, needs, provides, strategy, running };
-        let name = &name;
-        self.record(state, name, vec![fact]).await?;
-        let generation = state.table.roster.get(name).map(|it| it.generation).unwrap_or_default();
-        if let Some(live) = state.table.running(name) {
-            live.prepare(generation, prepared);
-        }
-        Ok(())
-    }
 }
 
 /// Sets how long the stop of a service may take, or the one that is under way may go on.
 fn limit_stop(state: &mut State, name: &ServiceName, within: Duration) {
     let Some(job) = state.jobs.get(name).filter(|job| job.kind == JobKind::Stop) else {
-        let runs = state.table.running(name).is_some_and(|live| live.generation.is_some());
-        state.limits.extend(runs.then(|| (name.clone(), within)));
+        let live = state.table.running(name).filter(|live| live.generation.is_some());
+        live.into_iter().for_each(|live| live.stop_within = Some(within));
         return;
     };
     let (Some(stopping), mut ended) = (job.actor.clone(), job.ended.clone()) else { return };

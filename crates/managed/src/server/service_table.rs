@@ -7,13 +7,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use foundation_discovery::Instance;
 use foundation_kernel::names::ServiceName;
 use foundation_kernel::ractor::ActorId;
 
+use super::batches::member::Position;
 use super::goal::Goal;
 use super::prepared::{Prepared, generation_of};
+use super::running_checks::RunningChecks;
 use crate::change::ServiceChange;
 use crate::error::ManagedError;
 use crate::fact::{RosterFact, ServiceGeneration};
@@ -22,7 +25,7 @@ use crate::needs::{Need, NeedGraph};
 use crate::reconcile::{ActualService, ActualServices};
 use crate::record::{Records, ServiceRecord};
 use crate::replacement::ReplacementStrategy;
-use crate::roster::Roster;
+use crate::roster::{DesiredService, Roster};
 
 /// What is found of one service.
 #[derive(Default)]
@@ -35,9 +38,10 @@ pub(crate) struct RunningService {
     /// A generation that did not take its place, and is not tried again.
     pub(crate) refused: Option<u64>,
     pub(crate) actor: Option<ActorId>,
-    /// The actor whose checks run.
-    pub(crate) checked: Option<ActorId>,
+    pub(crate) checks: Option<RunningChecks>,
     pub(crate) last_error: Option<String>,
+    /// How long its stop may take, if one is requested that says so.
+    pub(crate) stop_within: Option<Duration>,
     /// The generations that can be started.
     pub(crate) prepared: BTreeMap<u64, Arc<Prepared>>,
 }
@@ -70,6 +74,30 @@ impl RunningService {
         }
     }
 
+    fn record(&self, name: &ServiceName, desired: &DesiredService) -> ServiceRecord {
+        ServiceRecord {
+            name: name.clone(),
+            kind: desired.kind.clone(),
+            config: desired.config.clone(),
+            wanted: desired.state,
+            state: self.state.clone(),
+            generation: desired.generation,
+            running: self.generation,
+            needs: desired.needs.clone(),
+            actor: self.actor,
+            last_error: self.last_error.clone(),
+        }
+    }
+
+    /// Whether a record of this service is as it would be made now. Copies nothing.
+    fn is_shown_by(&self, record: &ServiceRecord, desired: &DesiredService) -> bool {
+        let ServiceRecord { name: _, kind, config, wanted, state, generation, running, needs, actor, last_error } =
+            record;
+        (kind, config, wanted, generation, needs)
+            == (&desired.kind, &desired.config, &desired.state, &desired.generation, &desired.needs)
+            && (state, running, actor, last_error) == (&self.state, &self.generation, &self.actor, &self.last_error)
+    }
+
     /// Whether it works.
     pub(crate) fn is_ready(&self) -> bool {
         matches!(self.actual(), ActualService::Ready { .. })
@@ -79,10 +107,13 @@ impl RunningService {
         let Some(generation) = self.generation else { return ActualService::Stopped };
         match &self.state {
             ServiceState::Healthy => ActualService::Ready { generation },
-            ServiceState::ShuttingDown => ActualService::Stopping { generation },
+            // One that is at rest and has a generation is not known to be stopped: it is stopped before it is started.
+            ServiceState::ShuttingDown | ServiceState::Shutdown | ServiceState::Unknown => {
+                ActualService::Stopping { generation }
+            }
             ServiceState::Unhealthy(UnhealthyCause::GaveUp { .. }) => ActualService::GaveUp { generation },
             ServiceState::Unhealthy(_) => ActualService::Unhealthy { generation },
-            _ => ActualService::Starting { generation },
+            ServiceState::Initializing => ActualService::Starting { generation },
         }
     }
 }
@@ -93,6 +124,7 @@ pub(crate) struct ServiceTable {
     pub(crate) roster: Roster,
     pub(crate) services: BTreeMap<ServiceName, RunningService>,
     changes: Vec<ServiceChange>,
+    shown: Arc<Records>,
 }
 
 impl ServiceTable {
@@ -174,6 +206,14 @@ impl ServiceTable {
         self.services.retain(|name, live| roster.get(name).is_some() || live.generation.is_some());
     }
 
+    /// It is not known which generation of a service runs, if any: it is stopped, and started if it is wanted.
+    pub(crate) fn become_unsure(&mut self, name: &ServiceName) {
+        // One that a batch declares is known from its first step on, which may not have been reported yet.
+        let live = self.services.entry(name.clone()).or_default();
+        (live.generation, live.replacing) = (Some(Position::UNSURE), None);
+        self.note(name, LifecycleFact::StopRequested);
+    }
+
     /// What is found of a service; nothing of one that is not known.
     pub(crate) fn running(&mut self, name: &ServiceName) -> Option<&mut RunningService> {
         self.services.get_mut(name)
@@ -190,6 +230,15 @@ impl ServiceTable {
         let Ok((state, change)) = live.state.clone().next(fact) else { return };
         live.state = state;
         self.changes.extend(change.map(|change| ServiceChange { name: name.clone(), change }));
+    }
+
+    /// Forgets the limits of stops that are not to be any more.
+    pub(crate) fn forget_stop_limits(&mut self) {
+        for (name, live) in &mut self.services {
+            if self.roster.get(name).is_some_and(|it| it.is_wanted()) {
+                live.stop_within = None;
+            }
+        }
     }
 
     /// Keeps only the generations that are, or are to be.
@@ -231,36 +280,65 @@ impl ServiceTable {
         removed
     }
 
-    /// Which needs are not met by a declared service.
-    pub(crate) fn needed_outside(&self) -> BTreeSet<Need> {
-        let graph = self.roster.needs();
-        let needs = self.roster.iter().flat_map(|(_, it)| &it.needs);
-        needs.filter(|need| graph.providers(need).next().is_none()).cloned().collect()
+    /// All needs. Each may be met outside, also one of a declared service: that need not run.
+    pub(crate) fn needs(&self) -> BTreeSet<Need> {
+        self.roster.iter().flat_map(|(_, it)| it.needs.iter().cloned()).collect()
     }
 
-    /// The records of all services.
-    pub(crate) fn records(&self) -> Records {
-        let records = self.roster.iter().filter_map(|(name, it)| {
-            let live = self.services.get(name)?;
-            let record = ServiceRecord {
-                name: name.clone(),
-                kind: it.kind.clone(),
-                config: it.config.clone(),
-                wanted: it.state,
-                state: live.state.clone(),
-                generation: it.generation,
-                running: live.generation,
-                needs: it.needs.clone(),
-                actor: live.actor,
-                last_error: live.last_error.clone(),
-            };
-            Some((name.clone(), Arc::new(record)))
-        });
-        records.collect()
+    /// The records of all services. One whose service has not changed is shared with those that were shown before.
+    pub(crate) fn records(&mut self) -> Arc<Records> {
+        let Self { roster, services, shown, .. } = self;
+        if shown.keys().any(|name| roster.get(name).is_none()) {
+            Arc::make_mut(shown).retain(|name, _| roster.get(name).is_some());
+        }
+        for (name, desired) in roster.iter() {
+            let Some(live) = services.get(name) else { continue };
+            if shown.get(name).is_none_or(|record| !live.is_shown_by(record, desired)) {
+                Arc::make_mut(shown).insert(name.clone(), Arc::new(live.record(name, desired)));
+            }
+        }
+        Arc::clone(shown)
     }
 
     /// The changes since they were taken last.
     pub(crate) fn take_changes(&mut self) -> Vec<ServiceChange> {
         std::mem::take(&mut self.changes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::{self, name};
+
+    fn texts(table: &ServiceTable) -> Vec<String> {
+        table.roster.next_steps(&table.actual(BTreeSet::new())).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_service_of_which_nothing_is_known_is_stopped_and_started_if_it_is_wanted() {
+        let mut table = ServiceTable::default();
+        // A batch that was given up may have started one that is not declared.
+        table.become_unsure(&name("b"));
+        assert_eq!(texts(&table), ["stop b#0"]);
+
+        table.restore(samples::roster(&[samples::declare("a", &[], &[]), samples::start("a")]).0);
+        table.become_unsure(&name("a"));
+        assert!(texts(&table).contains(&"stop a#0".to_owned()), "a service at rest that may run is stopped first");
+        table.running(&name("a")).unwrap().generation = None;
+        assert!(texts(&table).contains(&"start a#1".to_owned()));
+    }
+
+    #[test]
+    fn a_record_is_made_anew_if_something_of_it_has_changed() {
+        let mut table = ServiceTable::default();
+        table.restore(samples::roster(&[samples::declare("a", &[], &[]), samples::declare("b", &[], &[])]).0);
+        let before = table.records();
+        assert!(Arc::ptr_eq(&before, &table.records()));
+        table.note(&name("a"), LifecycleFact::StartRequested);
+        let after = table.records();
+        assert!(after[&name("a")] != before[&name("a")] && Arc::ptr_eq(&after[&name("b")], &before[&name("b")]));
+        table.restore(samples::roster(&[samples::declare("b", &[], &[])]).0);
+        assert_eq!(table.records().len(), 1);
     }
 }

@@ -8,6 +8,7 @@ use foundation_kernel::names::{ServiceKey, ServiceRegistry};
 use foundation_kernel::supervision::{Supervisor, SupervisorKey};
 use parking_lot::Mutex;
 
+use super::prepared::given_sections::GivenSections;
 use crate::kinds::Kinds;
 use crate::lifecycle_watch::Published;
 use crate::record::BatchRecords;
@@ -23,6 +24,7 @@ pub(crate) struct Shared {
     pub(crate) config: ConfigServer,
     pub(crate) kinds: Kinds,
     pub(crate) published: Arc<Published>,
+    pub(crate) sections: GivenSections,
     /// Whether everything is to be stopped: then no manager starts anything any more.
     pub(crate) is_shut_down: AtomicBool,
     /// Why the declared services are not known, or may be others than those that are shown.
@@ -40,6 +42,7 @@ impl Shared {
             config,
             kinds: Kinds::default(),
             published: Arc::new(Published::new()),
+            sections: GivenSections::default(),
             is_shut_down: AtomicBool::new(false),
             problem: Mutex::default(),
             batches: Mutex::default(),

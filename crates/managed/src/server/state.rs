@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use foundation_config_server::ConfigTree;
 use foundation_kernel::names::ServiceName;
-use foundation_kernel::ractor::{ActorCell, ActorRef, RpcReplyPort};
+use foundation_kernel::ractor::{ActorCell, ActorRef};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
 use super::batches::queue::BatchQueue;
 use super::journal::Journal;
-use super::message::ManagerMsg;
+use super::message::{ManagerMsg, ShutdownReply};
 use super::service_table::{RunningService, ServiceTable};
 use super::shared::Shared;
 use super::waiters::Waiters;
@@ -44,7 +45,7 @@ pub(super) async fn delay(time: Duration) {
 /// Whether requests are accepted.
 pub(super) enum Phase {
     Open,
-    ShuttingDown(Vec<RpcReplyPort<()>>),
+    ShuttingDown(Vec<ShutdownReply>),
 }
 
 /// How far a manager that starts has come. Until it is done it changes nothing.
@@ -67,6 +68,19 @@ pub(super) enum JobKind {
     Settle(u64),
 }
 
+impl JobKind {
+    /// Whether such a job is aborted for another one that begins by stopping the service. A replacement is not, if the
+    /// other one would bring about the same.
+    pub(super) fn gives_way_to(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Start(_) | Self::Settle(_), _) => true,
+            (Self::Replace(generation), Self::Start(next)) => generation != next,
+            (Self::Replace(_), _) => true,
+            (Self::Stop, _) => false,
+        }
+    }
+}
+
 pub(super) struct Job {
     pub(super) number: u64,
     pub(super) kind: JobKind,
@@ -87,8 +101,8 @@ pub(crate) struct State {
     pub(super) in_sync: bool,
     /// How often what is recorded was read in vain.
     pub(super) reads: u32,
-    /// Whether a message to read it again is on its way.
-    pub(super) is_read_due: bool,
+    /// Reads it again after a pause.
+    pub(super) next_read: Option<AbortHandle>,
     /// The services that could not be stopped, and are to be stopped again after a pause.
     pub(super) paused: BTreeSet<ServiceName>,
     /// The services outside that are watched since others need them.
@@ -98,9 +112,11 @@ pub(crate) struct State {
     pub(super) jobs: BTreeMap<ServiceName, Job>,
     pub(super) job_number: u64,
     pub(super) batches: BatchQueue,
-    /// How long the next stop of a service may take.
-    pub(super) limits: BTreeMap<ServiceName, Duration>,
     pub(super) followed: BTreeSet<String>,
+    /// The configuration as of which sections were compared with what services were given.
+    pub(super) compared: Option<Arc<ConfigTree>>,
+    /// The services that a shutdown stops.
+    pub(super) stopping: BTreeSet<ServiceName>,
     /// The jobs, the checks, and the watches. They end with the manager.
     pub(super) tasks: JoinSet<()>,
 }
@@ -115,14 +131,15 @@ impl State {
             takeover: Takeover::Unread,
             in_sync: false,
             reads: 0,
-            is_read_due: false,
+            next_read: None,
+            compared: None,
+            stopping: BTreeSet::new(),
             paused: BTreeSet::new(),
             watched: BTreeSet::new(),
             is_due: false,
             jobs: BTreeMap::new(),
             job_number: 0,
             batches: BatchQueue::default(),
-            limits: BTreeMap::new(),
             followed: BTreeSet::new(),
             tasks: JoinSet::new(),
         }
@@ -139,6 +156,25 @@ impl State {
             // It fails only if this actor is ending.
             self.is_due = self.myself.cast(ManagerMsg::Reconcile).is_ok();
         }
+    }
+
+    /// The services of which something may run, also those that are not declared any more.
+    pub(super) fn running(&self) -> impl Iterator<Item = &ServiceName> {
+        self.table.services.iter().filter(|(_, live)| live.generation.is_some()).map(|(name, _)| name)
+    }
+
+    /// Takes note of which services a shutdown stops.
+    pub(super) fn note_stopping(&mut self) {
+        if let Phase::ShuttingDown(_) = self.phase {
+            let running: Vec<_> = self.running().cloned().collect();
+            self.stopping.extend(running);
+        }
+    }
+
+    /// Whether nothing runs and nothing is under way. The task of a batch that is given up may start a service still.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let is_changing = !self.jobs.is_empty() || self.batches.is_running();
+        self.takeover == Takeover::Done && !is_changing && self.running().next().is_none()
     }
 
     pub(super) fn stop_if_at_rest(&mut self, name: &ServiceName) {
@@ -160,20 +196,21 @@ impl State {
     /// Takes note of a job that begins.
     pub(super) fn begin(&mut self, plan: &ServicePlan, kind: JobKind) {
         let Some(live) = self.table.running(&plan.name) else { return };
-        let fact = match kind {
+        // Of a replacement that is aborted.
+        live.replacing = None;
+        match kind {
             JobKind::Start(generation) => {
                 let was_running = live.generation.is_some();
                 live.generation = Some(generation);
-                if was_running { LifecycleFact::RestartDue } else { LifecycleFact::StartRequested }
+                self.table.note(&plan.name, LifecycleFact::StartRequested);
+                if was_running {
+                    self.table.note(&plan.name, LifecycleFact::RestartDue);
+                }
             }
-            JobKind::Stop => LifecycleFact::StopRequested,
-            JobKind::Replace(generation) => {
-                live.replacing = Some(generation);
-                return;
-            }
-            JobKind::Settle(_) => return,
-        };
-        self.table.note(&plan.name, fact);
+            JobKind::Stop => self.table.note(&plan.name, LifecycleFact::StopRequested),
+            JobKind::Replace(generation) => live.replacing = Some(generation),
+            JobKind::Settle(_) => {}
+        }
     }
 
     pub(super) fn give_up(&mut self, name: &ServiceName, generation: u64, reason: &str) {
@@ -188,9 +225,8 @@ impl State {
 
     pub(super) fn stopped(&mut self, name: &ServiceName) {
         if let Some(live) = self.table.running(name) {
-            (live.generation, live.actor, live.last_error) = (None, None, None);
+            (live.generation, live.actor, live.last_error, live.stop_within) = (None, None, None, None);
         }
-        self.limits.remove(name);
         self.table.note(name, LifecycleFact::Gone { reason: "it was stopped".to_owned() });
     }
 

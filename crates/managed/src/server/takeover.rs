@@ -12,7 +12,7 @@ use foundation_kernel::ractor::{ActorCell, RpcReplyPort};
 use foundation_kernel::supervision::{ChildInfo, ChildState};
 use tokio::time::timeout;
 
-use super::message::ManagerMsg;
+use super::message::{ManagerMsg, ShutdownReply};
 use super::prepared::generation_of;
 use super::service_table::RunningService;
 use super::state::{Manager, delay};
@@ -65,24 +65,31 @@ impl Manager {
 
     /// Reads what is recorded again after a pause, unless all of it is known.
     pub(super) fn read_later(&self, state: &mut State) {
-        let is_settled = state.in_sync && state.table.all_to_take_back().is_empty();
-        if is_settled || state.is_read_due {
+        if state.in_sync && state.table.all_to_take_back().is_empty() {
+            // The next outage begins with the shortest pause again.
+            state.reads = 0;
+            if let Some(next) = state.next_read.take() {
+                next.abort();
+                *self.shared.problem.lock() = None;
+            }
             return;
         }
-        state.is_read_due = true;
+        if state.next_read.is_some() {
+            return;
+        }
         let pause = READ_AGAIN.saturating_mul(2_u32.saturating_pow(state.reads)).min(MAX_PAUSE);
         state.reads = state.reads.saturating_add(1);
         let myself = state.myself.clone();
-        state.tasks.spawn(async move {
+        state.next_read = Some(state.tasks.spawn(async move {
             delay(pause).await;
             // It fails only if this manager is ending.
             let _ = myself.cast(ManagerMsg::ReadAgain);
-        });
+        }));
     }
 
     /// Reads what is recorded, and records what could not be recorded before.
     pub(super) async fn read_again(&self, state: &mut State) {
-        state.is_read_due = false;
+        state.next_read = None;
         if state.in_sync {
             *self.shared.problem.lock() = None;
         }
@@ -119,13 +126,13 @@ impl Manager {
             }
             ManagerMsg::Request(request, reply) if self.has_to_read(state) => {
                 match self.settle(state, request.name()).await {
-                    Ok(()) => state.batches.deferred.push_back(ManagerMsg::Request(request, reply)),
+                    Ok(()) => keep_or_refuse(state, ManagerMsg::Request(request, reply)),
                     Err(error) => answer(reply, Err(error)),
                 }
                 None
             }
             message if state.takeover == Takeover::Asking && message.is_decided() => {
-                state.batches.deferred.push_back(message);
+                keep_or_refuse(state, message);
                 None
             }
             message => Some(message),
@@ -145,14 +152,19 @@ impl Manager {
             let desired = state.table.roster.get(name).filter(|it| is_open && it.is_wanted());
             take_over_state(live, desired, records.get(name).map(Arc::as_ref));
         }
-        for name in children.iter().filter(|child| child.state != ChildState::Stopped).filter_map(service_of) {
-            self.take_over_running(state, &name, records.get(&name));
+        for child in children.iter().filter(|child| child.state != ChildState::Stopped) {
+            let Some(name) = service_of(child) else { continue };
+            match child.state {
+                ChildState::Stopping => take_over_stopping(state, name),
+                _ => self.take_over_running(state, &name, records.get(&name)),
+            }
         }
         let sections: Vec<_> = state.table.roster.iter().map(|(_, it)| it.config.clone()).collect();
         for source in sections {
             self.follow(&mut state.tasks, &mut state.followed, &state.myself, &source);
         }
         self.undo_open_batch(state).await;
+        state.note_stopping();
         // Not later: until then it looks as if nothing were ready.
         self.reconcile(state).await;
     }
@@ -193,7 +205,7 @@ impl Manager {
         }
     }
 
-    pub(super) async fn shut_down(&self, state: &mut State, reply: RpcReplyPort<()>) {
+    pub(super) async fn shut_down(&self, state: &mut State, reply: ShutdownReply) {
         // Before anything else: the next manager goes on with it.
         self.shared.is_shut_down.store(true, Ordering::Release);
         self.cancel_batch(state);
@@ -201,16 +213,17 @@ impl Manager {
             Phase::ShuttingDown(replies) => replies.push(reply),
             Phase::Open => state.phase = Phase::ShuttingDown(vec![reply]),
         }
+        state.note_stopping();
         if state.takeover == Takeover::Unread {
             self.ask_what_runs(state);
         }
         state.reconcile();
     }
 
-    /// Kills the services that are not stopped yet.
-    pub(super) fn kill_all(&self, state: &State) {
-        let names = state.table.services.iter().filter(|(_, live)| live.generation.is_some()).map(|(name, _)| name);
-        for name in names.filter_map(|name| instance_name(name).ok()) {
+    /// Kills the services that are not stopped yet, and answers which these are.
+    pub(super) fn kill_all(&self, state: &State, reply: RpcReplyPort<Vec<ServiceName>>) {
+        answer(reply, state.running().cloned().collect());
+        for name in state.running().filter_map(|name| instance_name(name).ok()) {
             let found = self.shared.names.lookup_any(name.registered());
             found.iter().for_each(|found| ActorCell::kill(found.cell()));
         }
@@ -226,6 +239,17 @@ impl Manager {
             report(|| tracing::warn!(%error, "the declared services are not recorded anew, and older events are kept"));
         }
     }
+}
+
+/// Keeps what is to be decided later, unless as many wait as may.
+fn keep_or_refuse(state: &mut State, message: ManagerMsg) {
+    state.batches.keep(message).unwrap_or_else(ManagerMsg::refuse_to_wait);
+}
+
+/// Takes over a service that is being stopped: it is gone before anything else becomes of it.
+fn take_over_stopping(state: &mut State, name: ServiceName) {
+    let live = state.table.services.entry(name).or_default();
+    (live.generation, live.state) = (Some(UNKNOWN_GENERATION), ServiceState::ShuttingDown);
 }
 
 /// The state of a service of which nothing runs, as far as it is known yet. One that was given up stays so.

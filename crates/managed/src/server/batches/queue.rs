@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::member::BatchMember;
 use crate::fact::BatchPlan;
+use crate::limits::MAX_WAITING_REQUESTS;
 use crate::record::{BatchPhase, PendingBatch};
 use crate::server::message::{BatchEnd, BatchReply, BatchRequest, ManagerMsg};
 
@@ -22,7 +23,7 @@ use crate::server::message::{BatchEnd, BatchReply, BatchRequest, ManagerMsg};
 #[derive(Default)]
 pub(crate) struct BatchQueue {
     pub(crate) current: CurrentBatch,
-    pub(crate) deferred: VecDeque<ManagerMsg>,
+    deferred: VecDeque<ManagerMsg>,
     /// How many batches have waited.
     pub(crate) number: u64,
 }
@@ -77,6 +78,16 @@ impl Drop for EndReport {
     }
 }
 
+/// What becomes of a message.
+pub(crate) enum Deferral {
+    /// It need not wait.
+    Now(ManagerMsg),
+    /// It waits for the end of the batch.
+    Kept,
+    /// It would have to wait, and as many wait as may.
+    Refused(ManagerMsg),
+}
+
 impl BatchRequest {
     pub(crate) fn is_about(&self, name: &ServiceName) -> bool {
         self.batch.operations().iter().any(|operation| operation.name() == name)
@@ -84,10 +95,10 @@ impl BatchRequest {
 }
 
 impl BatchQueue {
-    /// Whether a message about a request has to wait: it is given back if it has not.
-    pub(crate) fn defer(&mut self, message: ManagerMsg) -> Option<ManagerMsg> {
+    /// Keeps a message about a request if it has to wait.
+    pub(crate) fn defer(&mut self, message: ManagerMsg) -> Deferral {
         let is_batch = matches!(message, ManagerMsg::Batch(_));
-        let is_request = matches!(message, ManagerMsg::Request(..) | ManagerMsg::SectionChanged(_));
+        let is_request = matches!(message, ManagerMsg::Request(..));
         let has_to_wait = match (&self.current, &message) {
             (CurrentBatch::None, _) => false,
             (CurrentBatch::Waiting { request, .. }, ManagerMsg::Request(about, _)) => {
@@ -97,10 +108,18 @@ impl BatchQueue {
             (CurrentBatch::Running(_) | CurrentBatch::Cancelled(_), _) => is_batch || is_request,
         };
         if !has_to_wait {
-            return Some(message);
+            return Deferral::Now(message);
+        }
+        self.keep(message).map_or_else(Deferral::Refused, |()| Deferral::Kept)
+    }
+
+    /// Keeps a message that has to wait. It is given back if as many wait as may.
+    pub(crate) fn keep(&mut self, message: ManagerMsg) -> Result<(), ManagerMsg> {
+        if self.deferred.len() >= MAX_WAITING_REQUESTS {
+            return Err(message);
         }
         self.deferred.push_back(message);
-        None
+        Ok(())
     }
 
     /// The next message that has waited long enough.
@@ -160,17 +179,21 @@ mod tests {
         ManagerMsg::Request(Request::Start(name(service)), oneshot::channel().0.into())
     }
 
+    fn is_now(queue: &mut BatchQueue, message: ManagerMsg) -> bool {
+        matches!(queue.defer(message), Deferral::Now(_))
+    }
+
     #[test]
     fn what_waits_is_decided_in_its_order_and_before_what_comes_later() {
         let mut queue = BatchQueue::default();
-        assert!(queue.defer(request("a")).is_some(), "nothing waits");
+        assert!(is_now(&mut queue, request("a")), "nothing waits");
         queue.current = CurrentBatch::Waiting { request: batch_of("a"), since: Instant::now() };
         assert!(queue.waits_for(&name("a")) && !queue.waits_for(&name("b")));
-        assert!(queue.defer(request("b")).is_some(), "it is not about the batch");
-        assert!(queue.defer(request("a")).is_none());
-        assert!(queue.defer(request("b")).is_none(), "an earlier one waits");
-        assert!(queue.defer(ManagerMsg::Batch(batch_of("c"))).is_none());
-        assert!(queue.defer(ManagerMsg::Reconcile).is_some());
+        assert!(is_now(&mut queue, request("b")), "it is not about the batch");
+        assert!(!is_now(&mut queue, request("a")));
+        assert!(!is_now(&mut queue, request("b")), "an earlier one waits");
+        assert!(!is_now(&mut queue, ManagerMsg::Batch(batch_of("c"))));
+        assert!(is_now(&mut queue, ManagerMsg::Reconcile));
         assert!(queue.next_deferred().is_none());
 
         queue.current = CurrentBatch::None;
