@@ -1,8 +1,13 @@
 //! Pools of workers: their jobs, their ends, and their queue.
 
+mod delivery;
+mod draining;
 mod jobs;
+mod misuse;
 mod namespace;
+mod queueing;
 mod rate;
 mod scaling;
 mod setup;
 mod stats;
+mod workers;
