@@ -6,8 +6,10 @@
 pub(crate) mod dead_letters;
 #[path = "../../pool/src/error.rs"]
 pub(crate) mod error;
+pub(crate) mod event;
 pub(crate) mod job;
 #[path = "../../pool/src/overflow.rs"]
 pub(crate) mod overflow;
 pub(crate) mod queue;
 pub(crate) mod retry;
+pub(crate) mod watch;

@@ -10,6 +10,8 @@ pub(crate) mod delayed;
 pub(crate) mod job_queue;
 #[path = "../../../pool/src/queue/priorities.rs"]
 pub(crate) mod priorities;
+#[path = "rate.rs"]
+pub(crate) mod rate;
 #[path = "../../../pool/src/queue/rules.rs"]
 pub(crate) mod rules;
 #[path = "../../../pool/src/queue/state.rs"]

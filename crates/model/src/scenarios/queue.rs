@@ -23,8 +23,7 @@ fn explore(scenario: impl Fn() + Send + Sync + 'static) {
 }
 
 fn queue(capacity: usize) -> Arc<Queue> {
-    let rules =
-        JobRules { retry: Default::default(), deadline: None, limit: None, dead_letters: DeadLetters::default() };
+    let rules = JobRules { retry: Default::default(), dead_letters: DeadLetters::default(), ..JobRules::default() };
     Arc::new(JobQueue::new(&QueueSpec { capacity, ..QueueSpec::default() }, rules))
 }
 
