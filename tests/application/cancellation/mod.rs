@@ -8,6 +8,7 @@ mod discovery;
 mod fixture;
 mod managed;
 mod names;
+mod pool;
 mod root;
 mod services;
 mod supervisors;
