@@ -65,9 +65,10 @@ struct Running<'a, W: Worker> {
     workshop: &'a Workshop<W>,
     slot: Slot,
     stop: &'a TaskStop,
+    /// Dropped before the worker, whose destructor may take its time: the jobs are back first.
+    claim: Claim<W::Job, W::Output>,
     /// `None` while it is made anew.
     worker: Option<W>,
-    claim: Claim<W::Job, W::Output>,
     panics: u32,
 }
 
@@ -82,7 +83,7 @@ pub(crate) async fn run<W: Worker>(
     stop: TaskStop,
 ) -> Result<(), WorkerError> {
     let claim = Claim::new(Arc::clone(&workshop.queue));
-    let mut running = Running { workshop: &workshop, slot, stop: &stop, worker: Some(worker), claim, panics: 0 };
+    let mut running = Running { workshop: &workshop, slot, stop: &stop, claim, worker: Some(worker), panics: 0 };
     let outcome = running.until_stopped().await;
     let Running { worker, claim, .. } = running;
     drop(claim);
