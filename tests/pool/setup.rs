@@ -26,11 +26,6 @@ pub(crate) enum Order {
     Wait(Gate),
     /// Take so long.
     Last(Duration),
-<<<<<<< HEAD
-    /// Block the thread until this is sent.
-    Block(std::sync::mpsc::Receiver<()>),
-=======
->>>>>>> pool2
     /// Tell that it has begun, and block the thread.
     Block(Gate, Arc<Barrier>),
     /// Note this number.
@@ -110,15 +105,7 @@ impl Worker for Obedient {
                 last(*time).await;
                 Ok(0)
             }
-<<<<<<< HEAD
-            Order::Block(released) => {
-                released.recv()?;
-                Ok(0)
-            }
             Order::Block(gate, barrier) => {
-=======
-            Order::Block(gate, barrier) => {
->>>>>>> pool2
                 let _ = gate.begun.send(());
                 barrier.wait();
                 Ok(0)
