@@ -106,7 +106,7 @@ impl<I: Instances + ?Sized> Among<'_, I> {
                 calls * latency * 1e-6 / figures.success.max(MIN_SUCCESS).powi(3)
             }
             ScoreBy::Custom(score) => {
-                let candidate = self.instances.candidate(member.at);
+                let Some(candidate) = self.instances.candidate(member.at) else { return f64::INFINITY };
                 let assumed = || Duration::from_nanos(self.assumed_latency() as u64);
                 let candidate = candidate.assuming(assumed);
                 contained(|| score.score(&candidate, member.weight))
