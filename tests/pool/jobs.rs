@@ -1,0 +1,114 @@
+//! Jobs that go in, and what comes of them.
+
+use foundation_pool::{JobError, PoolError, SpecError};
+use futures::FutureExt;
+use tokio::sync::oneshot;
+
+use crate::setup::{LONG, Order, gate, spec, start};
+
+#[tokio::test]
+async fn a_call_returns_what_the_worker_returned() {
+    let (top, pool) = start(&spec()).await;
+    assert_eq!(pool.call(Order::Answer(7), LONG).await.unwrap(), 7);
+    top.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_failed_job_comes_back_with_its_error() {
+    let (top, pool) = start(&spec()).await;
+    let Err(JobError::Failed { attempts: 1, source, job: Order::Fail }) = pool.call(Order::Fail, LONG).await else {
+        panic!("it fails");
+    };
+    assert_eq!(source.to_string(), "as ordered");
+    top.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_panic_gives_the_job_back_and_the_worker_is_made_anew() {
+    let (top, pool) = start(&spec().workers(1).unwrap()).await;
+    let Err(JobError::Panicked { attempts: 1, text, job: Order::Panic }) = pool.call(Order::Panic, LONG).await else {
+        panic!("it panics");
+    };
+    assert_eq!(text, "as ordered");
+    assert_eq!(pool.call(Order::Answer(7), LONG).await.unwrap(), 7);
+    top.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_killed_worker_gives_its_job_to_the_next_which_counts_the_attempt() {
+    let (top, pool) = start(&spec().workers(1).unwrap()).await;
+    let (at, mut keeper) = gate();
+    let call = tokio::spawn({
+        let pool = pool.clone();
+        async move { pool.call(Order::Wait(at), LONG).await }
+    });
+    keeper.begun().await;
+    let workers = top.supervisor("pool").await.unwrap().unwrap();
+    workers.child("worker_1").await.unwrap().unwrap().kill();
+    keeper.begun().await;
+    keeper.open(1);
+    assert_eq!(call.await.unwrap().unwrap(), 2);
+    top.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_a_cast_and_lets_a_send_wait() {
+    let (top, pool) = {
+        let spec = spec().workers(1).unwrap().capacity(1).unwrap();
+        start(&spec).await
+    };
+    let (at, mut keeper) = gate();
+    pool.cast(Order::Wait(at)).unwrap();
+    keeper.begun().await;
+    pool.cast(Order::Answer(1)).unwrap();
+    let Err(PoolError::Full { job: Order::Answer(2), queued: 1 }) = pool.cast(Order::Answer(2)) else {
+        panic!("there is no room");
+    };
+    let mut waiting = Box::pin(pool.send(Order::Answer(3)));
+    assert!((&mut waiting).now_or_never().is_none());
+    keeper.open(1);
+    waiting.await.unwrap();
+    top.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_drain_waits_for_what_was_taken_and_takes_no_more() {
+    let (top, pool) = start(&spec()).await;
+    let (at, mut keeper) = gate();
+    pool.cast(Order::Wait(at)).unwrap();
+    keeper.begun().await;
+    let (over, drained) = oneshot::channel();
+    let draining = pool.clone();
+    tokio::spawn(async move { over.send(draining.drain(LONG).await) });
+    let refused = loop {
+        match pool.cast(Order::Answer(1)) {
+            Ok(_) => tokio::task::yield_now().await,
+            Err(refused) => break refused,
+        }
+    };
+    assert!(matches!(refused, PoolError::Draining { job: Order::Answer(1) }));
+    keeper.open(1);
+    assert!(drained.await.unwrap().is_complete());
+    assert!(matches!(pool.cast(Order::Answer(1)), Err(PoolError::NotRunning { .. })));
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_takes_too_long_gives_back_what_no_worker_has() {
+    let (top, pool) = start(&spec().workers(1).unwrap()).await;
+    let (at, mut keeper) = gate();
+    pool.cast(Order::Wait(at)).unwrap();
+    keeper.begun().await;
+    let second = pool.cast(Order::Answer(2)).unwrap();
+    let drained = pool.drain(std::time::Duration::from_secs(1)).await;
+    assert_eq!(drained.under_way, 1);
+    assert_eq!(drained.returned.iter().map(|job| job.id).collect::<Vec<_>>(), [second]);
+    top.shutdown().await;
+}
+
+#[test]
+fn a_pool_without_workers_or_without_room_is_refused() {
+    assert!(matches!(spec().workers(0), Err(SpecError::Workers { asked: 0, .. })));
+    assert!(matches!(spec().workers(usize::MAX), Err(SpecError::Workers { .. })));
+    assert!(matches!(spec().capacity(0), Err(SpecError::NoRoom)));
+}

@@ -1,0 +1,4 @@
+//! Pools of workers: their jobs, their ends, and their queue.
+
+mod jobs;
+mod setup;

@@ -1,0 +1,84 @@
+//! Workers that do as their jobs say, and a pool of them under a supervisor.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use foundation::supervision::{Strategy, Supervisor, SupervisorSpec};
+use foundation_pool::{JobContext, JobFailure, Pool, PoolSpec, Worker};
+use tokio::sync::{Semaphore, mpsc};
+
+pub(crate) const LONG: Duration = Duration::from_secs(3_600);
+
+/// What a worker is to do.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Answer with this number.
+    Answer(u64),
+    /// Fail.
+    Fail,
+    /// Panic.
+    Panic,
+    /// Tell that it has begun, and wait until it may go on.
+    Wait(Gate),
+}
+
+/// A job that tells when it begins and ends when it may.
+#[derive(Debug, Clone)]
+pub(crate) struct Gate {
+    begun: mpsc::UnboundedSender<()>,
+    may_end: Arc<Semaphore>,
+}
+
+/// The other side of a gate.
+pub(crate) struct Keeper {
+    begun: mpsc::UnboundedReceiver<()>,
+    may_end: Arc<Semaphore>,
+}
+
+pub(crate) fn gate() -> (Gate, Keeper) {
+    let (sender, begun) = mpsc::unbounded_channel();
+    let may_end = Arc::new(Semaphore::new(0));
+    (Gate { begun: sender, may_end: Arc::clone(&may_end) }, Keeper { begun, may_end })
+}
+
+impl Keeper {
+    /// Returns when a job at the gate has begun.
+    pub(crate) async fn begun(&mut self) {
+        self.begun.recv().await.unwrap();
+    }
+
+    /// Lets this many end.
+    pub(crate) fn open(&self, jobs: usize) {
+        self.may_end.add_permits(jobs);
+    }
+}
+
+pub(crate) struct Obedient;
+
+impl Worker for Obedient {
+    type Job = Order;
+    type Output = u64;
+
+    async fn perform(&mut self, job: &mut Order, context: &JobContext<'_>) -> Result<u64, JobFailure> {
+        match job {
+            Order::Answer(number) => Ok(*number),
+            Order::Fail => Err("as ordered".into()),
+            Order::Panic => panic!("as ordered"),
+            Order::Wait(gate) => {
+                let _ = gate.begun.send(());
+                gate.may_end.acquire().await?.forget();
+                Ok(u64::from(context.attempt()))
+            }
+        }
+    }
+}
+
+pub(crate) fn spec() -> PoolSpec<Obedient> {
+    PoolSpec::new(|_| async { Ok(Obedient) })
+}
+
+/// Starts the pool under a supervisor of its own.
+pub(crate) async fn start(spec: &PoolSpec<Obedient>) -> (Supervisor, Pool<Order, u64>) {
+    let top = SupervisorSpec::new(Strategy::OneForOne).child(spec.child("pool"));
+    (Supervisor::start("top", top).await.unwrap(), spec.handle())
+}
