@@ -2,18 +2,42 @@
 
 mod drain;
 mod error;
+#[allow(dead_code, reason = "the queue and the loop use it from the next steps on")]
+mod event;
 mod job;
+#[allow(dead_code, reason = "the queue and the loop use it from the next steps on")]
+mod observer;
 mod pool;
 mod queue;
+#[allow(dead_code, reason = "the queue and the loop use it from the next steps on")]
+mod retry;
+#[allow(dead_code, reason = "the queue and the loop use it from the next steps on")]
+mod scaling;
+#[allow(dead_code, reason = "the queue and the loop use it from the next steps on")]
+mod settings;
 mod spec;
+#[allow(dead_code, reason = "the queue and the loop use it from the next steps on")]
+mod stats;
+#[allow(dead_code, reason = "the queue and the loop use it from the next steps on")]
+mod watch;
 mod worker;
 
 pub use drain::{Drained, Unfinished};
 pub use error::{JobError, PoolError, SpecError};
+pub use event::PoolEvent;
 pub use job::context::JobContext;
 pub use job::failure::JobFailure;
 pub use job::id::JobId;
+pub use observer::PoolObserver;
 pub use pool::Pool;
+pub use queue::rate::{OverRate, Rate, RateError};
+pub use retry::Retry;
+pub use scaling::{Scaling, ScalingError};
 pub use spec::PoolSpec;
+pub use stats::measurement::Measurement;
+pub use stats::pool_stats::PoolStats;
+pub use stats::stuck::Stuck;
+pub use stats::worker_stats::{CurrentJob, WorkerState, WorkerStats};
+pub use watch::{PoolWatch, PoolWatched};
 pub use worker::slot::Slot;
 pub use worker::worker::Worker;

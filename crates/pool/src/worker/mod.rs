@@ -1,6 +1,10 @@
 //! Workers: what a user implements, and the loop that runs one.
 
 pub(crate) mod run;
+#[allow(dead_code, reason = "the queue and the loop use it from the next steps on")]
+pub(crate) mod signal;
 pub(crate) mod slot;
+#[allow(dead_code, reason = "the queue and the loop use it from the next steps on")]
+pub(crate) mod slots;
 #[expect(clippy::module_inception, reason = "one noun a file")]
 pub(crate) mod worker;

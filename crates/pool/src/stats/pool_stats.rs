@@ -1,0 +1,63 @@
+//! What a pool does.
+
+use std::time::Duration;
+
+use foundation_kernel::instruments::HistogramSnapshot;
+
+/// What a pool does, and what it has done so far, over all of its lives.
+///
+/// The counts of jobs are of one moment: [`accepted`](Self::accepted) jobs are those that wait, those in work, those for
+/// later, and those with an outcome: done, died, expired, dropped or returned.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct PoolStats {
+    /// Workers that live or are being made.
+    pub workers: usize,
+    /// Workers that the pool should have, by its rules of scaling.
+    pub wanted: usize,
+    /// Workers that do not get on with their jobs.
+    pub stuck: usize,
+    /// The share of the workers' time in which they performed jobs lately, 0 to 1.
+    pub busy_share: f64,
+    /// Attempts per second, lately.
+    pub per_second: f64,
+    /// Whether the pool is paused.
+    pub paused: bool,
+    /// Jobs that wait, of each priority, the most urgent first.
+    pub queued_by_priority: Vec<usize>,
+    /// Jobs for later: those with a delay, and those that are tried again.
+    pub delayed: usize,
+    /// Jobs that workers have.
+    pub in_work: usize,
+    /// How long the job has waited that has waited the longest; `None` if none waits.
+    pub oldest_wait: Option<Duration>,
+    /// How long jobs waited until they were begun, in nanoseconds, of a sample.
+    pub wait_ns: HistogramSnapshot,
+    /// How long attempts took, in nanoseconds, of a sample.
+    pub job_ns: HistogramSnapshot,
+    /// Jobs that were taken.
+    pub accepted: u64,
+    /// Jobs that were not, since there was no room or since they were over the rate.
+    pub refused: u64,
+    /// Jobs that were done.
+    pub done: u64,
+    /// Attempts that failed, whether they were the last one or not.
+    pub failed: u64,
+    /// Attempts after the first.
+    pub retried: u64,
+    /// Jobs that failed for good.
+    pub died: u64,
+    /// Jobs whose deadline passed before they were begun.
+    pub expired: u64,
+    /// Jobs that gave way to others in a full queue.
+    pub dropped: u64,
+    /// Jobs that were given back by a drain.
+    pub returned: u64,
+}
+
+impl PoolStats {
+    /// Jobs that wait.
+    pub fn queued(&self) -> usize {
+        self.queued_by_priority.iter().sum()
+    }
+}
