@@ -181,8 +181,8 @@ impl Load {
         (self.calls.load(Ordering::Relaxed) >> 32) as u32
     }
 
-    /// Calls that have begun and not ended.
-    pub(crate) fn in_flight(&self) -> u32 {
+    /// Calls that have begun and not ended. Cost: reading an atomic.
+    pub fn in_flight(&self) -> u32 {
         self.calls.load(Ordering::SeqCst) as u32
     }
 
