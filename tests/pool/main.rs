@@ -1,4 +1,5 @@
 //! Pools of workers: their jobs, their ends, and their queue.
 
+mod durable;
 mod jobs;
 mod setup;

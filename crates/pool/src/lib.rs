@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod drain;
+pub mod durable;
 mod error;
 #[allow(dead_code, reason = "the queue and the loop use it from the next steps on")]
 mod event;
@@ -11,6 +12,8 @@ mod pool;
 mod queue;
 #[allow(dead_code, reason = "the queue and the loop use it from the next steps on")]
 mod retry;
+#[allow(dead_code, reason = "the queue and the loop use it from the next steps on")]
+mod routing;
 #[allow(dead_code, reason = "the queue and the loop use it from the next steps on")]
 mod scaling;
 #[allow(dead_code, reason = "the queue and the loop use it from the next steps on")]
@@ -32,6 +35,7 @@ pub use observer::PoolObserver;
 pub use pool::Pool;
 pub use queue::rate::{OverRate, Rate, RateError};
 pub use retry::Retry;
+pub use routing::Routing;
 pub use scaling::{Scaling, ScalingError};
 pub use spec::PoolSpec;
 pub use stats::measurement::Measurement;

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 use crate::drain::{Drained, Unfinished};
 use crate::error::{JobError, PoolError};
 use crate::job::id::JobId;
-use crate::job::record::JobRecord;
+use crate::job::record::{JobRecord, Reply};
 use crate::queue::job_queue::JobQueue;
 
 /// A handle on a pool: puts jobs in, and receives what comes of them.
@@ -67,7 +67,7 @@ impl<J, T> Pool<J, T> {
     pub async fn call(&self, job: J, limit: Duration) -> Result<T, JobError<J>> {
         let (reply, outcome) = oneshot::channel();
         let begun = Instant::now();
-        let id = self.queue.put(job, Some(reply))?;
+        let id = self.queue.put(job, Some(Reply::Caller(reply)))?;
         let left = limit.saturating_sub(begun.elapsed());
         match timeout(left, waking_contained(outcome)).await {
             Ok(Ok(outcome)) => outcome,

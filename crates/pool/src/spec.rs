@@ -75,6 +75,10 @@ impl<W: Worker> PoolSpec<W> {
         }
     }
 
+    pub(crate) fn queue(&self) -> Arc<JobQueue<W::Job, W::Output>> {
+        Arc::clone(&self.queue)
+    }
+
     /// A handle on the pool.
     pub fn handle(&self) -> Pool<W::Job, W::Output> {
         Pool::new(Arc::clone(&self.queue))

@@ -6,8 +6,18 @@ use tokio::sync::oneshot;
 use super::id::JobId;
 use crate::error::JobError;
 
-/// The way back to the caller that waits for the outcome of a job.
-pub(crate) type Reply<J, T> = oneshot::Sender<Result<T, JobError<J>>>;
+/// Where the outcome of a job goes.
+pub(crate) enum Reply<J, T> {
+    /// To the caller that waits for it.
+    Caller(oneshot::Sender<Result<T, JobError<J>>>),
+    /// To a part of this crate that acts on it, as durable jobs do.
+    Settle(Box<dyn Settle<J, T>>),
+}
+
+/// Acts on the outcome of a job. Dropped without one, it knows that the job was dropped.
+pub(crate) trait Settle<J, T>: Send {
+    fn settle(self: Box<Self>, outcome: Result<T, JobError<J>>);
+}
 
 /// A job as the pool keeps it: in the queue, in a claim, or on its way to its owner.
 pub(crate) struct JobRecord<J, T> {
@@ -34,7 +44,11 @@ impl<J, T> JobRecord<J, T> {
 /// Wakes the caller, by a waker that may be any code; what no caller waits for is dropped here.
 fn answer<J, T>(reply: Option<Reply<J, T>>, outcome: Result<T, JobError<J>>) {
     let Some(reply) = reply else { return drop_contained("the outcome of a job", outcome) };
-    match catch_panic(|| reply.send(outcome)) {
+    let caller = match reply {
+        Reply::Caller(caller) => caller,
+        Reply::Settle(settle) => return settle.settle(outcome),
+    };
+    match catch_panic(|| caller.send(outcome)) {
         Ok(Ok(())) => {}
         Ok(Err(unwanted)) => drop_contained("the outcome of a job", unwanted),
         Err(panic) => report(|| tracing::warn!(%panic, "the waker of a caller panicked")),

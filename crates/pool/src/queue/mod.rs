@@ -5,6 +5,8 @@ pub(crate) mod claim;
 pub(crate) mod delayed;
 pub(crate) mod job_queue;
 #[allow(dead_code, reason = "the queue and the loop use it from the next steps on")]
+pub(crate) mod keys;
+#[allow(dead_code, reason = "the queue and the loop use it from the next steps on")]
 pub(crate) mod priorities;
 #[allow(dead_code, reason = "the queue and the loop use it from the next steps on")]
 pub(crate) mod rate;
