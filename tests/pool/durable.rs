@@ -86,6 +86,8 @@ async fn life_of(
         let desk = of_workers.clone();
         async move { Ok(Mailer(desk)) }
     }));
+    // It ends at once, with what is under way.
+    let spec = spec.pool(|pool| Ok(pool.drain_within(Duration::ZERO).worker_shutdown(Duration::ZERO))).unwrap();
     let top = SupervisorSpec::new(Strategy::OneForOne).child(spec.child("mails"));
     let top = Supervisor::start("top", top).await.unwrap();
     Life { root, services, pool: spec.handle(), top, desk, begun }
@@ -335,7 +337,11 @@ async fn a_second_pool_of_a_queue_is_refused_while_the_first_one_runs() {
     let life = life(EventStorage::memory()).await;
     life.pool.call(Mail(1), LONG).await.unwrap();
     let queue = DurableQueue::new(&life.services, QUEUE);
-    let second = DurableSpec::<Mailer>::new(queue, |_| async { Err("none is made".into()) });
+    let desk = life.desk.clone();
+    let second = DurableSpec::new(queue, move |_| {
+        let desk = desk.clone();
+        async move { Ok(Mailer(desk)) }
+    });
     let second = SupervisorSpec::new(Strategy::OneForOne).child(second.child("second"));
     let second = Supervisor::start("second", second).await.unwrap();
     soon("it gives up", second.wait_until_gone()).await;
@@ -429,5 +435,25 @@ async fn a_caller_whose_pool_ends_learns_that_the_job_is_kept_and_one_that_waits
     assert_eq!(life.pool.unfinished(), 2);
     call.abort();
     life.desk.may_end.add_permits(2);
+    life.end().await;
+}
+
+#[tokio::test]
+async fn jobs_of_a_key_are_done_in_the_order_of_the_log_one_at_a_time() {
+    let life = life_of(EventStorage::memory(), |queue| queue, |spec| spec.pool(|pool| pool.workers(4)).unwrap()).await;
+    let sends = (0..200_u64).map(|number| life.pool.job(Mail(number)).key((number % 5).to_string()).send());
+    let ids = futures::future::join_all(sends).await;
+    assert!(ids.iter().all(Result::is_ok));
+    soon("all are done", async {
+        while life.desk.log.lock().len() < 200 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let log = life.desk.log.lock().clone();
+    for key in 0..5 {
+        let of_key: Vec<_> = log.iter().filter(|number| *number % 5 == key).collect();
+        assert!(of_key.is_sorted() && of_key.len() == 40, "{of_key:?}");
+    }
     life.end().await;
 }

@@ -1,10 +1,11 @@
 //! Jobs that go in, and what comes of them.
 
-use foundation_pool::{JobError, PoolError, SpecError};
+use foundation_pool::{JobError, PoolError, QueueSpec, SpecError};
 use futures::FutureExt;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
-use crate::setup::{LONG, Order, gate, spec, start};
+use crate::setup::{LONG, Order, gate, spec, start, worker};
 
 #[tokio::test]
 async fn a_call_returns_what_the_worker_returned() {
@@ -16,7 +17,7 @@ async fn a_call_returns_what_the_worker_returned() {
 #[tokio::test]
 async fn a_failed_job_comes_back_with_its_error() {
     let (top, pool) = start(&spec()).await;
-    let Err(JobError::Failed { attempts: 1, source, job: Order::Fail }) = pool.call(Order::Fail, LONG).await else {
+    let Err(JobError::Failed { attempts: 1, source, job: Order::Fail, .. }) = pool.call(Order::Fail, LONG).await else {
         panic!("it fails");
     };
     assert_eq!(source.to_string(), "as ordered");
@@ -26,7 +27,8 @@ async fn a_failed_job_comes_back_with_its_error() {
 #[tokio::test]
 async fn a_panic_gives_the_job_back_and_the_worker_is_made_anew() {
     let (top, pool) = start(&spec().workers(1).unwrap()).await;
-    let Err(JobError::Panicked { attempts: 1, text, job: Order::Panic }) = pool.call(Order::Panic, LONG).await else {
+    let Err(JobError::Panicked { attempts: 1, text, job: Order::Panic, .. }) = pool.call(Order::Panic, LONG).await
+    else {
         panic!("it panics");
     };
     assert_eq!(text, "as ordered");
@@ -43,8 +45,7 @@ async fn a_killed_worker_gives_its_job_to_the_next_which_counts_the_attempt() {
         async move { pool.call(Order::Wait(at), LONG).await }
     });
     keeper.begun().await;
-    let workers = top.supervisor("pool").await.unwrap().unwrap();
-    workers.child("worker_1").await.unwrap().unwrap().kill();
+    worker(&top).await.kill();
     keeper.begun().await;
     keeper.open(1);
     assert_eq!(call.await.unwrap().unwrap(), 2);
@@ -54,7 +55,7 @@ async fn a_killed_worker_gives_its_job_to_the_next_which_counts_the_attempt() {
 #[tokio::test]
 async fn a_full_queue_refuses_a_cast_and_lets_a_send_wait() {
     let (top, pool) = {
-        let spec = spec().workers(1).unwrap().capacity(1).unwrap();
+        let spec = spec().workers(1).unwrap().queue(QueueSpec::bounded(1).unwrap());
         start(&spec).await
     };
     let (at, mut keeper) = gate();
@@ -94,21 +95,25 @@ async fn a_drain_waits_for_what_was_taken_and_takes_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_that_takes_too_long_gives_back_what_no_worker_has() {
+async fn a_drain_that_takes_too_long_ends_the_workers_and_gives_back_what_is_not_done() {
     let (top, pool) = start(&spec().workers(1).unwrap()).await;
     let (at, mut keeper) = gate();
-    pool.cast(Order::Wait(at)).unwrap();
+    let first = pool.cast(Order::Wait(at)).unwrap();
     keeper.begun().await;
     let second = pool.cast(Order::Answer(2)).unwrap();
-    let drained = pool.drain(std::time::Duration::from_secs(1)).await;
-    assert_eq!(drained.under_way, 1);
-    assert_eq!(drained.returned.iter().map(|job| job.id).collect::<Vec<_>>(), [second]);
+    let third = tokio::spawn(pool.job(Order::Answer(3)).submit().unwrap().wait(LONG));
+    let drained = pool.drain(Duration::from_secs(1)).await;
+    let returned: Vec<_> = drained.returned.iter().map(|job| (job.id, job.attempts)).collect();
+    assert_eq!(returned, [(first, 1), (second, 0)]);
+    assert_eq!((drained.answered, drained.abandoned.len()), (1, 0));
+    assert_eq!(drained.took, Duration::from_secs(6), "1 s for the jobs, 5 s for the worker");
+    assert!(matches!(third.await.unwrap(), Err(JobError::Returned { job: Order::Answer(3), .. })));
     top.shutdown().await;
 }
 
 #[test]
 fn a_pool_without_workers_or_without_room_is_refused() {
-    assert!(matches!(spec().workers(0), Err(SpecError::Workers { asked: 0, .. })));
+    assert!(matches!(spec().workers(0), Err(SpecError::Workers { most: 0, .. })));
     assert!(matches!(spec().workers(usize::MAX), Err(SpecError::Workers { .. })));
-    assert!(matches!(spec().capacity(0), Err(SpecError::NoRoom)));
+    assert!(matches!(QueueSpec::bounded(0), Err(SpecError::NoRoom)));
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use foundation::ractor::ActorCell;
 use foundation::supervision::{Strategy, Supervisor, SupervisorSpec};
 use foundation_pool::{JobContext, JobFailure, Pool, PoolSpec, Worker};
 use tokio::sync::{Semaphore, mpsc};
@@ -71,6 +72,14 @@ impl Worker for Obedient {
             }
         }
     }
+}
+
+/// The one worker of a pool that has one.
+pub(crate) async fn worker(top: &Supervisor) -> ActorCell {
+    let pool = top.supervisor("pool").await.unwrap().unwrap();
+    let workers = pool.supervisor("workers").await.unwrap().unwrap();
+    let [worker] = workers.actor().unwrap().get_children().try_into().unwrap();
+    worker
 }
 
 pub(crate) fn spec() -> PoolSpec<Obedient> {

@@ -32,9 +32,11 @@ impl<J> fmt::Debug for DeadLetter<J> {
 /// In any case the pool counts them and shows each as [`PoolEvent::JobDied`](crate::PoolEvent::JobDied).
 pub struct DeadLetters<J>(Destination<J>);
 
+type LetterFn<J> = Box<dyn Fn(DeadLetter<J>) + Send + Sync>;
+
 enum Destination<J> {
     Events,
-    Function(Arc<Contained<Box<dyn Fn(DeadLetter<J>) + Send + Sync>>>),
+    Function(Arc<Contained<LetterFn<J>>>),
     Channel(mpsc::Sender<DeadLetter<J>>),
 }
 
@@ -49,7 +51,7 @@ impl<J> DeadLetters<J> {
     where
         J: 'static,
     {
-        let function: Box<dyn Fn(DeadLetter<J>) + Send + Sync> = Box::new(letter);
+        let function: LetterFn<J> = Box::new(letter);
         Self(Destination::Function(Arc::new(Contained::new("a function of dead letters", function))))
     }
 

@@ -1,18 +1,31 @@
-//! What became of the jobs of a pool that was drained.
+//! Draining a pool, and what became of its jobs.
 
 use std::fmt;
 use std::time::Duration;
 
+use tokio::time::{Instant, timeout};
+
+use crate::dead_letters::DeadLetters;
+use crate::job::ending::Ending;
 use crate::job::id::JobId;
+use crate::job::record::JobRecord;
+use crate::shared::Shared;
 
 /// What became of the jobs of a pool that was drained.
 #[non_exhaustive]
 pub struct Drained<J> {
-    /// The jobs that no worker had begun, in the order of acceptance. Those of callers that wait are not among them: the
-    /// callers have them.
+    /// Jobs that were done during the drain.
+    pub done: u64,
+    /// Jobs that failed for good during the drain.
+    pub failed: u64,
+    /// Jobs that were not done, in the order of acceptance, as their workers left them. Those of callers that wait are not
+    /// among them: each went to its caller.
     pub returned: Vec<Unfinished<J>>,
-    /// How many jobs were still in the hands of workers. Their outcomes go to their callers.
-    pub under_way: usize,
+    /// How many jobs went back to callers that wait.
+    pub answered: usize,
+    /// Jobs of workers that block their threads, which nothing can end. They go to their callers, or to the dead letters,
+    /// when their workers come back.
+    pub abandoned: Vec<JobId>,
     /// How long it took.
     pub took: Duration,
 }
@@ -20,7 +33,7 @@ pub struct Drained<J> {
 impl<J> Drained<J> {
     /// Whether each job was done, or has failed.
     pub fn is_complete(&self) -> bool {
-        self.returned.is_empty() && self.under_way == 0
+        self.returned.is_empty() && self.answered == 0 && self.abandoned.is_empty()
     }
 }
 
@@ -28,10 +41,22 @@ impl<J> Drained<J> {
 impl<J> fmt::Debug for Drained<J> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Drained")
+            .field("done", &self.done)
+            .field("failed", &self.failed)
             .field("returned", &self.returned)
-            .field("under_way", &self.under_way)
+            .field("answered", &self.answered)
+            .field("abandoned", &self.abandoned)
             .field("took", &self.took)
             .finish()
+    }
+}
+
+impl<J> fmt::Display for Drained<J> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { done, failed, answered, took, .. } = self;
+        let (returned, abandoned) = (self.returned.len(), self.abandoned.len());
+        write!(f, "{done} done, {failed} failed, {} not done, {abandoned} abandoned", returned + answered)?;
+        write!(f, " in {took:?}")
     }
 }
 
@@ -50,4 +75,42 @@ impl<J> fmt::Debug for Unfinished<J> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Unfinished").field("id", &self.id).field("attempts", &self.attempts).finish_non_exhaustive()
     }
+}
+
+/// Takes no more jobs, waits until all are done or the time is over, then asks and kills the workers that have one, and
+/// gives the rest back.
+pub(crate) async fn drain<J, T>(shared: &Shared<J, T>, within: Duration) -> Drained<J> {
+    let begun = Instant::now();
+    let queue = &shared.queue;
+    let (.., before) = queue.counts();
+    queue.drain();
+    if !queue.is_closed() {
+        let _ = timeout(within, queue.drained()).await;
+    }
+    queue.begin_close();
+    // Workers without a job have ended by now, or are about to.
+    if queue.counts().2 > 0 {
+        shared.crew.stop(shared.stop_within()).await;
+    }
+    let abandoned = queue.begun();
+    let (mut returned, mut answered) = (Vec::new(), 0);
+    for record in queue.close() {
+        match give_back(record, &queue.rules().dead_letters) {
+            Some(unfinished) => returned.push(unfinished),
+            None => answered += 1,
+        }
+    }
+    let (.., now) = queue.counts();
+    let (done, failed) = (now.done - before.done, now.died - before.died);
+    Drained { done, failed, returned, answered, abandoned, took: begun.elapsed() }
+}
+
+/// Gives a job to the caller that waits for it, or hands it out.
+fn give_back<J, T>(record: JobRecord<J, T>, dead_letters: &DeadLetters<J>) -> Option<Unfinished<J>> {
+    if record.reply.as_ref().is_some_and(|reply| !reply.is_closed()) {
+        record.ended(Ending::Returned, dead_letters);
+        return None;
+    }
+    let JobRecord { id, attempts, job, .. } = record;
+    Some(Unfinished { id, attempts, job })
 }

@@ -7,16 +7,19 @@ use foundation_kernel::containment::error_text;
 use foundation_kernel::supervision::BoxError;
 
 use crate::job::id::JobId;
+use crate::overflow::WhenFull;
 
 /// A specification of a pool that makes no sense.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpecError {
-    /// A pool without workers, or with more than a pool may have.
-    #[error("a pool cannot have {asked} workers; give it 1 to {max}")]
+    /// No workers, more than a pool may have, or a lower limit above the upper one.
+    #[error("a pool cannot have {least} to {most} workers; give it 1 to {max}, the lower limit first")]
     Workers {
-        /// The number asked for.
-        asked: usize,
+        /// The lower limit.
+        least: usize,
+        /// The upper limit.
+        most: usize,
         /// The highest number.
         max: usize,
     },
@@ -49,13 +52,35 @@ pub enum PoolError<J> {
         /// The job.
         job: J,
     },
+    /// A key is too long.
+    #[error("a key of {length} bytes is too long; it may have {max}")]
+    KeyTooLong {
+        /// The job.
+        job: J,
+        /// The length of the key, in bytes.
+        length: usize,
+        /// The highest length, in bytes.
+        max: usize,
+    },
+    /// A job with the same idempotency key is in the pool.
+    #[error("the pool has a job with this idempotency key: job {id}")]
+    Duplicate {
+        /// The job.
+        job: J,
+        /// The number of the job that the pool has.
+        id: JobId,
+    },
 }
 
 impl<J> PoolError<J> {
     /// The job itself.
     pub fn into_job(self) -> J {
         match self {
-            Self::Full { job, .. } | Self::Draining { job } | Self::NotRunning { job } => job,
+            Self::Full { job, .. }
+            | Self::Draining { job }
+            | Self::NotRunning { job }
+            | Self::KeyTooLong { job, .. }
+            | Self::Duplicate { job, .. } => job,
         }
     }
 }
@@ -75,8 +100,10 @@ pub enum JobError<J> {
     #[error(transparent)]
     NotAccepted(PoolError<J>),
     /// Its worker reported an error.
-    #[error("the job failed at attempt {attempts}: {}", error_text(&**.source))]
+    #[error("job {id} failed at attempt {attempts}: {}", error_text(&**.source))]
     Failed {
+        /// Its number.
+        id: JobId,
         /// How often it was begun.
         attempts: u32,
         /// What the worker reported.
@@ -85,8 +112,10 @@ pub enum JobError<J> {
         job: J,
     },
     /// Its worker panicked.
-    #[error("the worker panicked in attempt {attempts} of the job: {text}")]
+    #[error("the worker panicked in attempt {attempts} of job {id}: {text}")]
     Panicked {
+        /// Its number.
+        id: JobId,
         /// How often it was begun.
         attempts: u32,
         /// The text of the panic.
@@ -94,23 +123,87 @@ pub enum JobError<J> {
         /// The job, as the worker left it.
         job: J,
     },
-    /// The caller stopped waiting. The job goes on, and its outcome is dropped.
+    /// It was in work for longer than it may be.
+    #[error("job {id} was not done within {limit:?} at attempt {attempts}")]
+    OutOfTime {
+        /// Its number.
+        id: JobId,
+        /// How often it was begun.
+        attempts: u32,
+        /// How long an attempt may take.
+        limit: Duration,
+        /// The job, as the worker left it.
+        job: J,
+    },
+    /// Its worker was ended while it performed the job, again and again.
+    #[error("the worker was ended in attempt {attempts} of job {id}")]
+    Interrupted {
+        /// Its number.
+        id: JobId,
+        /// How often it was begun.
+        attempts: u32,
+        /// The job, as the worker left it.
+        job: J,
+    },
+    /// It waited for longer than it may.
+    #[error("job {id} was not begun in time: it waited for {waited:?}")]
+    Expired {
+        /// Its number.
+        id: JobId,
+        /// How long it waited.
+        waited: Duration,
+        /// The job.
+        job: J,
+    },
+    /// It gave way in a full queue.
+    #[error("job {id} gave way in a full queue, whose rule is to {by}")]
+    Dropped {
+        /// Its number.
+        id: JobId,
+        /// The rule of the queue.
+        by: WhenFull,
+        /// The job.
+        job: J,
+    },
+    /// The caller stopped waiting. The job goes on; what becomes of it goes to the dead letters, if it fails.
     #[error("job {id} took longer than {limit:?}; it goes on")]
     TimedOut {
-        /// The number of the job.
+        /// Its number.
         id: JobId,
         /// How long the caller waited.
         limit: Duration,
     },
-    /// The pool ended before the job was done, and gives it back.
-    #[error("the pool ended before it performed the job")]
+    /// The pool ended before it was done.
+    #[error("the pool ended before job {id} was done")]
     Returned {
+        /// Its number.
+        id: JobId,
         /// The job.
         job: J,
     },
-    /// The pool ended with the job, without a word: its runtime is gone.
-    #[error("the pool is gone, and the job with it")]
-    Gone,
+    /// The runtime of the pool is gone, and the job with it.
+    #[error("the pool is gone, and job {id} with it")]
+    Gone {
+        /// Its number.
+        id: JobId,
+    },
+}
+
+impl<J> JobError<J> {
+    /// The job itself, if it came back.
+    pub fn into_job(self) -> Option<J> {
+        match self {
+            Self::NotAccepted(error) => Some(error.into_job()),
+            Self::Failed { job, .. }
+            | Self::Panicked { job, .. }
+            | Self::OutOfTime { job, .. }
+            | Self::Interrupted { job, .. }
+            | Self::Expired { job, .. }
+            | Self::Dropped { job, .. }
+            | Self::Returned { job, .. } => Some(job),
+            Self::TimedOut { .. } | Self::Gone { .. } => None,
+        }
+    }
 }
 
 impl<J> fmt::Debug for JobError<J> {

@@ -1,56 +1,126 @@
 //! The specification of a pool.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use foundation_kernel::supervision::{BoxError, ChildId, ChildSpec, Restart, Strategy, SupervisorSpec};
-use futures::future::{BoxFuture, FutureExt};
+use foundation_kernel::supervision::{
+    Backoff, BoxError, ChildId, ChildKind, ChildSpec, DynamicSupervisorSpec, ExponentialBackoff, Restart,
+    RestartIntensity, Shutdown, StartContext, StartError, Started, Strategy, SupervisorSpec,
+};
+use futures::future::{FutureExt, try_join_all};
 
+use crate::dead_letters::DeadLetters;
 use crate::error::SpecError;
+use crate::keeper::keep;
 use crate::pool::Pool;
 use crate::queue::job_queue::JobQueue;
-use crate::worker::run::run;
+use crate::queue::rules::{JobRules, QueueSpec};
+use crate::retry::Retry;
+use crate::shared::Shared;
+use crate::worker::batch_size::BatchSize;
+use crate::worker::crew::Crew;
+use crate::worker::run::{Begin, Workshop, run};
 use crate::worker::slot::Slot;
 use crate::worker::worker::Worker;
 
 /// The most workers; more are a mistake.
 const MAX_WORKERS: usize = 1 << 12;
-/// The room of a queue that is not told otherwise.
-const DEFAULT_CAPACITY: usize = 10_000;
+const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
+const DEFAULT_WORKER_STOP: Duration = Duration::from_secs(5);
+/// What the keeper needs beside the drain.
+const KEEPER_GRACE: Duration = Duration::from_secs(5);
 
-type Begin<W> = dyn Fn(Slot) -> BoxFuture<'static, Result<W, BoxError>> + Send + Sync;
-
-/// The specification of a pool: its workers and its queue.
+/// The specification of a pool: its workers, its queue, and the rules of its jobs.
+///
+/// | | default | set by |
+/// |---|---|---|
+/// | workers | 2 | [`workers`](Self::workers) |
+/// | queue | room for 10,000 jobs; a cast is refused, a send waits | [`queue`](Self::queue) |
+/// | jobs claimed at once | what takes 20 µs | [`batch_size`](Self::batch_size) |
+/// | attempts | 1 | [`retry`](Self::retry) |
+/// | deadline, limit of an attempt | none | [`deadline`](Self::deadline), [`limit`](Self::limit) |
+/// | dead letters | counted and dropped | [`dead_letters`](Self::dead_letters) |
+/// | restarts of workers | any number, after 10 ms × 2ⁿ up to 10 s | [`backoff`](Self::backoff), [`intensity`](Self::intensity) |
+/// | stop | 30 s for the jobs, then 5 s for each worker | [`drain_within`](Self::drain_within), [`worker_shutdown`](Self::worker_shutdown) |
 ///
 /// The queue belongs to the specification, as does [`Pool`], the handle on it: both are there before the pool is started,
-/// and survive each restart. A clone describes the same pool.
+/// and survive each restart. A clone describes the same pool; a specification that is changed describes another one.
 pub struct PoolSpec<W: Worker> {
     begin: Arc<Begin<W>>,
     workers: usize,
-    queue: Arc<JobQueue<W::Job, W::Output>>,
+    queue: QueueSpec,
+    rules: JobRules<W::Job>,
+    batch_size: BatchSize,
+    backoff: Backoff,
+    intensity: RestartIntensity,
+    drain_within: Duration,
+    worker_stop: Duration,
+    /// Made when it is first needed.
+    shared: Arc<LazyShared<W>>,
 }
+
+/// What is shared by the clones of a specification.
+type LazyShared<W> = OnceLock<Arc<Shared<<W as Worker>::Job, <W as Worker>::Output>>>;
 
 impl<W: Worker> Clone for PoolSpec<W> {
     fn clone(&self) -> Self {
-        Self { begin: Arc::clone(&self.begin), workers: self.workers, queue: Arc::clone(&self.queue) }
+        Self {
+            begin: Arc::clone(&self.begin),
+            workers: self.workers,
+            queue: self.queue.clone(),
+            rules: self.rules.clone(),
+            batch_size: self.batch_size,
+            backoff: self.backoff,
+            intensity: self.intensity,
+            drain_within: self.drain_within,
+            worker_stop: self.worker_stop,
+            shared: Arc::clone(&self.shared),
+        }
     }
 }
 
 impl<W: Worker> fmt::Debug for PoolSpec<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PoolSpec").field("workers", &self.workers).finish_non_exhaustive()
+        f.debug_struct("PoolSpec")
+            .field("workers", &self.workers)
+            .field("queue", &self.queue)
+            .field("retry", &self.rules.retry)
+            .finish_non_exhaustive()
     }
 }
 
 impl<W: Worker> PoolSpec<W> {
-    /// Two workers, each made by `begin`, anew for each life; a queue with room for 10,000 jobs.
+    /// Workers that are made by `begin`, each life anew.
+    ///
+    /// Its error is a failed start of the worker: the first one fails the start of the pool, a later one is counted and
+    /// repeated after the [backoff](Self::backoff). The jobs wait meanwhile.
     pub fn new<F, Fut>(begin: F) -> Self
     where
         F: Fn(Slot) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<W, BoxError>> + Send + 'static,
     {
-        let begin = Arc::new(move |slot| begin(slot).boxed());
-        Self { begin, workers: 2, queue: Arc::new(JobQueue::new(DEFAULT_CAPACITY)) }
+        let second = Duration::from_secs(1);
+        let backoff = ExponentialBackoff::new(second / 100, 2.0, 10 * second).map_or(Backoff::None, Backoff::from);
+        Self {
+            begin: Arc::new(move |slot| begin(slot).boxed()),
+            workers: 2,
+            queue: QueueSpec::default(),
+            rules: JobRules::default(),
+            batch_size: BatchSize::default(),
+            backoff,
+            intensity: RestartIntensity::UNLIMITED,
+            drain_within: DEFAULT_DRAIN,
+            worker_stop: DEFAULT_WORKER_STOP,
+            shared: Arc::default(),
+        }
+    }
+
+    /// Another pool, with a rule that is changed.
+    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self.shared = Arc::default();
+        self
     }
 
     /// How many workers there are.
@@ -59,43 +129,124 @@ impl<W: Worker> PoolSpec<W> {
     /// [`SpecError::Workers`] for none, and for more than 4,096.
     pub fn workers(self, workers: usize) -> Result<Self, SpecError> {
         match workers {
-            1..=MAX_WORKERS => Ok(Self { workers, ..self }),
-            asked => Err(SpecError::Workers { asked, max: MAX_WORKERS }),
+            1..=MAX_WORKERS => Ok(self.with(|spec| spec.workers = workers)),
+            asked => Err(SpecError::Workers { least: asked, most: asked, max: MAX_WORKERS }),
         }
     }
 
-    /// For how many jobs the queue has room. A handle that was taken before stays with the queue before.
-    ///
-    /// # Errors
-    /// [`SpecError::NoRoom`] for 0.
-    pub fn capacity(self, jobs: usize) -> Result<Self, SpecError> {
-        match jobs {
-            0 => Err(SpecError::NoRoom),
-            jobs => Ok(Self { queue: Arc::new(JobQueue::new(jobs)), ..self }),
-        }
+    /// The room of the queue, and its order.
+    pub fn queue(self, queue: QueueSpec) -> Self {
+        self.with(|spec| spec.queue = queue)
     }
 
-    pub(crate) fn queue(&self) -> Arc<JobQueue<W::Job, W::Output>> {
-        Arc::clone(&self.queue)
+    /// How many jobs a worker claims at once.
+    pub fn batch_size(self, batch_size: BatchSize) -> Self {
+        self.with(|spec| spec.batch_size = batch_size)
+    }
+
+    /// How often a job is tried.
+    pub fn retry(self, retry: impl Into<Retry>) -> Self {
+        self.with(|spec| spec.rules.retry = retry.into())
+    }
+
+    /// How long a job may wait for its first attempt; then it has expired.
+    pub fn deadline(self, deadline: Duration) -> Self {
+        self.with(|spec| spec.rules.deadline = Some(deadline))
+    }
+
+    /// How long an attempt may take; then its future is dropped, and the attempt has failed. It cannot end a worker that
+    /// blocks its thread.
+    pub fn limit(self, limit: Duration) -> Self {
+        self.with(|spec| spec.rules.limit = Some(limit))
+    }
+
+    /// Where jobs go that are not done and for which no caller waits.
+    pub fn dead_letters(self, dead_letters: DeadLetters<W::Job>) -> Self {
+        self.with(|spec| spec.rules.dead_letters = dead_letters)
+    }
+
+    /// The delay before the restart of a worker.
+    pub fn backoff(self, backoff: impl Into<Backoff>) -> Self {
+        self.with(|spec| spec.backoff = backoff.into())
+    }
+
+    /// How many restarts of workers the pool takes, of all together. One more ends the supervisor of the workers, which is
+    /// restarted by the pool's; that one gives up in turn after 3 restarts within 5 s. All jobs stay in the queue.
+    pub fn intensity(self, intensity: RestartIntensity) -> Self {
+        self.with(|spec| spec.intensity = intensity)
+    }
+
+    /// How long the pool goes on with its jobs when it is stopped.
+    pub fn drain_within(self, time: Duration) -> Self {
+        self.with(|spec| spec.drain_within = time)
+    }
+
+    /// How long a worker may go on with its job when it is asked to stop; then it is killed, and the job comes back.
+    pub fn worker_shutdown(self, time: Duration) -> Self {
+        self.with(|spec| spec.worker_stop = time)
+    }
+
+    fn shared(&self) -> &Arc<Shared<W::Job, W::Output>> {
+        self.shared.get_or_init(|| {
+            let queue = Arc::new(JobQueue::new(&self.queue, self.rules.clone()));
+            Arc::new(Shared { queue, crew: Crew::default(), worker_stop: self.worker_stop })
+        })
+    }
+
+    pub(crate) fn job_queue(&self) -> Arc<JobQueue<W::Job, W::Output>> {
+        Arc::clone(&self.shared().queue)
     }
 
     /// A handle on the pool.
     pub fn handle(&self) -> Pool<W::Job, W::Output> {
-        Pool::new(Arc::clone(&self.queue))
+        Pool::new(Arc::clone(self.shared()))
     }
 
-    /// The pool as a child of a supervisor: a supervisor of its workers.
+    /// The pool as a child of a supervisor: a supervisor of its workers and of the task that keeps its time.
+    ///
+    /// When it is stopped, it takes no more jobs and goes on with those that it has; what is not done in time goes to the
+    /// callers that wait, and to the dead letters.
     pub fn child(&self, id: impl Into<ChildId>) -> ChildSpec {
-        let workers = (1..=self.workers).map(|number| self.worker(Slot::new(number)));
-        ChildSpec::supervisor(id, SupervisorSpec::new(Strategy::OneForOne).children(workers))
+        let spec = SupervisorSpec::new(Strategy::OneForOne).backoff(self.backoff);
+        ChildSpec::supervisor(id, spec.child(self.workers_child()).child(self.keeper_child()))
+    }
+
+    fn keeper_child(&self) -> ChildSpec {
+        let (shared, within) = (Arc::clone(self.shared()), self.drain_within);
+        let limit = within.saturating_add(shared.stop_within()).saturating_add(KEEPER_GRACE);
+        let keep = move |stop| keep(Arc::clone(&shared), within, stop);
+        ChildSpec::task("keeper", keep).restart(Restart::Permanent).shutdown(Shutdown::Timeout(limit))
+    }
+
+    fn workers_child(&self) -> ChildSpec {
+        let spec = self.clone();
+        ChildSpec::from_fn("workers", ChildKind::Supervisor, move |context| {
+            let spec = spec.clone();
+            async move { spec.start_workers(context).await }
+        })
+    }
+
+    /// Starts the supervisor of the workers, with all of them.
+    async fn start_workers(self, context: StartContext) -> Result<Started, StartError> {
+        let rules = DynamicSupervisorSpec::default().intensity(self.intensity).backoff(self.backoff);
+        let (started, supervisor) = context.spawn_dynamic_supervisor(rules).await?;
+        let slots = (1..=self.workers).map(Slot::new);
+        let starts = try_join_all(slots.map(|slot| supervisor.start_child(self.worker(slot)))).await;
+        if let Err(error) = starts {
+            supervisor.shutdown().await;
+            return Err(StartError::failed(error));
+        }
+        self.shared().crew.supervised_by(supervisor);
+        Ok(started)
     }
 
     fn worker(&self, slot: Slot) -> ChildSpec {
-        let (begin, queue) = (Arc::clone(&self.begin), Arc::clone(&self.queue));
-        let work = move |stop| {
-            let (begin, queue) = (Arc::clone(&begin), Arc::clone(&queue));
-            async move { run(begin(slot).await?, slot, queue, stop).await }
-        };
-        ChildSpec::task(slot.to_string(), work).restart(Restart::Transient)
+        let (begin, batch_size) = (Arc::clone(&self.begin), self.batch_size);
+        let workshop = Workshop { begin, queue: Arc::clone(&self.shared().queue), batch_size };
+        let begin = Arc::clone(&self.begin);
+        let work = move |worker, stop| run(worker, workshop.clone(), slot, stop);
+        ChildSpec::task_after(slot.to_string(), move || begin(slot), work)
+            .restart(Restart::Transient)
+            .shutdown(Shutdown::Timeout(self.worker_stop))
     }
 }

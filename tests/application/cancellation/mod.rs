@@ -18,12 +18,13 @@ use std::collections::BTreeSet;
 use crate::sources;
 
 /// Functions that are not polled here, with the reasons.
-const EXEMPT: [(&str, &str); 5] = [
+const EXEMPT: [(&str, &str); 6] = [
     ("waking_contained", "polls what it is given, and nothing else"),
     ("run_check", "is awaited within `health`, which is dropped here"),
     ("run", "it is the harness: a test that is dropped is a runtime that is dropped"),
     ("StartContext::spawn", "is awaited within a start, which is dropped as a whole"),
     ("StartContext::spawn_supervisor", "is awaited within a start, which is dropped as a whole"),
+    ("StartContext::spawn_dynamic_supervisor", "is awaited within a start, which is dropped as a whole"),
 ];
 
 /// The type of an `impl` block, by its first line.

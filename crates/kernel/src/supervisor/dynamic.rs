@@ -14,8 +14,8 @@ use super::info::{ChildCount, ChildInfo};
 use super::named::Find;
 use super::report::Reporter;
 use super::restart::{RestartIntensity, Strategy};
-use super::spec::{ChildSpec, SupervisorSpec};
-use super::started::StartedChild;
+use super::spec::{ChildSpec, StartContext, SupervisorSpec};
+use super::started::{Started, StartedChild};
 use super::tree::Tree;
 use crate::limits::SupervisorLimits;
 
@@ -215,6 +215,21 @@ impl Supervisor {
     /// [`ChildError::NotFound`], [`ChildError::NotRunning`].
     pub async fn dynamic_supervisor(&self, id: impl AsRef<str>) -> Result<Option<DynamicSupervisor>, ChildError> {
         Ok(self.supervisor(id).await?.map(DynamicSupervisor::from_supervisor))
+    }
+}
+
+impl StartContext {
+    /// Spawns a dynamic supervisor as this child, which must be of the kind [`Supervisor`](ChildKind::Supervisor), with a
+    /// handle on this one life of it.
+    ///
+    /// # Errors
+    /// As [`DynamicSupervisor::start`].
+    pub async fn spawn_dynamic_supervisor(
+        &self,
+        spec: DynamicSupervisorSpec,
+    ) -> Result<(Started, DynamicSupervisor), StartError> {
+        let (started, supervisor, _) = self.spawn_with_direct_spawner(spec.into_spec()).await?;
+        Ok((started, DynamicSupervisor(supervisor)))
     }
 }
 

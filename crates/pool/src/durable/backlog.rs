@@ -111,10 +111,11 @@ impl Backlog {
         self.jobs.range((Bound::Excluded(id), Bound::Unbounded)).map(|(id, job)| (*id, job))
     }
 
-    pub(crate) fn set_in_pool(&mut self, id: u64, in_pool: bool) {
-        if let Some(job) = self.jobs.get_mut(&id) {
-            job.in_pool = in_pool;
-        }
+    /// True if the job is unfinished.
+    pub(crate) fn set_in_pool(&mut self, id: u64, in_pool: bool) -> bool {
+        let Some(job) = self.jobs.get_mut(&id) else { return false };
+        job.in_pool = in_pool;
+        true
     }
 
     /// All events up to this one have been applied, or are of no meaning.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use foundation_events::{Event, EventId, EventSubscription, Order, Query, SubscriptionError, SubscriptionSpec};
 use foundation_kernel::containment::report;
@@ -21,9 +22,14 @@ use super::open_queues::OpenQueues;
 use super::settlement::{Settlement, answer};
 use super::shared::Shared;
 use crate::job::id::JobId;
+use crate::job::key::{JobKey, MAX_KEY_BYTES};
+use crate::job::options::JobOptions;
 use crate::job::record::Reply;
 use crate::queue::job_queue::JobQueue;
+use crate::queue::state::NewJob;
 
+/// The pause after a job that the pool did not take.
+const AGAIN: Duration = Duration::from_millis(100);
 /// How many events are read at once.
 const PAGE: usize = 1_000;
 
@@ -70,11 +76,7 @@ impl<J: DeserializeOwned + Send + 'static, T: Send + 'static> Feeder<J, T> {
             shared.ledger.recover(recover(&shared).await?);
             shared.move_hold();
         }
-        let mut last = 0;
-        while let Some(waiting) = shared.ledger.next_waiting(last) {
-            last = waiting.id;
-            self.take(waiting, None).await?;
-        }
+        self.take_waiting().await?;
         let position = EventId::new(shared.ledger.position());
         let from = position.map_or_else(SubscriptionSpec::from_beginning, SubscriptionSpec::after);
         let mut accepted = shared.events.subscribe(from.kind(JobEvent::ACCEPTED)).await?;
@@ -88,9 +90,21 @@ impl<J: DeserializeOwned + Send + 'static, T: Send + 'static> Feeder<J, T> {
                     Err(error) => note_unread(&shared, error)?,
                 },
                 () = until(next), if next.is_some() => self.begin_due().await?,
+                () = shared.ledger.returned() => self.take_waiting().await?,
             }
             self.note_position(&accepted);
         }
+    }
+
+    /// Takes on all jobs that wait, in the order of acceptance.
+    async fn take_waiting(&mut self) -> Result<(), BoxError> {
+        self.scheduled.clear();
+        let mut last = 0;
+        while let Some(waiting) = self.shared.ledger.next_waiting(last) {
+            last = waiting.id;
+            self.take(waiting, None).await?;
+        }
+        Ok(())
     }
 
     fn note_position(&self, accepted: &EventSubscription) {
@@ -144,7 +158,7 @@ impl<J: DeserializeOwned + Send + 'static, T: Send + 'static> Feeder<J, T> {
         let wait = waiting.run_at.and_then(|time| time.duration_since(self.shared.clock.now()).ok());
         match wait.filter(|wait| !wait.is_zero()) {
             Some(wait) => {
-                let far = Instant::now() + std::time::Duration::from_secs(86_400 * 365 * 30);
+                let far = Instant::now() + Duration::from_secs(86_400 * 365 * 30);
                 self.scheduled.insert((Instant::now().checked_add(wait).unwrap_or(far), waiting.id));
                 Ok(())
             }
@@ -177,19 +191,23 @@ impl<J: DeserializeOwned + Send + 'static, T: Send + 'static> Feeder<J, T> {
             Ok(accepted) => accepted,
             Err(error) => {
                 unreadable(shared, &event, &error);
+                // Its id is another one if it was carried on.
+                shared.ledger.put_in(waiting.id);
                 return Ok(());
             }
         };
         let strict = suspected || self.poison == Poison::Strict;
         let job = DurableJob { id: waiting.id, job, attempts: waiting.attempts, strict };
         let settlement = Settlement::new(shared, waiting.id, shared.callers.take(event.correlation_id));
-        let reply = Reply::Settle(Box::new(settlement));
-        let _ = terms.key;
-        match self.jobs.put_when_room(job, Some(reply)).await {
-            Ok(_) => Ok(()),
-            // It is drained: what waits here is for the next one.
-            Err(_) => std::future::pending().await,
+        let reply = Some(Reply::Settle(Box::new(settlement)));
+        let key = terms.key.as_deref().and_then(|key| JobKey::new(shortened(key)).ok());
+        let options = JobOptions { key, ..JobOptions::default() };
+        if self.jobs.put_when_room(NewJob { job, reply, options }).await.is_err() {
+            // The pool is drained, or restarts. The job has come back, and is put in again.
+            #[expect(clippy::disallowed_methods, reason = "the delay is what this is for")]
+            tokio::time::sleep(AGAIN).await;
         }
+        Ok(())
     }
 }
 
@@ -226,6 +244,12 @@ async fn recover<T: Send + 'static>(shared: &Shared<T>) -> Result<Backlog, BoxEr
     Ok(backlog)
 }
 
+/// The beginning of a key that is longer than the pool takes: jobs whose keys begin alike are in order, too.
+fn shortened(key: &str) -> &str {
+    let end = (0..=key.len().min(MAX_KEY_BYTES)).rev().find(|end| key.is_char_boundary(*end));
+    end.map_or("", |end| &key[..end])
+}
+
 async fn until(next: Option<(Instant, u64)>) {
     if let Some((at, _)) = next {
         #[expect(clippy::disallowed_methods, reason = "the delay is what this is for")]
@@ -235,7 +259,7 @@ async fn until(next: Option<(Instant, u64)>) {
 
 /// A job that this program cannot read. It stays in the log: a program that can performs it.
 fn unreadable<T: Send + 'static>(shared: &Shared<T>, event: &Event, error: &dyn std::fmt::Display) {
-    shared.ledger.unreadable();
+    shared.ledger.unreadable(event.id.get());
     report(
         || tracing::error!(queue = %shared.queue, job = %event.id, %error, "a durable job cannot be read, and waits"),
     );

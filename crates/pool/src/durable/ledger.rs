@@ -32,6 +32,8 @@ pub(crate) struct Ledger {
     noted: Notify,
     /// There is enough to record for one event.
     full: Notify,
+    /// The pool has given jobs back.
+    returned: Notify,
 }
 
 #[derive(Default)]
@@ -139,12 +141,21 @@ impl Ledger {
 
     /// The pool has given a job back unfinished: it is put in again when it is fed the next time.
     pub(crate) fn came_back(&self, id: u64) {
-        self.state.lock().backlog.set_in_pool(id, false);
+        if self.state.lock().backlog.set_in_pool(id, false) {
+            self.returned.notify_one();
+        }
     }
 
-    /// A job whose event cannot be read as one.
-    pub(crate) fn unreadable(&self) {
-        self.state.lock().unreadable += 1;
+    /// Returns when the pool has given jobs back since the last time.
+    pub(crate) async fn returned(&self) {
+        self.returned.notified().await;
+    }
+
+    /// A job whose event cannot be read as one. It is not put in by this process.
+    pub(crate) fn unreadable(&self, id: u64) {
+        let mut state = self.state.lock();
+        state.unreadable += 1;
+        state.backlog.set_in_pool(id, true);
     }
 
     // ---- what is read of the log ----

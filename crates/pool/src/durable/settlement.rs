@@ -40,7 +40,7 @@ impl<J: Send + 'static, T: Send + 'static> Settle<DurableJob<J>, T> for Settleme
                 Ok(output)
             }
             // It stays unfinished: see the drop.
-            Err(error @ (JobError::Returned { .. } | JobError::NotAccepted(_) | JobError::Gone)) => {
+            Err(error @ (JobError::Returned { .. } | JobError::NotAccepted(_) | JobError::Gone { .. })) => {
                 drop_contained("a job", error);
                 return;
             }

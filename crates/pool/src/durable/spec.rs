@@ -172,7 +172,7 @@ where
     }
 
     fn feeder(&self) -> ChildSpec {
-        let (shared, jobs, poison) = (Arc::clone(&self.shared), self.pool.queue(), self.poison);
+        let (shared, jobs, poison) = (Arc::clone(&self.shared), self.pool.job_queue(), self.poison);
         task("feeder", move |stop| {
             let (shared, jobs) = (Arc::clone(&shared), Arc::clone(&jobs));
             let feeder: Feeder<W::Job, W::Output> = Feeder { shared, jobs, poison, scheduled: BTreeSet::new() };

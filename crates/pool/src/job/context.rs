@@ -1,6 +1,7 @@
 //! What a worker learns of a job beside the job itself.
 
 use foundation_kernel::supervision::TaskStop;
+use tokio::time::Instant;
 
 use super::id::JobId;
 
@@ -9,6 +10,8 @@ use super::id::JobId;
 pub struct JobContext<'a> {
     pub(crate) id: JobId,
     pub(crate) attempt: u32,
+    pub(crate) accepted: Instant,
+    pub(crate) key: Option<&'a str>,
     pub(crate) stop: &'a TaskStop,
 }
 
@@ -23,7 +26,18 @@ impl JobContext<'_> {
         self.attempt
     }
 
-    /// The notification that the worker is asked to stop. A job that ends early then, with an error, is tried again.
+    /// When the pool took the job.
+    pub fn accepted(&self) -> Instant {
+        self.accepted
+    }
+
+    /// The key of the job, if it has one.
+    pub fn key(&self) -> Option<&str> {
+        self.key
+    }
+
+    /// The notification that the worker is asked to stop. It then has the time of its
+    /// [shutdown rule](crate::PoolSpec::worker_shutdown); a job that it does not finish in it is tried again.
     pub fn stop(&self) -> &TaskStop {
         self.stop
     }

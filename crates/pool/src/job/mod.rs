@@ -1,6 +1,10 @@
 //! Jobs: what a worker is lent, and what the pool keeps of each.
 
 pub(crate) mod context;
+pub(crate) mod ending;
 pub(crate) mod failure;
 pub(crate) mod id;
+pub(crate) mod key;
+pub(crate) mod options;
 pub(crate) mod record;
+pub(crate) mod request;

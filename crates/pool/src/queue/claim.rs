@@ -3,71 +3,116 @@
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
-use std::task::Waker;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use foundation_kernel::containment::wake;
+use parking_lot::Mutex;
 
+use super::after::After;
 use super::job_queue::JobQueue;
-use super::state::State;
+use super::state::{ClaimCell, State, Tally};
 use super::turn::{Turn, Wait};
 use super::waiters::Waiters;
+use crate::job::ending::Ending;
 use crate::job::record::JobRecord;
+use crate::retry::{RetryAdvice, RetryDecision};
+
+/// How often a job is begun at least, if each time its worker is ended: then it is the job that ends workers.
+const MIN_LIVES: u32 = 3;
 
 /// The jobs that a worker has claimed. Dropped, it puts back those that are not finished.
 pub(crate) struct Claim<J, T> {
     queue: Arc<JobQueue<J, T>>,
-    /// The one that has been begun.
+    /// The job that has been begun.
     begun: Option<JobRecord<J, T>>,
-    rest: VecDeque<JobRecord<J, T>>,
-    /// Those that have gone to their owners since the lock was held last.
-    finished: usize,
+    cell: Arc<ClaimCell<J, T>>,
+    tally: Tally,
 }
 
 impl<J, T> Claim<J, T> {
     /// An empty claim, of a worker that counts from now on.
     pub(crate) fn new(queue: Arc<JobQueue<J, T>>) -> Self {
-        queue.lock().worker_came();
-        Self { queue, begun: None, rest: VecDeque::new(), finished: 0 }
+        let cell = Arc::new(ClaimCell { begun: AtomicU64::new(0), rest: Mutex::new(VecDeque::new()) });
+        queue.lock().worker_came(&cell);
+        Self { queue, begun: None, cell, tally: Tally::default() }
     }
 
-    /// Returns when it has jobs, at most this many, or with `false` when there will be none.
+    /// Returns when it has jobs, at most this many, or with `false` when the worker is to end.
     pub(crate) async fn renew(&mut self, at_most: usize) -> bool {
-        let Self { queue, rest, finished, .. } = self;
-        Wait::new(queue, Jobs { rest, finished, at_most }).await
+        let Self { queue, cell, tally, .. } = self;
+        Wait::new(queue, Jobs { cell, tally, at_most: at_most.max(1) }).await
     }
 
     /// Begins the next job; `None` if there is none left.
     pub(crate) fn begin(&mut self) -> Option<&mut JobRecord<J, T>> {
-        let mut next = self.rest.pop_front()?;
+        let mut next = self.cell.rest.lock().pop_front()?;
         next.attempts = next.attempts.saturating_add(1);
+        self.cell.begun.store(next.id.number(), Ordering::Relaxed);
         Some(self.begun.insert(next))
     }
 
-    /// Takes out the job that was begun, which is about to go to its owner.
-    pub(crate) fn finish(&mut self) -> Option<JobRecord<J, T>> {
-        let finished = self.begun.take()?;
-        self.finished += 1;
-        Some(finished)
+    /// Ends the job that was begun, with its output.
+    pub(crate) fn done(&mut self, output: T) {
+        let Some(record) = self.finish() else { return };
+        self.tally.done += 1;
+        // A caller that has its answer finds the job counted, and its keys free.
+        if record.reply.is_some() || record.has_to_be_forgotten() {
+            let tally = &mut self.tally;
+            self.queue.step(|state, after| {
+                state.forget(&record, after);
+                state.finish(tally, after);
+            });
+        }
+        record.done(output);
+    }
+
+    /// Ends the attempt at the job that was begun: it is tried again, or goes to its owner.
+    pub(crate) fn failed(&mut self, ending: Ending, advice: RetryAdvice) {
+        let Some(record) = self.finish() else { return };
+        let decision = self.queue.rules().retry.decide(record.attempts, advice, fastrand::f64());
+        self.queue.step(|state, after| match decision {
+            RetryDecision::After(delay) => state.retry(record, delay, after),
+            RetryDecision::GiveUp => state.die(record, ending, after),
+        });
+    }
+
+    fn finish(&mut self) -> Option<JobRecord<J, T>> {
+        self.cell.begun.store(0, Ordering::Relaxed);
+        self.begun.take()
+    }
+
+    /// Puts the jobs back that have not been begun.
+    pub(crate) fn give_back(&mut self) {
+        let (cell, tally) = (&self.cell, &mut self.tally);
+        self.queue.step(|state, after| {
+            state.finish(tally, after);
+            let rest = mem::take(&mut *cell.rest.lock());
+            state.put_back(rest.into_iter(), after);
+        });
     }
 }
 
 impl<J, T> Drop for Claim<J, T> {
     fn drop(&mut self) {
-        let unfinished = self.begun.take().into_iter().chain(mem::take(&mut self.rest));
-        let mut wakes = Vec::new();
-        let mut state = self.queue.lock();
-        state.put_back(unfinished, &mut wakes);
-        state.finished(self.finished, &mut wakes);
-        state.worker_went();
-        drop(state);
-        wakes.into_iter().for_each(wake);
+        self.cell.begun.store(0, Ordering::Relaxed);
+        let most = self.queue.rules().retry.max_attempts().max(MIN_LIVES);
+        let (begun, cell, tally) = (self.begun.take(), &self.cell, &mut self.tally);
+        self.queue.step(|state, after| {
+            let rest = mem::take(&mut *cell.rest.lock());
+            state.worker_went(cell);
+            state.finish(tally, after);
+            state.put_back(rest.into_iter(), after);
+            match begun {
+                Some(record) if record.attempts >= most => state.die(record, Ending::Interrupted, after),
+                begun => state.put_back(begun.into_iter(), after),
+            }
+        });
     }
 }
 
 /// A worker that waits for jobs.
 struct Jobs<'a, J, T> {
-    rest: &'a mut VecDeque<JobRecord<J, T>>,
-    finished: &'a mut usize,
+    cell: &'a ClaimCell<J, T>,
+    tally: &'a mut Tally,
     at_most: usize,
 }
 
@@ -78,17 +123,17 @@ impl<J, T> Turn<J, T> for Jobs<'_, J, T> {
         &mut state.sleepers
     }
 
-    fn take(&mut self, state: &mut State<J, T>, _: bool, wakes: &mut Vec<Waker>) -> Option<bool> {
-        state.finished(mem::take(self.finished), wakes);
+    fn take(&mut self, state: &mut State<J, T>, _: bool, after: &mut After<J, T>) -> Option<bool> {
+        state.finish(self.tally, after);
         if state.is_closed() {
             return Some(false);
         }
-        let claimed = state.claim(self.at_most, self.rest);
-        state.pick_senders(wakes);
+        let claimed = state.claim(self.at_most, self.cell, after);
+        state.pick_senders(after);
         (claimed > 0).then_some(true)
     }
 
-    fn pass_on(state: &mut State<J, T>, wakes: &mut Vec<Waker>) {
-        wakes.extend(state.pick_another());
+    fn pass_on(state: &mut State<J, T>, after: &mut After<J, T>) {
+        state.pick_another(after);
     }
 }

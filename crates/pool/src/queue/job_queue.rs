@@ -1,63 +1,121 @@
 //! The queue of a pool, under one lock.
 //!
-//! 1. An accepted job is in exactly one place: it waits, a claim has it, or it has gone to its owner.
+//! 1. An accepted job is in exactly one place: it waits, waits for a time, is in a claim, or has gone to its owner.
 //! 2. A worker is among the sleepers exactly while it sleeps and has not been picked.
 //! 3. A job that is put in picks at most one sleeper. A picked sleeper that goes away without looking picks another.
 //! 4. A claim that is dropped puts its jobs back in order, at the front; one that was begun counts as an attempt.
 //! 5. A sender that was picked has a place reserved until it looks or goes away; no other job gets that place.
 //! 6. Accepted jobs are those that wait, those in claims, and those that have gone to their owners.
 //!
-//! Under the lock no code of users runs: jobs, replies and wakers are moved, and dropped or woken after it is released.
+//! Under the lock no code of users runs: jobs, replies and wakers are moved, and dropped, answered or woken after it is
+//! released.
 
-use std::collections::VecDeque;
-use std::task::Waker;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
-use foundation_kernel::containment::wake;
 use parking_lot::{Mutex, MutexGuard};
+use tokio::time::Instant;
 
-use super::state::{Refusal, State};
+use super::accounts::Accounts;
+use super::after::After;
+use super::rules::{JobRules, QueueSpec};
+use super::state::{NewJob, Refusal, Room, State};
 use super::turn::{Turn, Wait};
 use super::waiters::Waiters;
 use crate::error::PoolError;
+use crate::job::ending::Ending;
 use crate::job::id::JobId;
-use crate::job::record::{JobRecord, Reply};
+use crate::job::record::JobRecord;
 
 /// The jobs that wait, and those who wait for jobs, for room, and for the end of all jobs.
 pub(crate) struct JobQueue<J, T> {
     state: Mutex<State<J, T>>,
+    rules: JobRules<J>,
 }
 
 impl<J, T> JobQueue<J, T> {
-    pub(crate) fn new(capacity: usize) -> Self {
-        Self { state: Mutex::new(State::new(capacity)) }
+    pub(crate) fn new(spec: &QueueSpec, rules: JobRules<J>) -> Self {
+        Self { state: Mutex::new(State::new(spec, rules.deadline)), rules }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State<J, T>> {
         self.state.lock()
     }
 
+    /// Does what is to be done without the lock.
+    pub(super) fn run(&self, after: After<J, T>) {
+        after.run(&self.rules.dead_letters);
+    }
+
+    /// A step under the lock, and what is to be done after it.
+    pub(super) fn step<R>(&self, step: impl FnOnce(&mut State<J, T>, &mut After<J, T>) -> R) -> R {
+        let mut after = After::new();
+        let result = step(&mut self.lock(), &mut after);
+        self.run(after);
+        result
+    }
+
+    pub(crate) fn rules(&self) -> &JobRules<J> {
+        &self.rules
+    }
+
+    // ---- jobs ----
+
     /// Takes a job if there is room for it; otherwise it comes back.
-    pub(crate) fn put(&self, job: J, reply: Option<Reply<J, T>>) -> Result<JobId, PoolError<J>> {
-        let mut state = self.lock();
-        if let Err(refusal) = state.admit() {
-            drop(state);
-            return Err(refusal.of(job));
-        }
-        let (id, sleeper) = state.accept(job, reply);
-        drop(state);
-        sleeper.into_iter().for_each(wake);
-        Ok(id)
+    pub(crate) fn put(&self, new: NewJob<J, T>) -> Result<JobId, PoolError<J>> {
+        let now = Instant::now();
+        let offered = self.step(|state, after| {
+            let offered = state.offer(new, Room::Free, now, after);
+            if offered.is_err() {
+                state.note_refused();
+            }
+            offered
+        });
+        offered.map_err(|(refusal, new)| new.refused(refusal))
     }
 
     /// Takes a job as soon as there is room for it. Dropped before it returns, it has taken nothing.
-    pub(crate) async fn put_when_room(&self, job: J, reply: Option<Reply<J, T>>) -> Result<JobId, PoolError<J>> {
-        Wait::new(self, Room(Some((job, reply)))).await
+    pub(crate) fn put_when_room(&self, new: NewJob<J, T>) -> Putting<'_, J, T> {
+        Putting(Wait::new(self, Sender { new: Some(new), waits: true }))
+    }
+
+    // ---- time ----
+
+    /// When the next delayed job is due.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.lock().next_due()
+    }
+
+    /// Returns when the next delayed job is due at another time than this one.
+    pub(crate) async fn next_due_other_than(&self, known: Option<Instant>) -> Option<Instant> {
+        Wait::new(self, Timer(known)).await
+    }
+
+    /// Lets jobs that are due wait for a worker, and ends those that have expired.
+    pub(crate) fn tick(&self) {
+        let now = Instant::now();
+        self.step(|state, after| state.tick(now, after));
+    }
+
+    // ---- the pool as a whole ----
+
+    /// Stops and resumes giving out jobs.
+    pub(crate) fn set_paused(&self, paused: bool) {
+        self.step(|state, after| state.set_paused(paused, after));
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.lock().is_paused()
+    }
+
+    /// Takes jobs and gives them out again.
+    pub(crate) fn open(&self) {
+        self.step(State::open);
     }
 
     /// Takes no more jobs from now on.
     pub(crate) fn drain(&self) {
-        let senders = self.lock().drain();
-        senders.into_wakers().for_each(wake);
+        self.step(State::drain);
     }
 
     /// Returns when no job waits and none is in a claim.
@@ -65,60 +123,101 @@ impl<J, T> JobQueue<J, T> {
         Wait::new(self, AllJobs).await;
     }
 
-    /// Gives out no more jobs from now on, and gives back those that wait.
-    pub(crate) fn close(&self) -> VecDeque<JobRecord<J, T>> {
-        let (waiting, sleepers) = self.lock().close();
-        sleepers.into_wakers().for_each(wake);
-        waiting
+    /// Gives out no more jobs from now on, and takes those back that have not been begun; workers end.
+    pub(crate) fn begin_close(&self) {
+        self.step(State::begin_close);
     }
 
-    /// Takes jobs and gives them out again.
-    pub(crate) fn open(&self) {
-        self.lock().open();
+    /// Takes all jobs out; those that come back later go to their owners.
+    pub(crate) fn close(&self) -> Vec<JobRecord<J, T>> {
+        self.step(State::close)
     }
 
-    /// How many jobs wait.
-    pub(crate) fn queued(&self) -> usize {
-        self.lock().queued()
+    /// Whether workers are to end.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().is_closed()
     }
 
-    /// How many jobs are in claims.
-    pub(crate) fn claimed(&self) -> usize {
-        self.lock().claimed()
+    /// The numbers of the jobs that workers perform.
+    pub(crate) fn begun(&self) -> Vec<JobId> {
+        self.lock().begun()
+    }
+
+    /// How many jobs wait, are delayed, and are in claims, and what has become of the others.
+    pub(crate) fn counts(&self) -> (usize, usize, usize, Accounts) {
+        let state = self.lock();
+        (state.queued(), state.delayed(), state.claimed(), state.accounts())
+    }
+}
+
+/// The jobs that are left go to their owners: with the last handle and the last specification, the queue itself ends.
+impl<J, T> Drop for JobQueue<J, T> {
+    fn drop(&mut self) {
+        self.begin_close();
+        let dead_letters = &self.rules.dead_letters;
+        self.close().into_iter().for_each(|record| record.ended(Ending::Returned, dead_letters));
+    }
+}
+
+/// A job that waits for room.
+pub(crate) struct Putting<'a, J, T>(Wait<'a, J, T, Sender<J, T>>);
+
+impl<J, T> Putting<'_, J, T> {
+    /// Waits no longer: takes the job now, or gives it back.
+    pub(crate) async fn give_up(mut self) -> Result<JobId, PoolError<J>> {
+        self.0.turn().waits = false;
+        self.await
+    }
+}
+
+impl<J, T> Future for Putting<'_, J, T> {
+    type Output = Result<JobId, PoolError<J>>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context)
     }
 }
 
 /// A caller with a job that waits for room.
-struct Room<J, T>(Option<(J, Option<Reply<J, T>>)>);
+struct Sender<J, T> {
+    new: Option<NewJob<J, T>>,
+    /// Whether it waits for room.
+    waits: bool,
+}
 
-impl<J, T> Turn<J, T> for Room<J, T> {
+impl<J, T> Turn<J, T> for Sender<J, T> {
     type Output = Result<JobId, PoolError<J>>;
 
     fn list(state: &mut State<J, T>) -> &mut Waiters {
         &mut state.senders
     }
 
-    fn take(&mut self, state: &mut State<J, T>, picked: bool, wakes: &mut Vec<Waker>) -> Option<Self::Output> {
-        let admitted = if picked { state.admit_reserved() } else { state.admit() };
-        if matches!(admitted, Err(Refusal::Full { .. })) {
-            return None;
+    fn take(&mut self, state: &mut State<J, T>, picked: bool, after: &mut After<J, T>) -> Option<Self::Output> {
+        let new = self.new.take()?;
+        if picked {
+            state.release_place();
         }
-        let (job, reply) = self.0.take()?;
-        if let Err(refusal) = admitted {
-            return Some(Err(refusal.of(job)));
+        let room = if picked { Room::Reserved } else { Room::Free };
+        match state.offer(new, room, Instant::now(), after) {
+            Ok(id) => Some(Ok(id)),
+            Err((Refusal::Full { .. }, new)) if self.waits && state.waits_for_room() => {
+                self.new = Some(new);
+                None
+            }
+            Err((refusal, new)) => {
+                state.note_refused();
+                Some(Err(new.refused(refusal)))
+            }
         }
-        let (id, sleeper) = state.accept(job, reply);
-        wakes.extend(sleeper);
-        Some(Ok(id))
     }
 
-    fn pass_on(state: &mut State<J, T>, wakes: &mut Vec<Waker>) {
+    fn pass_on(state: &mut State<J, T>, after: &mut After<J, T>) {
         state.release_place();
-        state.pick_senders(wakes);
+        state.pick_senders(after);
     }
 }
 
-/// A caller that waits until all jobs have gone to their owners.
+/// A caller that waits until all jobs have gone to their owners. All of them are picked together.
 struct AllJobs;
 
 impl<J, T> Turn<J, T> for AllJobs {
@@ -128,10 +227,27 @@ impl<J, T> Turn<J, T> for AllJobs {
         &mut state.drainers
     }
 
-    fn take(&mut self, state: &mut State<J, T>, _: bool, _: &mut Vec<Waker>) -> Option<()> {
+    fn take(&mut self, state: &mut State<J, T>, _: bool, _: &mut After<J, T>) -> Option<()> {
         state.is_drained().then_some(())
     }
 
-    /// All of them are picked together.
-    fn pass_on(_: &mut State<J, T>, _: &mut Vec<Waker>) {}
+    fn pass_on(_: &mut State<J, T>, _: &mut After<J, T>) {}
+}
+
+/// A task that waits until the next job is due at another time than it knows. All of them are picked together.
+struct Timer(Option<Instant>);
+
+impl<J, T> Turn<J, T> for Timer {
+    type Output = Option<Instant>;
+
+    fn list(state: &mut State<J, T>) -> &mut Waiters {
+        &mut state.timers
+    }
+
+    fn take(&mut self, state: &mut State<J, T>, _: bool, _: &mut After<J, T>) -> Option<Option<Instant>> {
+        let next = state.next_due();
+        (next != self.0).then_some(next)
+    }
+
+    fn pass_on(_: &mut State<J, T>, _: &mut After<J, T>) {}
 }

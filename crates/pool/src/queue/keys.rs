@@ -106,13 +106,9 @@ impl<K: Hash + Eq + Clone, J> Keys<K, J> {
     }
 
     /// How many keys have a job in the pool.
+    #[cfg(test)]
     pub(crate) fn known(&self) -> usize {
         self.slots.len()
-    }
-
-    /// Whether a job with this key would wait.
-    pub(crate) fn is_known(&self, key: &K) -> bool {
-        self.slots.contains_key(key)
     }
 
     /// Removes the waiting jobs for which this is so, in the order of each key.

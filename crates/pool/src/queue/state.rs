@@ -1,23 +1,40 @@
-//! What the lock of a queue protects, and each step on it. Nothing here runs code of users: what is to be woken or
-//! dropped is handed out.
+//! What the lock of a queue protects, and each step on it. Nothing here runs code of users: what is to be woken, dropped or
+//! answered goes into an [`After`].
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::mem;
-use std::task::Waker;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::accounts::Accounts;
+use super::after::After;
+use super::delayed::Delayed;
+use super::keys::{Entered, Keys};
+use super::priorities::Priorities;
+use super::rules::QueueSpec;
 use super::waiters::Waiters;
 use crate::error::PoolError;
+use crate::job::ending::Ending;
 use crate::job::id::JobId;
+use crate::job::key::JobKey;
+use crate::job::options::JobOptions;
 use crate::job::record::{JobRecord, Reply};
+use crate::overflow::WhenFull;
 
 /// What a queue does with jobs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
     /// It takes jobs and gives them out.
     Open,
     /// It gives out those that it has.
     Draining,
-    /// It gives out none.
+    /// It gives out none, and keeps those that come back.
+    Closing,
+    /// It has none, and returns those that come back to their owners.
     Closed,
 }
 
@@ -27,28 +44,67 @@ pub(super) enum Refusal {
     Full { queued: usize },
     Draining,
     Closed,
+    Duplicate(JobId),
 }
 
-impl Refusal {
-    pub(super) fn of<J>(self, job: J) -> PoolError<J> {
-        match self {
-            Self::Full { queued } => PoolError::Full { job, queued },
-            Self::Draining => PoolError::Draining { job },
-            Self::Closed => PoolError::NotRunning { job },
+/// A job that is not taken yet.
+pub(crate) struct NewJob<J, T> {
+    pub(crate) job: J,
+    pub(crate) reply: Option<Reply<J, T>>,
+    pub(crate) options: JobOptions,
+}
+
+impl<J, T> NewJob<J, T> {
+    pub(super) fn refused(self, refusal: Refusal) -> PoolError<J> {
+        let job = self.job;
+        match refusal {
+            Refusal::Full { queued } => PoolError::Full { job, queued },
+            Refusal::Draining => PoolError::Draining { job },
+            Refusal::Closed => PoolError::NotRunning { job },
+            Refusal::Duplicate(id) => PoolError::Duplicate { job, id },
         }
     }
+}
+
+/// Which place a job is to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    /// One that is neither taken nor reserved.
+    Free,
+    /// The one that is reserved for its sender.
+    Reserved,
+}
+
+/// The jobs of a claim that have not been begun, and the number of the one that has been.
+pub(super) struct ClaimCell<J, T> {
+    pub(super) begun: AtomicU64,
+    /// Locked after the queue, by the worker alone while the queue is not locked.
+    pub(super) rest: Mutex<VecDeque<JobRecord<J, T>>>,
+}
+
+/// The jobs of a claim that have gone to their owners since the queue was locked last.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Tally {
+    pub(super) done: u64,
 }
 
 /// The jobs of a queue, and the tasks that wait for it.
 pub(super) struct State<J, T> {
     phase: Phase,
+    paused: bool,
     capacity: usize,
-    waiting: VecDeque<JobRecord<J, T>>,
+    when_full: WhenFull,
+    /// The pool's longest wait for the first attempt.
+    deadline: Option<Duration>,
+    waiting: Priorities<JobRecord<J, T>>,
+    /// Those that wait for another one of their key.
+    keys: Keys<JobKey, JobRecord<J, T>>,
+    delayed: Delayed<JobRecord<J, T>>,
+    claims: Vec<Arc<ClaimCell<J, T>>>,
     /// How many jobs are in claims.
     claimed: usize,
-    /// How many workers there are.
-    workers: usize,
-    accepted: u64,
+    accounts: Accounts,
+    unique: HashMap<JobKey, JobId>,
     /// Workers that wait for a job.
     pub(super) sleepers: Waiters,
     /// Callers that wait for room.
@@ -57,55 +113,137 @@ pub(super) struct State<J, T> {
     reserved: usize,
     /// Callers that wait until no job is left.
     pub(super) drainers: Waiters,
+    /// Tasks that wait for another time at which a job is due.
+    pub(super) timers: Waiters,
 }
 
 impl<J, T> State<J, T> {
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(super) fn new(spec: &QueueSpec, deadline: Option<Duration>) -> Self {
         Self {
             phase: Phase::Open,
-            capacity,
-            waiting: VecDeque::new(),
+            paused: false,
+            capacity: spec.capacity,
+            when_full: spec.when_full,
+            deadline,
+            waiting: Priorities::new(&spec.weights, spec.aging),
+            keys: Keys::default(),
+            delayed: Delayed::new(),
+            claims: Vec::new(),
             claimed: 0,
-            workers: 0,
-            accepted: 0,
+            accounts: Accounts::default(),
+            unique: HashMap::new(),
             sleepers: Waiters::default(),
             senders: Waiters::default(),
             reserved: 0,
             drainers: Waiters::default(),
+            timers: Waiters::default(),
         }
     }
 
     // ---- jobs that come in ----
 
-    /// Whether another job is taken now.
-    pub(super) fn admit(&self) -> Result<(), Refusal> {
-        match self.phase {
-            Phase::Open if self.room() > 0 => Ok(()),
-            Phase::Open => Err(Refusal::Full { queued: self.waiting.len() }),
-            Phase::Draining => Err(Refusal::Draining),
-            Phase::Closed => Err(Refusal::Closed),
+    /// Takes a job, or says why not.
+    pub(super) fn offer(
+        &mut self,
+        new: NewJob<J, T>,
+        room: Room,
+        now: Instant,
+        after: &mut After<J, T>,
+    ) -> Result<JobId, (Refusal, NewJob<J, T>)> {
+        if let Err(refusal) = self.admit(&new) {
+            return Err((refusal, new));
         }
+        if room == Room::Free && self.room() == 0 {
+            match self.when_full {
+                WhenFull::DropNewest => {
+                    let record = self.record(new, now);
+                    let id = record.id;
+                    self.drop_for_room(record, after);
+                    return Ok(id);
+                }
+                WhenFull::DropOldest if !self.waiting.is_empty() => {
+                    let oldest = self.waiting.pop_least_urgent();
+                    oldest.into_iter().for_each(|oldest| self.drop_for_room(oldest, after));
+                }
+                _ => return Err((Refusal::Full { queued: self.queued() }, new)),
+            }
+        }
+        Ok(self.accept(new, now, after))
     }
 
-    /// The same of a sender that was picked, whose place is given up, or taken by its job.
-    pub(super) fn admit_reserved(&mut self) -> Result<(), Refusal> {
-        self.release_place();
+    fn admit(&self, new: &NewJob<J, T>) -> Result<(), Refusal> {
         match self.phase {
-            Phase::Open => Ok(()),
-            _ => self.admit(),
+            Phase::Open => {}
+            Phase::Draining | Phase::Closing => return Err(Refusal::Draining),
+            Phase::Closed => return Err(Refusal::Closed),
         }
+        let same = new.options.unique.as_ref().and_then(|key| self.unique.get(key));
+        same.map_or(Ok(()), |id| Err(Refusal::Duplicate(*id)))
     }
 
     fn room(&self) -> usize {
-        self.capacity.saturating_sub(self.waiting.len() + self.reserved)
+        self.capacity.saturating_sub(self.queued() + self.delayed.len() + self.reserved)
     }
 
-    /// Takes a job that was admitted; the sleeper is to be woken.
-    pub(super) fn accept(&mut self, job: J, reply: Option<Reply<J, T>>) -> (JobId, Option<Waker>) {
-        self.accepted += 1;
-        let id = JobId::new(self.accepted);
-        self.waiting.push_back(JobRecord { id, attempts: 0, job, reply });
-        (id, self.sleepers.pick_newest())
+    fn record(&mut self, new: NewJob<J, T>, now: Instant) -> JobRecord<J, T> {
+        self.accounts.accepted += 1;
+        let NewJob { job, reply, options } = new;
+        let (id, level) = (JobId::new(self.accounts.accepted), options.priority);
+        JobRecord { id, attempts: 0, level, accepted: now, job, reply, options: options.kept() }
+    }
+
+    fn accept(&mut self, new: NewJob<J, T>, now: Instant, after: &mut After<J, T>) -> JobId {
+        let delay = new.options.delay;
+        let record = self.record(new, now);
+        let id = record.id;
+        if let Some(key) = record.unique() {
+            self.unique.insert(key.clone(), id);
+        }
+        match delay {
+            Some(delay) => self.delay(record, now, delay, after),
+            None => self.enqueue(record, after),
+        }
+        id
+    }
+
+    /// Lets a job wait for a worker, or for the job of its key that is before it.
+    fn enqueue(&mut self, record: JobRecord<J, T>, after: &mut After<J, T>) {
+        let entered = match record.key_to_enter() {
+            None => return self.line_up(record, after),
+            Some(key) => self.keys.enter(&key, record),
+        };
+        match entered {
+            Entered::Head(slot, record) => self.line_up(record.is_head(slot), after),
+            Entered::NoRoom(record) => self.line_up(record, after),
+            Entered::Waits => {}
+        }
+    }
+
+    fn line_up(&mut self, record: JobRecord<J, T>, after: &mut After<J, T>) {
+        self.waiting.push_back(record.level.into(), record);
+        if !self.paused {
+            after.wakes.extend(self.sleepers.pick_newest());
+        }
+    }
+
+    fn delay(&mut self, record: JobRecord<J, T>, now: Instant, delay: Duration, after: &mut After<J, T>) {
+        if self.delayed.push(far(now, delay), record) {
+            after.wakes.extend(mem::take(&mut self.timers).into_wakers());
+        }
+    }
+
+    fn drop_for_room(&mut self, record: JobRecord<J, T>, after: &mut After<J, T>) {
+        self.accounts.dropped += 1;
+        self.forget(&record, after);
+        after.ended.push((record, Ending::Dropped(self.when_full)));
+    }
+
+    pub(super) fn note_refused(&mut self) {
+        self.accounts.refused += 1;
+    }
+
+    pub(super) fn waits_for_room(&self) -> bool {
+        self.when_full == WhenFull::Wait
     }
 
     /// Gives a reserved place up.
@@ -113,71 +251,199 @@ impl<J, T> State<J, T> {
         self.reserved = self.reserved.saturating_sub(1);
     }
 
-    /// Reserves the free places for the senders that wait the longest.
-    pub(super) fn pick_senders(&mut self, wakes: &mut Vec<Waker>) {
-        while self.room() > 0 {
-            let Some(sender) = self.senders.pick_oldest() else { break };
+    /// Reserves the free places for the senders that have waited for the longest.
+    pub(super) fn pick_senders(&mut self, after: &mut After<J, T>) {
+        while self.senders.len() > 0 && self.room() > 0 {
             self.reserved += 1;
-            wakes.push(sender);
+            after.wakes.extend(self.senders.pick_oldest());
         }
     }
 
     // ---- jobs that go out ----
 
+    /// Whether workers are to end.
     pub(super) fn is_closed(&self) -> bool {
-        self.phase == Phase::Closed
+        matches!(self.phase, Phase::Closing | Phase::Closed)
     }
 
     fn gives_out(&self) -> bool {
-        !self.is_closed() && !self.waiting.is_empty()
+        !self.is_closed() && !self.paused && !self.waiting.is_empty()
     }
 
-    /// Moves a fair share of the waiting jobs, at most this many, into a claim.
-    pub(super) fn claim(&mut self, at_most: usize, jobs: &mut VecDeque<JobRecord<J, T>>) -> usize {
+    /// Moves a fair share of the waiting jobs, at most this many, into a claim. Those that have expired end.
+    pub(super) fn claim(&mut self, at_most: usize, cell: &ClaimCell<J, T>, after: &mut After<J, T>) -> usize {
         if !self.gives_out() {
             return 0;
         }
-        let share = self.waiting.len() / self.workers.max(1) + 1;
-        let count = share.min(at_most).min(self.waiting.len());
-        jobs.extend(self.waiting.drain(..count));
-        self.claimed += count;
-        count
+        let share = self.waiting.len() / self.claims.len().max(1) + 1;
+        let (limit, mut claimed) = (share.min(at_most), 0);
+        let mut rest = cell.rest.lock();
+        while claimed < limit {
+            let waited = |record: &JobRecord<J, T>| record.accepted.elapsed();
+            let Some(record) = self.waiting.pop(waited) else { break };
+            match self.expired(&record) {
+                Some(waited) => self.expire(record, waited, after),
+                None => {
+                    rest.push_back(record);
+                    claimed += 1;
+                }
+            }
+        }
+        self.claimed += claimed;
+        claimed
     }
 
-    /// Puts jobs of a claim back, in order, at the front; sleepers are to be woken.
-    pub(super) fn put_back(&mut self, jobs: impl DoubleEndedIterator<Item = JobRecord<J, T>>, wakes: &mut Vec<Waker>) {
-        for job in jobs.rev() {
+    /// The clock is read only for a job that can expire.
+    fn expired(&self, record: &JobRecord<J, T>) -> Option<Duration> {
+        record.deadline(self.deadline)?;
+        record.expired(self.deadline, Instant::now())
+    }
+
+    fn expire(&mut self, record: JobRecord<J, T>, waited: Duration, after: &mut After<J, T>) {
+        self.accounts.expired += 1;
+        self.forget(&record, after);
+        after.ended.push((record, Ending::Expired(waited)));
+        self.pick_drainers(after);
+    }
+
+    /// Puts jobs of a claim back, in order, at the front.
+    pub(super) fn put_back(&mut self, jobs: impl DoubleEndedIterator<Item = JobRecord<J, T>>, after: &mut After<J, T>) {
+        for record in jobs.rev() {
             self.claimed -= 1;
-            self.waiting.push_front(job);
-            wakes.extend(self.sleepers.pick_newest());
+            if self.phase == Phase::Closed {
+                self.return_to_owner(record, after);
+                continue;
+            }
+            self.waiting.push_front(record.level.into(), record);
+            if !self.paused {
+                after.wakes.extend(self.sleepers.pick_newest());
+            }
         }
     }
 
-    /// Notes that jobs of a claim have gone to their owners.
-    pub(super) fn finished(&mut self, jobs: usize, wakes: &mut Vec<Waker>) {
-        self.claimed -= jobs;
-        if self.is_drained() {
-            wakes.extend(mem::take(&mut self.drainers).into_wakers());
+    /// Puts a job that was begun back for another attempt, after this time.
+    pub(super) fn retry(&mut self, record: JobRecord<J, T>, delay: Duration, after: &mut After<J, T>) {
+        self.claimed -= 1;
+        self.accounts.failed += 1;
+        self.accounts.retried += 1;
+        if self.phase == Phase::Closed {
+            return self.return_to_owner(record, after);
         }
+        match delay {
+            Duration::ZERO => self.enqueue(record, after),
+            delay => self.delay(record, Instant::now(), delay, after),
+        }
+    }
+
+    /// Ends a job that was begun and has failed for good.
+    pub(super) fn die(&mut self, record: JobRecord<J, T>, ending: Ending, after: &mut After<J, T>) {
+        self.claimed -= 1;
+        self.accounts.failed += 1;
+        self.accounts.died += 1;
+        self.forget(&record, after);
+        after.ended.push((record, ending));
+        self.pick_drainers(after);
+    }
+
+    /// Notes the jobs of a claim that were done.
+    pub(super) fn finish(&mut self, tally: &mut Tally, after: &mut After<J, T>) {
+        let Tally { done } = mem::take(tally);
+        self.claimed -= done as usize;
+        self.accounts.done += done;
+        self.pick_drainers(after);
+    }
+
+    /// What a job that is leaving has been the only one of can be used again, and the next one of its key waits for a worker.
+    pub(super) fn forget(&mut self, record: &JobRecord<J, T>, after: &mut After<J, T>) {
+        if let Some(slot) = record.key_slot()
+            && let Some(next) = self.keys.leave(slot)
+        {
+            self.line_up(next.is_head(slot), after);
+        }
+        if let Some(key) = record.unique() {
+            self.unique.remove(key);
+        }
+    }
+
+    fn return_to_owner(&mut self, record: JobRecord<J, T>, after: &mut After<J, T>) {
+        self.accounts.returned += 1;
+        self.forget(&record, after);
+        after.ended.push((record, Ending::Returned));
+        self.pick_drainers(after);
     }
 
     /// The waker of a sleeper in the place of one that was picked and has not looked.
-    pub(super) fn pick_another(&mut self) -> Option<Waker> {
-        if self.gives_out() { self.sleepers.pick_newest() } else { None }
+    pub(super) fn pick_another(&mut self, after: &mut After<J, T>) {
+        if self.gives_out() {
+            after.wakes.extend(self.sleepers.pick_newest());
+        }
+    }
+
+    fn pick_drainers(&mut self, after: &mut After<J, T>) {
+        if self.drainers.len() > 0 && self.is_drained() {
+            after.wakes.extend(mem::take(&mut self.drainers).into_wakers());
+        }
+    }
+
+    fn pick_sleepers(&mut self, after: &mut After<J, T>) {
+        let jobs = if self.gives_out() { self.waiting.len() } else { 0 };
+        after.wakes.extend((0..jobs).map_while(|_| self.sleepers.pick_newest()));
+    }
+
+    // ---- time ----
+
+    /// When the next delayed job is due.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.delayed.next_due()
+    }
+
+    /// Lets jobs that are due wait for a worker, and ends those at the front of their level that have expired.
+    pub(super) fn tick(&mut self, now: Instant, after: &mut After<J, T>) {
+        while let Some(record) = self.delayed.pop_due(now) {
+            self.enqueue(record, after);
+        }
+        let rule = self.deadline;
+        while let Some(record) = self.waiting.pop_front_if(|record| record.expired(rule, now).is_some()) {
+            let waited = now.saturating_duration_since(record.accepted);
+            self.expire(record, waited, after);
+        }
+        self.pick_senders(after);
+        self.pick_drainers(after);
     }
 
     // ---- workers, and the end ----
 
-    pub(super) fn worker_came(&mut self) {
-        self.workers += 1;
+    pub(super) fn worker_came(&mut self, cell: &Arc<ClaimCell<J, T>>) {
+        self.claims.push(Arc::clone(cell));
     }
 
-    pub(super) fn worker_went(&mut self) {
-        self.workers -= 1;
+    pub(super) fn worker_went(&mut self, cell: &Arc<ClaimCell<J, T>>) {
+        self.claims.retain(|other| !Arc::ptr_eq(other, cell));
+    }
+
+    /// Takes the jobs that have not been begun back from all claims.
+    pub(super) fn reclaim(&mut self, after: &mut After<J, T>) {
+        for cell in mem::take(&mut self.claims) {
+            let rest = mem::take(&mut *cell.rest.lock());
+            self.put_back(rest.into_iter(), after);
+            self.claims.push(cell);
+        }
+    }
+
+    pub(super) fn set_paused(&mut self, paused: bool, after: &mut After<J, T>) {
+        self.paused = paused;
+        match paused {
+            true => self.reclaim(after),
+            false => self.pick_sleepers(after),
+        }
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused
     }
 
     pub(super) fn is_drained(&self) -> bool {
-        self.waiting.is_empty() && self.claimed == 0
+        self.queued() == 0 && self.delayed.is_empty() && self.claimed == 0
     }
 
     pub(super) fn claimed(&self) -> usize {
@@ -185,26 +451,64 @@ impl<J, T> State<J, T> {
     }
 
     pub(super) fn queued(&self) -> usize {
-        self.waiting.len()
+        self.waiting.len() + self.keys.waiting()
     }
 
-    pub(super) fn open(&mut self) {
+    pub(super) fn delayed(&self) -> usize {
+        self.delayed.len()
+    }
+
+    pub(super) fn accounts(&self) -> Accounts {
+        self.accounts
+    }
+
+    /// The numbers of the jobs that workers perform.
+    pub(super) fn begun(&self) -> Vec<JobId> {
+        let numbers = self.claims.iter().map(|cell| cell.begun.load(Ordering::Relaxed));
+        numbers.filter(|number| *number > 0).map(JobId::new).collect()
+    }
+
+    pub(super) fn open(&mut self, after: &mut After<J, T>) {
         self.phase = Phase::Open;
+        self.pick_sleepers(after);
     }
 
-    /// Takes no more jobs; the senders are to be woken.
-    pub(super) fn drain(&mut self) -> Waiters {
-        if self.phase == Phase::Open {
-            self.phase = Phase::Draining;
+    /// Takes no more jobs.
+    pub(super) fn drain(&mut self, after: &mut After<J, T>) {
+        if self.phase != Phase::Open {
+            return;
         }
+        self.phase = Phase::Draining;
         // Each of them is picked, so each has a place that it gives up.
         self.reserved += self.senders.len();
-        mem::take(&mut self.senders)
+        after.wakes.extend(mem::take(&mut self.senders).into_wakers());
     }
 
-    /// Gives out no more jobs; those that wait come out, and the sleepers are to be woken.
-    pub(super) fn close(&mut self) -> (VecDeque<JobRecord<J, T>>, Waiters) {
-        self.phase = Phase::Closed;
-        (mem::take(&mut self.waiting), mem::take(&mut self.sleepers))
+    /// Gives out no more jobs, and takes those back that have not been begun; workers end.
+    pub(super) fn begin_close(&mut self, after: &mut After<J, T>) {
+        self.drain(after);
+        self.phase = self.phase.max(Phase::Closing);
+        self.reclaim(after);
+        after.wakes.extend(mem::take(&mut self.sleepers).into_wakers());
     }
+
+    /// Takes out all jobs, in the order of acceptance. Those that come back later go to their owners.
+    pub(super) fn close(&mut self, after: &mut After<J, T>) -> Vec<JobRecord<J, T>> {
+        self.phase = Phase::Closed;
+        let mut all: Vec<_> = self.waiting.drain().collect();
+        // Before those of the lanes leave: nothing moves up then.
+        all.extend(self.keys.remove_waiting(|_| true));
+        all.extend(self.delayed.drain());
+        all.sort_unstable_by_key(|record| record.id);
+        self.accounts.returned += all.len() as u64;
+        all.iter().for_each(|record| self.forget(record, after));
+        self.pick_drainers(after);
+        all
+    }
+}
+
+/// A time from now; one that the clock cannot tell is a year from now.
+fn far(now: Instant, delay: Duration) -> Instant {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 3_600);
+    now.checked_add(delay.min(YEAR)).unwrap_or(now)
 }

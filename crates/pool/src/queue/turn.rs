@@ -3,8 +3,9 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use foundation_kernel::containment::{drop_contained, wake};
+use foundation_kernel::containment::drop_contained;
 
+use super::after::After;
 use super::job_queue::JobQueue;
 use super::state::State;
 use super::waiters::Waiters;
@@ -16,11 +17,11 @@ pub(super) trait Turn<J, T> {
     /// The list in which it waits.
     fn list(state: &mut State<J, T>) -> &mut Waiters;
 
-    /// Takes what it waits for, if that is there; `picked` says that it was picked for it. Wakers of others are to be woken.
-    fn take(&mut self, state: &mut State<J, T>, picked: bool, wakes: &mut Vec<Waker>) -> Option<Self::Output>;
+    /// Takes what it waits for, if that is there; `picked` says that it was picked for it.
+    fn take(&mut self, state: &mut State<J, T>, picked: bool, after: &mut After<J, T>) -> Option<Self::Output>;
 
     /// Passes on what it was picked for and does not take.
-    fn pass_on(state: &mut State<J, T>, wakes: &mut Vec<Waker>);
+    fn pass_on(state: &mut State<J, T>, after: &mut After<J, T>);
 }
 
 /// The wait itself. Dropped early, it leaves the list, or passes its turn on.
@@ -38,11 +39,11 @@ impl<'a, J, T, K: Turn<J, T>> Wait<'a, J, T, K> {
 
     /// Takes what is there, or waits with this waker if there is one.
     fn look(&mut self, mut waker: Option<Waker>) -> Option<K::Output> {
-        let (mut wakes, mut left) = (Vec::new(), None);
+        let (mut after, mut left) = (After::new(), None);
         let mut state = self.queue.lock();
         let list = K::list(&mut state);
         let picked = self.ticket.is_some_and(|ticket| !list.contains(ticket));
-        let output = self.turn.take(&mut state, picked, &mut wakes);
+        let output = self.turn.take(&mut state, picked, &mut after);
         let list = K::list(&mut state);
         match (&output, waker.take()) {
             (Some(_), unused) => {
@@ -56,8 +57,13 @@ impl<'a, J, T, K: Turn<J, T>> Wait<'a, J, T, K> {
         }
         drop(state);
         drop_contained("a waker", left);
-        wakes.into_iter().for_each(wake);
+        self.queue.run(after);
         output
+    }
+
+    /// What it waits for.
+    pub(super) fn turn(&mut self) -> &mut K {
+        &mut self.turn
     }
 }
 
@@ -81,14 +87,14 @@ impl<J, T, K: Turn<J, T>> Future for Wait<'_, J, T, K> {
 impl<J, T, K: Turn<J, T>> Drop for Wait<'_, J, T, K> {
     fn drop(&mut self) {
         let Some(ticket) = self.ticket else { return };
-        let mut wakes = Vec::new();
+        let mut after = After::new();
         let mut state = self.queue.lock();
         let left = K::list(&mut state).leave(ticket);
         if left.is_none() {
-            K::pass_on(&mut state, &mut wakes);
+            K::pass_on(&mut state, &mut after);
         }
         drop(state);
         drop_contained("a waker", left);
-        wakes.into_iter().for_each(wake);
+        self.queue.run(after);
     }
 }

@@ -1,5 +1,8 @@
 //! Workers: what a user implements, and the loop that runs one.
 
+pub(crate) mod batch_size;
+pub(crate) mod crew;
+pub(crate) mod perform;
 pub(crate) mod run;
 #[allow(dead_code, reason = "the queue and the loop use it from the next steps on")]
 pub(crate) mod signal;

@@ -1,100 +1,192 @@
 //! The loop of a worker: claim, perform, answer, give back.
+//!
+//! A panic costs the worker its value, which is made anew in place: a job that panics must not use up the restarts of the
+//! pool. Three panics in a row are an end of the worker, and so is a worker that cannot be made anew.
 
+use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 
-use foundation_kernel::containment::{CaughtPanic, catch_panic, discard_pinned};
+use foundation_kernel::containment::{CaughtPanic, drop_contained, report};
 use foundation_kernel::supervision::{BoxError, TaskStop};
-use futures::future::FutureExt;
+use futures::future::{BoxFuture, FutureExt};
 use tokio::task::coop::consume_budget;
+use tokio::time::Instant;
 
+use super::batch_size::{BatchMeter, BatchSize};
+use super::perform::{Attempt, perform};
 use super::slot::Slot;
 use super::worker::Worker;
-use crate::error::JobError;
-use crate::job::context::JobContext;
-use crate::job::failure::JobFailure;
-use crate::job::record::JobRecord;
+use crate::job::ending::Ending;
 use crate::queue::claim::Claim;
 use crate::queue::job_queue::JobQueue;
+use crate::retry::RetryAdvice;
 
-/// How many jobs a worker claims at once, if there are enough for all workers.
-const BATCH: usize = 16;
+/// How many panics in a row end a worker.
+const MAX_PANICS: u32 = 3;
 
-/// Runs a worker until it is asked to stop or the queue is closed. Unfinished jobs are back in the queue before it returns.
+/// Makes a worker.
+pub(crate) type Begin<W> = dyn Fn(Slot) -> BoxFuture<'static, Result<W, BoxError>> + Send + Sync;
+
+/// What all workers of a pool have in common.
+pub(crate) struct Workshop<W: Worker> {
+    pub(crate) begin: Arc<Begin<W>>,
+    pub(crate) queue: Arc<JobQueue<W::Job, W::Output>>,
+    pub(crate) batch_size: BatchSize,
+}
+
+impl<W: Worker> Clone for Workshop<W> {
+    fn clone(&self) -> Self {
+        Self { begin: Arc::clone(&self.begin), queue: Arc::clone(&self.queue), batch_size: self.batch_size }
+    }
+}
+
+/// Why a worker ends abnormally.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WorkerError {
+    #[error("the worker panicked in {MAX_PANICS} jobs in a row, at last with: {0}")]
+    Panics(String),
+    #[error("the worker says that it can do no more: {0}")]
+    Broken(String),
+    #[error("the worker panicked, and could not be made anew: {0}")]
+    NotMadeAnew(BoxError),
+}
+
+/// What comes after a batch.
+enum Next {
+    Claim,
+    MakeAnew,
+    Stop,
+}
+
+/// A worker at work.
+struct Running<'a, W: Worker> {
+    workshop: &'a Workshop<W>,
+    slot: Slot,
+    stop: &'a TaskStop,
+    /// `None` while it is made anew.
+    worker: Option<W>,
+    claim: Claim<W::Job, W::Output>,
+    panics: u32,
+}
+
+/// Runs a worker until it is asked to stop or the queue is closed. Unfinished jobs are back in the queue before it ends.
 ///
 /// # Errors
-/// The worker panicked: its value is no longer to be trusted.
+/// [`WorkerError`]: the worker is started again by its supervisor.
 pub(crate) async fn run<W: Worker>(
-    mut worker: W,
+    worker: W,
+    workshop: Workshop<W>,
     slot: Slot,
-    queue: Arc<JobQueue<W::Job, W::Output>>,
     stop: TaskStop,
-) -> Result<(), BoxError> {
-    let mut claim = Claim::new(queue);
-    let mut asked = pin!(stop.requested());
-    'claims: loop {
-        let more = tokio::select! {
-            biased;
-            () = &mut asked => false,
-            more = claim.renew(BATCH) => more,
-        };
-        if !more {
-            break;
+) -> Result<(), WorkerError> {
+    let claim = Claim::new(Arc::clone(&workshop.queue));
+    let mut running = Running { workshop: &workshop, slot, stop: &stop, worker: Some(worker), claim, panics: 0 };
+    let outcome = running.until_stopped().await;
+    let Running { worker, claim, .. } = running;
+    drop(claim);
+    match (&outcome, worker) {
+        (Ok(()), Some(worker)) => end(worker).await,
+        (_, worker) => drop_contained("a worker", worker),
+    }
+    outcome
+}
+
+/// Lets a worker end in order.
+async fn end<W: Worker>(worker: W) {
+    if let Err(payload) = AssertUnwindSafe(async { worker.stop().await }).catch_unwind().await {
+        let panic = CaughtPanic::of(payload);
+        report(|| tracing::warn!(%panic, "the stop of a worker panicked"));
+    }
+}
+
+impl<W: Worker> Running<'_, W> {
+    async fn until_stopped(&mut self) -> Result<(), WorkerError> {
+        let mut asked = pin!(self.stop.requested());
+        let mut meter = BatchMeter::new(self.workshop.batch_size);
+        loop {
+            let more = tokio::select! {
+                biased;
+                () = &mut asked => false,
+                more = self.claim.renew(meter.next()) => more,
+            };
+            if !more {
+                return Ok(());
+            }
+            let begun = Instant::now();
+            let (jobs, next) = self.batch().await?;
+            meter.note(jobs, begun.elapsed());
+            match next {
+                Next::Claim => {}
+                Next::MakeAnew => self.make_anew().await?,
+                Next::Stop => return Ok(()),
+            }
         }
-        while let Some(record) = claim.begin() {
-            let outcome = perform(&mut worker, record, &stop).await;
-            let Some(record) = claim.finish() else { break };
-            if let Err(panic) = answer(record, outcome) {
-                return Err(format!("{slot} panicked: {panic}").into());
+    }
+
+    /// Performs the jobs of the claim; returns how many.
+    async fn batch(&mut self) -> Result<(usize, Next), WorkerError> {
+        let limit = self.workshop.queue.rules().limit;
+        let mut jobs = 0;
+        while let Some(worker) = &mut self.worker
+            && let Some(record) = self.claim.begin()
+        {
+            jobs += 1;
+            let attempt = perform(worker, record, limit, self.stop).await;
+            if let Some(next) = self.settle(attempt)? {
+                return Ok((jobs, next));
             }
             consume_budget().await;
-            if stop.is_requested() {
-                break 'claims;
+            if self.stop.is_requested() {
+                return Ok((jobs, Next::Stop));
             }
         }
+        Ok((jobs, Next::Claim))
     }
-    drop(claim);
-    worker.stop().await;
-    Ok(())
-}
 
-type Outcome<T> = Result<Result<T, JobFailure>, CaughtPanic>;
-
-/// Lends the worker a job. Neither a panic nor the destructors of its future leave this function.
-async fn perform<W: Worker>(
-    worker: &mut W,
-    record: &mut JobRecord<W::Job, W::Output>,
-    stop: &TaskStop,
-) -> Outcome<W::Output> {
-    let context = JobContext { id: record.id, attempt: record.attempts, stop };
-    let performing = catch_panic(|| worker.perform(&mut record.job, &context))?;
-    let mut performing = pin!(Some(AssertUnwindSafe(performing).catch_unwind()));
-    let outcome = match performing.as_mut().as_pin_mut() {
-        Some(performing) => performing.await,
-        None => return Err(CaughtPanic::of(Box::new("a job that is over was polled"))),
-    };
-    discard(performing);
-    outcome.map_err(CaughtPanic::of)
-}
-
-fn discard<F>(performing: Pin<&mut Option<F>>) {
-    discard_pinned("the future of a job", performing);
-}
-
-/// Answers the owner of a job.
-fn answer<J, T>(record: JobRecord<J, T>, outcome: Outcome<T>) -> Result<(), String> {
-    match outcome {
-        Ok(Ok(output)) => record.done(output),
-        Ok(Err(failure)) => {
-            let source = failure.into_error();
-            record.failed(|attempts, job| JobError::Failed { attempts, source, job });
+    /// Takes the job on its way; returns what comes next, if that is not the next job.
+    fn settle(&mut self, attempt: Attempt<W::Output>) -> Result<Option<Next>, WorkerError> {
+        match attempt {
+            Attempt::Done(output) => self.claim.done(output),
+            Attempt::OutOfTime(limit) => self.claim.failed(Ending::OutOfTime(limit), RetryAdvice::Default),
+            Attempt::Failed(failure) => {
+                let broken = failure.is_worker_broken().then(|| failure.error().to_string());
+                let (error, advice) = failure.into_parts();
+                self.claim.failed(Ending::Failed(error), advice);
+                if let Some(text) = broken {
+                    return Err(WorkerError::Broken(text));
+                }
+            }
+            Attempt::Panicked(panic) => return self.panicked(panic).map(Some),
         }
-        Err(panic) => {
-            let text = panic.text().to_owned();
-            record.failed(|attempts, job| JobError::Panicked { attempts, text, job });
-            return Err(panic.into_text());
-        }
+        self.panics = 0;
+        Ok(None)
     }
-    Ok(())
+
+    fn panicked(&mut self, panic: CaughtPanic) -> Result<Next, WorkerError> {
+        let slot = self.slot;
+        report(|| tracing::warn!(%slot, %panic, "a worker panicked in a job, and is made anew"));
+        self.panics += 1;
+        let text = panic.into_text();
+        self.claim.failed(Ending::Panicked(text.clone()), RetryAdvice::Default);
+        if self.panics >= MAX_PANICS { Err(WorkerError::Panics(text)) } else { Ok(Next::MakeAnew) }
+    }
+
+    async fn make_anew(&mut self) -> Result<(), WorkerError> {
+        // Others can perform them meanwhile.
+        self.claim.give_back();
+        drop_contained("a worker", self.worker.take());
+        let beginning = (self.workshop.begin)(self.slot);
+        let begun = AssertUnwindSafe(beginning).catch_unwind().await;
+        let begun = begun.unwrap_or_else(|payload| Err(CaughtPanic::of(payload).into()));
+        self.worker = Some(begun.map_err(WorkerError::NotMadeAnew)?);
+        Ok(())
+    }
+}
+
+impl<W: Worker> fmt::Debug for Workshop<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workshop").field("batch_size", &self.batch_size).finish_non_exhaustive()
+    }
 }

@@ -42,8 +42,46 @@ impl ChildSpec {
         F: Future<Output: TaskOutput> + Send + 'static,
     {
         let work = Arc::new(work);
-        let start = move |context| start(context, unowned_life(Arc::clone(&work)));
+        let start = move |context| {
+            let work = Arc::clone(&work);
+            start(context, unowned_life(move |stop| work(stop)))
+        };
         Self::from_fn(id, ChildKind::Worker, start).start_timeout(None).restart(Restart::Temporary)
+    }
+
+    /// A future as a child that begins with another one: a connection, say. Temporary by default, as [`task`](Self::task);
+    /// the beginning may take [30 s](crate::supervision::SupervisorLimits::worker_start).
+    ///
+    /// `begin` is the start of the child: its supervisor awaits it, an error of it is a failed start, counted and repeated after
+    /// the [backoff](Self::backoff), and it is dropped when the child is terminated or its
+    /// [limit](Self::start_timeout) is over. `work` gets what it returned.
+    ///
+    /// ```
+    /// use foundation_kernel::supervision::{ChildSpec, Restart};
+    ///
+    /// # async fn connect() -> Result<String, std::io::Error> { Ok("connected".to_owned()) }
+    /// let spec = ChildSpec::task_after("import", connect, |connection, _stop| async move { drop(connection) })
+    ///     .restart(Restart::Transient);
+    /// # let _ = spec;
+    /// ```
+    pub fn task_after<B, Begin, T, E, W, F>(id: impl Into<ChildId>, begin: B, work: W) -> Self
+    where
+        B: Fn() -> Begin + Send + Sync + 'static,
+        Begin: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: Into<BoxError>,
+        W: Fn(T, TaskStop) -> F + Send + Sync + 'static,
+        F: Future<Output: TaskOutput> + Send + 'static,
+    {
+        let work = Arc::new(work);
+        let start = move |context| {
+            let (beginning, work) = (begin(), Arc::clone(&work));
+            async move {
+                let begun = beginning.await.map_err(StartError::failed)?;
+                start(context, unowned_life(move |stop| work(begun, stop))).await
+            }
+        };
+        Self::from_fn(id, ChildKind::Worker, start).restart(Restart::Temporary)
     }
 }
 
@@ -188,15 +226,15 @@ async fn start(context: StartContext, life: impl FnOnce(TaskRunner) -> Life) -> 
     Ok(started.asked_by(asked))
 }
 
-fn unowned_life<W, F>(work: Arc<W>) -> impl FnOnce(TaskRunner) -> Life
+fn unowned_life<W, F>(work: W) -> impl FnOnce(TaskRunner) -> Life
 where
-    W: Fn(TaskStop) -> F + Send + Sync + 'static,
+    W: FnOnce(TaskStop) -> F + Send + 'static,
     F: Future<Output: TaskOutput> + Send + 'static,
 {
     move |task_runner| {
         Box::new(move |task| {
             async move {
-                match task_runner.run(task, move |stop| work(stop), pending()).await.map(TaskOutput::into_result) {
+                match task_runner.run(task, work, pending()).await.map(TaskOutput::into_result) {
                     Ok(Ok(())) => Ending::Finished,
                     Ok(Err(cause)) => Ending::Failed(cause),
                     Err(error) => error.into(),

@@ -1,0 +1,171 @@
+//! One job that is put in, with what is special about it.
+
+use std::fmt;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
+
+use super::id::JobId;
+use super::key::{JobKey, MAX_KEY_BYTES};
+use super::options::JobOptions;
+use super::record::Reply;
+use crate::error::{JobError, PoolError};
+use crate::queue::job_queue::JobQueue;
+use crate::queue::state::NewJob;
+
+/// One job that is put in, with what is special about it: [`Pool::job`](crate::Pool::job).
+///
+/// ```
+/// use std::time::Duration;
+/// # use foundation_pool::{Pool, PoolError};
+/// # fn remind(mails: Pool<String>) -> Result<(), PoolError<String>> {
+/// mails.job("pay the bill".to_owned()).priority(2).after(Duration::from_secs(60)).cast()?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "nothing is put in before `cast`, `send`, `call` or `submit`"]
+pub struct JobRequest<'a, J, T> {
+    queue: &'a JobQueue<J, T>,
+    job: J,
+    options: JobOptions,
+    /// The length of a key that is too long.
+    too_long: Option<usize>,
+}
+
+impl<J, T> fmt::Debug for JobRequest<'_, J, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobRequest").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl<'a, J, T> JobRequest<'a, J, T> {
+    pub(crate) fn new(queue: &'a JobQueue<J, T>, job: J) -> Self {
+        Self { queue, job, options: JobOptions::default(), too_long: None }
+    }
+
+    /// What the job is about, up to 1,024 bytes.
+    pub fn key(mut self, key: impl AsRef<str>) -> Self {
+        self.options.key = self.checked(key.as_ref());
+        self
+    }
+
+    /// Lets the pool refuse the job while it has one with the same key, up to 1,024 bytes.
+    pub fn idempotency_key(mut self, key: impl AsRef<str>) -> Self {
+        self.options.unique = self.checked(key.as_ref());
+        self
+    }
+
+    fn checked(&mut self, key: &str) -> Option<JobKey> {
+        JobKey::new(key).map_err(|length| self.too_long = Some(length)).ok()
+    }
+
+    /// Its priority, by the number of its [level](crate::QueueSpec::priorities); 0, the default, is the most urgent. One
+    /// beyond the last is the last.
+    pub fn priority(mut self, level: u8) -> Self {
+        self.options.priority = level;
+        self
+    }
+
+    /// How long it may wait for its first attempt, instead of the pool's [deadline](crate::PoolSpec::deadline).
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.options.deadline = Some(deadline);
+        self
+    }
+
+    /// The time before which it is not begun; at most a year.
+    pub fn after(mut self, delay: Duration) -> Self {
+        self.options.delay = Some(delay);
+        self
+    }
+
+    fn new_job(self, reply: Option<Reply<J, T>>) -> Result<NewJob<J, T>, PoolError<J>> {
+        let Self { job, options, .. } = self;
+        match self.too_long {
+            Some(length) => Err(PoolError::KeyTooLong { job, length, max: MAX_KEY_BYTES }),
+            None => Ok(NewJob { job, reply, options }),
+        }
+    }
+
+    /// Puts the job in, as [`Pool::cast`](crate::Pool::cast).
+    ///
+    /// # Errors
+    /// As there; [`PoolError::KeyTooLong`], [`PoolError::Duplicate`].
+    pub fn cast(self) -> Result<JobId, PoolError<J>> {
+        let queue = self.queue;
+        queue.put(self.new_job(None)?)
+    }
+
+    /// Puts the job in when there is room for it, as [`Pool::send`](crate::Pool::send).
+    ///
+    /// # Errors
+    /// As there; [`PoolError::KeyTooLong`], [`PoolError::Duplicate`].
+    pub async fn send(self) -> Result<JobId, PoolError<J>> {
+        let queue = self.queue;
+        queue.put_when_room(self.new_job(None)?).await
+    }
+
+    /// Puts the job in without waiting, as a [cast](Self::cast), and returns a handle on its outcome.
+    ///
+    /// # Errors
+    /// As [`cast`](Self::cast).
+    pub fn submit(self) -> Result<JobHandle<J, T>, PoolError<J>> {
+        let queue = self.queue;
+        let (reply, outcome) = oneshot::channel();
+        let id = queue.put(self.new_job(Some(Reply::Caller(reply)))?)?;
+        Ok(JobHandle { id, outcome })
+    }
+
+    /// Puts the job in when there is room for it, and waits for its output, as [`Pool::call`](crate::Pool::call).
+    ///
+    /// # Errors
+    /// As there; [`PoolError::KeyTooLong`], [`PoolError::Duplicate`].
+    pub async fn call(self, limit: Duration) -> Result<T, JobError<J>> {
+        let queue = self.queue;
+        let (reply, outcome) = oneshot::channel();
+        let (begun, new) = (Instant::now(), self.new_job(Some(Reply::Caller(reply)))?);
+        let mut putting = queue.put_when_room(new);
+        let accepted = match timeout(limit, &mut putting).await {
+            Ok(accepted) => accepted,
+            Err(_) => putting.give_up().await,
+        };
+        JobHandle { id: accepted?, outcome }.wait_until(begun, limit).await
+    }
+}
+
+/// A handle on the outcome of a job. Dropped, it leaves the job to the pool.
+#[must_use = "a handle that is dropped tells nothing; use `cast`"]
+pub struct JobHandle<J, T> {
+    id: JobId,
+    outcome: oneshot::Receiver<Result<T, JobError<J>>>,
+}
+
+impl<J, T> fmt::Debug for JobHandle<J, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobHandle").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl<J, T> JobHandle<J, T> {
+    /// The number of the job.
+    pub fn id(&self) -> JobId {
+        self.id
+    }
+
+    /// Waits for the output, for as long as this.
+    ///
+    /// # Errors
+    /// [`JobError::TimedOut`]; otherwise what became of the job.
+    pub async fn wait(self, limit: Duration) -> Result<T, JobError<J>> {
+        self.wait_until(Instant::now(), limit).await
+    }
+
+    async fn wait_until(self, begun: Instant, limit: Duration) -> Result<T, JobError<J>> {
+        let Self { id, outcome } = self;
+        match timeout(limit.saturating_sub(begun.elapsed()), outcome).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(JobError::Gone { id }),
+            Err(_) => Err(JobError::TimedOut { id, limit }),
+        }
+    }
+}

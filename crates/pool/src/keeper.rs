@@ -1,0 +1,73 @@
+//! The task of a pool that keeps its time, and that drains it when the pool is stopped.
+//!
+//! It is the last child of the pool's supervisor, so it is the first one to be stopped, while the workers still work. If
+//! their supervisor has ended, the pool collapses: then nothing is drained, and the next life goes on with all jobs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use foundation_kernel::containment::report;
+use foundation_kernel::supervision::TaskStop;
+use futures::future::pending;
+use tokio::time::{Instant, sleep_until};
+
+use crate::dead_letters::DeadLetter;
+use crate::drain::{Drained, drain};
+use crate::error::JobError;
+use crate::shared::Shared;
+
+/// How often jobs are looked for that have expired.
+const TICK: Duration = Duration::from_millis(500);
+
+/// Keeps the time of a pool until it is asked to stop, and then drains the pool.
+pub(crate) async fn keep<J, T>(shared: Arc<Shared<J, T>>, drain_within: Duration, stop: TaskStop) {
+    shared.queue.open();
+    tokio::select! {
+        () = stop.requested() => {}
+        () = keep_time(&shared) => {}
+    }
+    if shared.crew.supervisor().is_none() {
+        return;
+    }
+    let drained = tokio::select! {
+        drained = drain(&shared, drain_within) => drained,
+        () = keep_time(&shared) => return,
+    };
+    tell(&shared, drained);
+}
+
+/// Lets jobs that are due wait for a worker, and ends those that have expired.
+async fn keep_time<J, T>(shared: &Shared<J, T>) {
+    let mut due = shared.queue.next_due();
+    loop {
+        tokio::select! {
+            other = shared.queue.next_due_other_than(due) => due = other,
+            () = until(due) => {
+                shared.queue.tick();
+                due = shared.queue.next_due();
+            }
+            () = until(Some(Instant::now() + TICK)) => shared.queue.tick(),
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the delay of a job is the feature itself")]
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => pending().await,
+    }
+}
+
+/// Takes the jobs that were not done to the dead letters: no caller waits for them.
+fn tell<J, T>(shared: &Shared<J, T>, drained: Drained<J>) {
+    match drained.is_complete() {
+        true => report(|| tracing::debug!(%drained, "a pool has ended")),
+        false => report(|| tracing::warn!(%drained, "a pool has ended before all of its jobs were done")),
+    }
+    let dead_letters = &shared.queue.rules().dead_letters;
+    for unfinished in drained.returned {
+        let (id, job) = (unfinished.id, unfinished.job);
+        dead_letters.deliver(DeadLetter { id, error: JobError::Returned { id, job } });
+    }
+}
