@@ -214,3 +214,13 @@ async fn the_options_of_the_first_handle_are_in_force() {
     assert_eq!(other.options(), world.discovery.options());
     assert_ne!(*other.options(), DiscoveryOptions::new().max_instances(2));
 }
+
+#[tokio::test]
+async fn a_service_whose_first_instance_is_being_registered_is_not_down() {
+    let world = world().await;
+    let described = world.discovery.describe(&orders("a").build().unwrap()).unwrap();
+    assert!(world.discovery.health().is_empty());
+    described.spawn(foundation_testkit::Probe::default(), ()).await.unwrap();
+    let health: Vec<_> = world.discovery.health().iter().map(ToString::to_string).collect();
+    assert_eq!(health, ["orders is healthy: 1 unknown"]);
+}

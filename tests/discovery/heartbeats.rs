@@ -77,3 +77,29 @@ async fn an_instance_that_is_older_than_its_check_has_a_whole_time_to_live_for_i
     until_status(&world, "a", InstanceStatus::Unhealthy).await;
     assert!(declared.elapsed() > TTL, "{:?}", declared.elapsed());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_handle_gives_heartbeats_until_the_incarnation_is_gone() {
+    let world = world().await;
+    let actor = world.spawn("a").await;
+    let heartbeat = world.discovery.heartbeat_of(&name("a")).unwrap();
+    check(&world, InstanceCheck::heartbeat(TTL));
+    heartbeat.beat().unwrap();
+    until_status(&world, "a", InstanceStatus::Healthy).await;
+    let mut watch = world.discovery.watch(all());
+    watch.next().await;
+    for _ in 0..20 {
+        heartbeat.beat().unwrap();
+        // It sleeps, so that the check looks meanwhile.
+        tokio::time::timeout(TTL / 2, watch.next()).await.unwrap_err();
+    }
+    let last = tokio::time::Instant::now();
+    heartbeat.beat().unwrap();
+    until_status(&world, "a", InstanceStatus::Unhealthy).await;
+    assert!(last.elapsed() >= TTL && last.elapsed() < TTL * 4 / 3 + Duration::from_secs(1), "{:?}", last.elapsed());
+    heartbeat.beat().unwrap();
+    until_status(&world, "a", InstanceStatus::Healthy).await;
+    actor.stop_and_wait(None, None).await.unwrap();
+    assert!(world.discovery.instance(&name("a")).is_none());
+    assert_eq!(heartbeat.beat().unwrap_err().name, name("a"));
+}

@@ -295,3 +295,69 @@ async fn one_crash_among_holders_that_renew_late_begins_no_preservation() {
     }
     panic!("it is kept");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_is_renewed_by_heartbeats_without_a_time() {
+    let world = world().await;
+    let lease = announce(&world, "a", 80).await;
+    let heartbeat = lease.heartbeat();
+    let mut watch = world.discovery.watch(all());
+    watch.next().await;
+    for _ in 0..30 {
+        heartbeat.beat().unwrap();
+        // It sleeps, so that the keeper looks meanwhile.
+        tokio::time::timeout(TTL / 2, watch.next()).await.unwrap_err();
+    }
+    let last = Instant::now();
+    heartbeat.beat().unwrap();
+    assert!(matches!(removed(&mut watch).await, RemovalCause::Expired { .. }));
+    assert!(last.elapsed() >= TTL && last.elapsed() <= TTL * 4 / 3 + SECOND, "{:?}", last.elapsed());
+    let late = heartbeat.beat().unwrap_err().to_string();
+    assert_eq!(late, "a heartbeat of orders.a comes too late: its incarnation is gone, or its lease is lost");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_wakes_the_keeper_of_a_lease_that_is_suspect() {
+    let world = world().await;
+    let lease = announce(&world, "a", 80).await;
+    let mut watch = world.discovery.watch(all());
+    watch.next().await;
+    let change = next(&mut watch).await;
+    assert!(change.starts_with("orders.a was unknown and is degraded"), "{change}");
+    let began = Instant::now();
+    lease.heartbeat().beat().unwrap();
+    assert_eq!(next(&mut watch).await, "orders.a was degraded and is unknown");
+    assert!(began.elapsed() < Duration::from_millis(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_suspect_before_its_instance_is_known_is_shown_afterwards() {
+    let world = world().await;
+    let terms = LeaseTerms::new(TTL).suspect_after(Duration::ZERO);
+    let _lease = announce_with(&world, "a", 80, terms).await;
+    let mut watch = world.discovery.watch(all());
+    let began = Instant::now();
+    while status(&world, "a") == "unknown" {
+        soon("the next status", watch.next()).await.unwrap();
+    }
+    assert!(status(&world, "a").starts_with("degraded: its lease was not renewed"), "{}", status(&world, "a"));
+    assert!(began.elapsed() < SECOND, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_updates_its_instance_and_watches_see_it() {
+    let world = world().await;
+    let lease = announce(&world, "a", 80).await;
+    let mut watch = world.discovery.watch(all());
+    watch.next().await;
+    let updated = lease.update(|it| it.weight(5).version("1.2.3").label("rack", "7").capability("refund")).unwrap();
+    assert_eq!((updated.weight(), updated.label("rack")), (5, Some("7")));
+    assert_eq!(next(&mut watch).await, "orders.a updated, unknown");
+    assert_eq!(*world.discovery.instance(&name("a")).unwrap().instance, updated);
+    let invalid = lease.update(|it| it.weight(0)).unwrap_err();
+    assert!(matches!(invalid, DiscoveryError::Field(_)), "{invalid}");
+    assert_eq!(world.discovery.instance(&name("a")).unwrap().instance.weight(), 5);
+    world.discovery.unregister(&name("a"));
+    let lost = lease.update(|it| it.weight(6)).unwrap_err();
+    assert!(matches!(lost, DiscoveryError::LeaseLost(_)), "{lost}");
+}

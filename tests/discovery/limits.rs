@@ -6,7 +6,7 @@ use foundation::ractor::Actor;
 use foundation::supervision::Health;
 use foundation_discovery::health::CheckRules;
 use foundation_discovery::{Discovery, DiscoveryError, DiscoveryOptions, Instance, InstanceBuilder, InstanceName};
-use foundation_testkit::{Command, Probe, Puppet, eventually, soon, test_registry};
+use foundation_testkit::{Command, Gate, Probe, Puppet, eventually, soon, test_registry};
 
 use crate::setup::{World, name, orders, world, world_with};
 
@@ -181,4 +181,17 @@ async fn an_actor_that_has_ended_has_no_place_although_its_end_was_not_reported(
         let actor = world.spawn(&format!("i{round}")).await;
         soon("its stop", actor.stop_and_wait(None, None)).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn an_actor_that_handles_its_last_messages_has_its_place() {
+    let world = world_with(DiscoveryOptions::new().max_instances_per_service(1)).await;
+    let (actor, gate) = (world.spawn("a").await, Gate::default());
+    actor.cast(Command::Stay(gate.clone())).unwrap();
+    actor.drain().unwrap();
+    let refused = refusal(&world, orders("b")).await;
+    assert!(matches!(refused, DiscoveryError::TooManyInstances { .. }), "{refused}");
+    gate.open();
+    eventually("its end", async || world.ids().is_empty().then_some(())).await;
+    world.spawn("b").await;
 }

@@ -12,6 +12,7 @@ mod leases;
 mod limits;
 mod liveness;
 mod many_checks;
+mod metering;
 mod quality;
 mod real_checks;
 mod service;

@@ -174,3 +174,15 @@ async fn each_of_many_watches_shows_each_status_of_many_instances() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_was_registered_again_is_found_although_the_reason_of_the_former_end_is_still_to_come() {
+    let world = world().await;
+    for _ in 0..50 {
+        let former = world.spawn("a").await;
+        former.stop_and_wait(None, None).await.unwrap();
+        let next = world.spawn("a").await;
+        assert_eq!(world.discovery.instance(&name("a")).map(|it| it.actor), Some(next.get_id()));
+        next.stop_and_wait(None, None).await.unwrap();
+    }
+}

@@ -2,4 +2,9 @@
 
 mod durable;
 mod jobs;
+mod keys;
+mod namespace;
+mod rate;
+mod scaling;
 mod setup;
+mod stats;

@@ -1,5 +1,6 @@
 //! Workers that do as their jobs say, and a pool of them under a supervisor.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use foundation::ractor::ActorCell;
 use foundation::supervision::{Strategy, Supervisor, SupervisorSpec};
 use foundation_pool::{JobContext, JobFailure, Pool, PoolSpec, Worker};
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
 
 pub(crate) const LONG: Duration = Duration::from_secs(3_600);
 
@@ -21,6 +23,10 @@ pub(crate) enum Order {
     Panic,
     /// Tell that it has begun, and wait until it may go on.
     Wait(Gate),
+    /// Take so long.
+    Last(Duration),
+    /// Block the thread until this is sent.
+    Block(std::sync::mpsc::Receiver<()>),
 }
 
 /// A job that tells when it begins and ends when it may.
@@ -70,6 +76,14 @@ impl Worker for Obedient {
                 gate.may_end.acquire().await?.forget();
                 Ok(u64::from(context.attempt()))
             }
+            Order::Last(time) => {
+                last(*time).await;
+                Ok(0)
+            }
+            Order::Block(released) => {
+                released.recv()?;
+                Ok(0)
+            }
         }
     }
 }
@@ -80,6 +94,19 @@ pub(crate) async fn worker(top: &Supervisor) -> ActorCell {
     let workers = pool.supervisor("workers").await.unwrap().unwrap();
     let [worker] = workers.actor().unwrap().get_children().try_into().unwrap();
     worker
+}
+
+/// Returns after so long: for jobs and starts that take time.
+async fn last(time: Duration) {
+    let _ = timeout(time, pending::<()>()).await;
+}
+
+/// Workers that take so long to be made.
+pub(crate) fn slow_to_start(time: Duration) -> PoolSpec<Obedient> {
+    PoolSpec::new(move |_| async move {
+        last(time).await;
+        Ok(Obedient)
+    })
 }
 
 pub(crate) fn spec() -> PoolSpec<Obedient> {

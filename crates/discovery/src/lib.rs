@@ -11,6 +11,7 @@ mod instance;
 pub mod lease;
 pub mod limits;
 mod meter;
+mod pulse;
 #[cfg(test)]
 mod samples;
 mod service;
@@ -21,8 +22,8 @@ pub use check::HttpGet;
 pub use check::{CheckHandle, DeclareCheckError, InstanceCheck};
 pub use client::{
     CallInstanceError, CandidateReport, CastInstanceError, CastInstanceReason, Discovery, DiscoveryError,
-    DiscoveryOptions, Drained, HeartbeatTask, InstanceLease, InstanceRegistration, InstanceWatch, InstanceWatched,
-    LeaseLostError, OtherInstances, PickError, Picked, RestartInstance, Selector,
+    DiscoveryOptions, Drained, Heartbeat, HeartbeatTask, HeartbeatTooLateError, InstanceLease, InstanceRegistration,
+    InstanceWatch, InstanceWatched, LeaseLostError, OtherInstances, PickError, Picked, RestartInstance, Selector,
 };
 pub use criteria::{Criteria, InstanceMisfits, Misfit, NoneFitsError};
 pub use hash::stable_hash;

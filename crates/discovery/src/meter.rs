@@ -2,16 +2,19 @@
 //!
 //! # Invariants
 //!
-//! 1. The counters of a service are asked for once, under no lock, at the end of its first pick: so every pick is counted.
+//! 1. The counters of a service are asked for once, under no lock, at the end of its first pick: so every pick is counted. If
+//!    there are none, they are asked for again, less and less often, and picks are not counted until then.
 //! 2. A pick only adds to counters: it takes no lock for them, and runs none of the meter's code.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use foundation_kernel::containment::{Contained, catch_panic, report};
+use foundation_kernel::containment::{Contained, catch_panic, display_text, report};
 use foundation_kernel::instruments::Counter;
 use foundation_kernel::names::{ServiceName, ServiceRegistry};
+use foundation_kernel::supervision::BoxError;
 
 use crate::choice::Outcome;
 
@@ -20,7 +23,10 @@ use crate::choice::Outcome;
 /// It must not block. A panic in it is contained and logged.
 pub trait DiscoveryMeter: Send + Sync + 'static {
     /// The counters of the picks of a service. Called once for a service, until its last instance is gone.
-    fn picks(&self, names: &ServiceRegistry, service: &ServiceName) -> PickCounters;
+    ///
+    /// # Errors
+    /// Why they cannot be counted now. It is logged, and the meter is asked again after 1, 2, 4 and so on picks that are not counted.
+    fn picks(&self, names: &ServiceRegistry, service: &ServiceName) -> Result<PickCounters, BoxError>;
 
     /// A check of an instance of this service has run, and has taken so long. Heartbeat checks do not run.
     fn check_ran(&self, names: &ServiceRegistry, service: &ServiceName, check: &str, took: Duration);
@@ -85,12 +91,14 @@ impl fmt::Debug for Meter {
 pub(crate) struct PickMeter {
     of: Option<(Meter, ServiceRegistry, ServiceName)>,
     counters: OnceLock<PickCounters>,
+    /// How many picks were not counted, from the first failure on, and one.
+    uncounted: AtomicU64,
 }
 
 impl PickMeter {
     pub(crate) fn new(meter: &Meter, names: &ServiceRegistry, service: &ServiceName) -> Self {
         let of = meter.0.is_some().then(|| (meter.clone(), names.clone(), service.clone()));
-        Self { of, counters: OnceLock::new() }
+        Self { of, counters: OnceLock::new(), uncounted: AtomicU64::new(0) }
     }
 
     /// A call has ended.
@@ -119,8 +127,26 @@ impl PickMeter {
     #[cold]
     fn make(&self) -> Option<&PickCounters> {
         let (meter, names, service) = self.of.as_ref()?;
+        if !self.is_due() {
+            return None;
+        }
         // Asked for before the cell is locked: the meter may pick, too.
-        let made = meter.with(|meter| meter.picks(names, service)).unwrap_or_default();
-        Some(self.counters.get_or_init(|| made))
+        match meter.with(|meter| meter.picks(names, service)) {
+            Some(Ok(made)) => return Some(self.counters.get_or_init(|| made)),
+            Some(Err(error)) => {
+                let (namespace, error) = (names.namespace(), display_text(&error));
+                report(|| tracing::warn!(%namespace, %service, %error, "picks are not counted"));
+            }
+            // It panicked, which is reported.
+            None => {}
+        }
+        self.uncounted.fetch_max(1, Ordering::Relaxed);
+        None
+    }
+
+    /// Whether the meter is asked: at the first pick, and after a failure when the number of uncounted picks has doubled.
+    fn is_due(&self) -> bool {
+        let uncounted = self.uncounted.load(Ordering::Relaxed);
+        uncounted == 0 || self.uncounted.fetch_add(1, Ordering::Relaxed).is_power_of_two()
     }
 }

@@ -52,6 +52,8 @@ struct Layout {
     discovery: crate::discovery::observer::DiscoveryLayout,
     #[cfg(feature = "managed")]
     managed: crate::managed::layout::ManagedLayout,
+    #[cfg(feature = "pool")]
+    pools: crate::pool::PoolRecording,
     /// Of each service without a rule of its own; the backoff also of production as a whole.
     service_intensity: RestartIntensity,
     service_backoff: Backoff,
@@ -80,6 +82,12 @@ impl Layout {
         }
         #[cfg(feature = "discovery")]
         self.discovery.prepare(registry);
+        #[cfg(feature = "pool")]
+        registry.extension(|| crate::pool::observer::PoolRecords {
+            recording: self.pools,
+            limits: self.storage(registry.namespace()).limits().clone(),
+            kept: self.limits.kept_reports,
+        });
     }
 
     /// The services of each namespace. The config server replays its events before it serves, so it needs the store.

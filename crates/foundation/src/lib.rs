@@ -31,6 +31,7 @@
 //! | health, limits, and recording of supervision | [`Services::health`], [`Limits`], [`Recording`] | [`Services::check`], [`ChildSpec::health_check`], [`Condition`](health::Condition) |
 //! | finding and choosing instances of services | `discovery::Discovery`, `discovery::Instance` (feature `discovery`) | `discovery::Criteria`, `discovery::Selector`, `discovery::InstanceCheck` |
 //! | services that are declared, configured and replaced by name | `managed::Managed`, `managed::ServiceKind` (feature `managed`) | `managed::Batch`, `managed::Need`, `managed::ReplacementStrategy` |
+//! | pools of workers | `pool::PoolSpec`, `pool::Pool`, `pool::Worker` (feature `pool`) | `pool::Scaling`, `pool::Retry`, `pool::PoolStats`, `pool::PoolRecording` |
 //! | tests | [`test`](macro@test), [`TestNamespace`] | [`testing`] |
 //! | messages | [`local_message!`] | [`ractor`] |
 //!
@@ -48,6 +49,8 @@ mod limits;
 #[cfg(feature = "managed")]
 pub mod managed;
 mod path_source;
+#[cfg(feature = "pool")]
+pub mod pool;
 mod record_queue;
 mod recording;
 mod report;

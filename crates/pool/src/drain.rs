@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use crate::dead_letters::DeadLetters;
-use crate::job::ending::Ending;
+use crate::event::PoolEvent;
 use crate::job::id::JobId;
-use crate::job::record::JobRecord;
-use crate::shared::Shared;
+use crate::job::record::{Ending, JobRecord};
+use crate::queue::job_queue::JobQueue;
+use crate::worker::crew::Crew;
 
 /// What became of the jobs of a pool that was drained.
 #[non_exhaustive]
@@ -79,9 +79,8 @@ impl<J> fmt::Debug for Unfinished<J> {
 
 /// Takes no more jobs, waits until all are done or the time is over, then asks and kills the workers that have one, and
 /// gives the rest back.
-pub(crate) async fn drain<J, T>(shared: &Shared<J, T>, within: Duration) -> Drained<J> {
+pub(crate) async fn drain<J, T>(queue: &JobQueue<J, T>, crew: &Crew, within: Duration) -> Drained<J> {
     let begun = Instant::now();
-    let queue = &shared.queue;
     let (.., before) = queue.counts();
     queue.drain();
     if !queue.is_closed() {
@@ -90,25 +89,27 @@ pub(crate) async fn drain<J, T>(shared: &Shared<J, T>, within: Duration) -> Drai
     queue.begin_close();
     // Workers without a job have ended by now, or are about to.
     if queue.counts().2 > 0 {
-        shared.crew.stop(shared.stop_within()).await;
+        crew.stop().await;
     }
     let abandoned = queue.begun();
     let (mut returned, mut answered) = (Vec::new(), 0);
     for record in queue.close() {
-        match give_back(record, &queue.rules().dead_letters) {
+        match give_back(queue, record) {
             Some(unfinished) => returned.push(unfinished),
             None => answered += 1,
         }
     }
     let (.., now) = queue.counts();
     let (done, failed) = (now.done - before.done, now.died - before.died);
+    let event = PoolEvent::Drained { returned: returned.len() + answered, under_way: abandoned.len() };
+    queue.rules().events.emit(event);
     Drained { done, failed, returned, answered, abandoned, took: begun.elapsed() }
 }
 
 /// Gives a job to the caller that waits for it, or hands it out.
-fn give_back<J, T>(record: JobRecord<J, T>, dead_letters: &DeadLetters<J>) -> Option<Unfinished<J>> {
-    if record.reply.as_ref().is_some_and(|reply| !reply.is_closed()) {
-        record.ended(Ending::Returned, dead_letters);
+fn give_back<J, T>(queue: &JobQueue<J, T>, record: JobRecord<J, T>) -> Option<Unfinished<J>> {
+    if record.is_awaited() {
+        queue.end(record, Ending::Returned);
         return None;
     }
     let JobRecord { id, attempts, job, .. } = record;

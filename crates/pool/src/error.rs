@@ -7,7 +7,6 @@ use foundation_kernel::containment::error_text;
 use foundation_kernel::supervision::BoxError;
 
 use crate::job::id::JobId;
-use crate::overflow::WhenFull;
 
 /// A specification of a pool that makes no sense.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,6 +51,14 @@ pub enum PoolError<J> {
         /// The job.
         job: J,
     },
+    /// The rate of the pool takes no more jobs at the moment.
+    #[error("the pool takes no more jobs at the moment than its rate; another one in {free_in:?}")]
+    OverRate {
+        /// The job.
+        job: J,
+        /// How long until another job is taken.
+        free_in: Duration,
+    },
     /// A key is too long.
     #[error("a key of {length} bytes is too long; it may have {max}")]
     KeyTooLong {
@@ -80,6 +87,7 @@ impl<J> PoolError<J> {
             | Self::Draining { job }
             | Self::NotRunning { job }
             | Self::KeyTooLong { job, .. }
+            | Self::OverRate { job, .. }
             | Self::Duplicate { job, .. } => job,
         }
     }
@@ -156,12 +164,10 @@ pub enum JobError<J> {
         job: J,
     },
     /// It gave way in a full queue.
-    #[error("job {id} gave way in a full queue, whose rule is to {by}")]
+    #[error("job {id} gave way to another one in a full queue")]
     Dropped {
         /// Its number.
         id: JobId,
-        /// The rule of the queue.
-        by: WhenFull,
         /// The job.
         job: J,
     },

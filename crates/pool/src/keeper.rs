@@ -30,7 +30,7 @@ pub(crate) async fn keep<J, T>(shared: Arc<Shared<J, T>>, drain_within: Duration
         return;
     }
     let drained = tokio::select! {
-        drained = drain(&shared, drain_within) => drained,
+        drained = drain(&shared.queue, &shared.crew, drain_within) => drained,
         () = keep_time(&shared) => return,
     };
     tell(&shared, drained);
@@ -41,13 +41,13 @@ async fn keep_time<J, T>(shared: &Shared<J, T>) {
     let mut due = shared.queue.next_due();
     loop {
         tokio::select! {
-            other = shared.queue.next_due_other_than(due) => due = other,
-            () = until(due) => {
-                shared.queue.tick();
-                due = shared.queue.next_due();
-            }
-            () = until(Some(Instant::now() + TICK)) => shared.queue.tick(),
+            _ = shared.queue.next_due_other_than(due) => {}
+            () = until(due) => {}
+            () = until(Some(Instant::now() + TICK)) => {}
         }
+        // In each case: a time that has come is another one, too, when a rate lets a job pass now.
+        shared.queue.tick();
+        due = shared.queue.next_due();
     }
 }
 

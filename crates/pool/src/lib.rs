@@ -1,30 +1,25 @@
 #![doc = include_str!("../README.md")]
 
+mod control;
 mod dead_letters;
 mod drain;
 pub mod durable;
 mod error;
-#[allow(dead_code, reason = "the queue and the loop use it from the next steps on")]
 mod event;
 mod job;
 mod keeper;
-#[allow(dead_code, reason = "the queue and the loop use it from the next steps on")]
 mod observer;
 mod overflow;
 mod pool;
 mod queue;
 mod retry;
-#[allow(dead_code, reason = "the queue and the loop use it from the next steps on")]
+#[allow(dead_code, reason = "the queue uses it from the next steps on")]
 mod routing;
-#[allow(dead_code, reason = "the queue and the loop use it from the next steps on")]
 mod scaling;
-#[allow(dead_code, reason = "the queue and the loop use it from the next steps on")]
 mod settings;
 mod shared;
 mod spec;
-#[allow(dead_code, reason = "the queue and the loop use it from the next steps on")]
 mod stats;
-#[allow(dead_code, reason = "the queue and the loop use it from the next steps on")]
 mod watch;
 mod worker;
 
@@ -36,7 +31,7 @@ pub use job::context::JobContext;
 pub use job::failure::JobFailure;
 pub use job::id::JobId;
 pub use job::request::{JobHandle, JobRequest};
-pub use observer::PoolObserver;
+pub use observer::{PoolHistograms, PoolObserver};
 pub use overflow::WhenFull;
 pub use pool::Pool;
 pub use queue::rate::{OverRate, Rate, RateError};
@@ -44,6 +39,7 @@ pub use queue::rules::QueueSpec;
 pub use retry::Retry;
 pub use routing::Routing;
 pub use scaling::{Scaling, ScalingError};
+pub use settings::WorkerLimits;
 pub use spec::PoolSpec;
 pub use stats::measurement::Measurement;
 pub use stats::pool_stats::PoolStats;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use foundation_kernel::containment::{Contained, catch_panic, report};
+use foundation_kernel::instruments::Histogram;
 
 use crate::event::PoolEvent;
 use crate::stats::pool_stats::PoolStats;
@@ -31,6 +32,20 @@ pub trait PoolObserver: Send + Sync + 'static {
     fn on_tick(&self, stats: &PoolStats) {
         let _ = stats;
     }
+
+    /// The histograms that the pool records into, asked for once; by default those of the pool alone.
+    fn histograms(&self) -> PoolHistograms {
+        PoolHistograms::default()
+    }
+}
+
+/// What a pool records the times of its jobs into.
+#[derive(Debug, Clone, Default)]
+pub struct PoolHistograms {
+    /// How long jobs waited for their first attempt, in nanoseconds: the first job of each claim.
+    pub wait_ns: Arc<Histogram>,
+    /// How long attempts took, in nanoseconds: as far as [`Measurement`](crate::Measurement) says.
+    pub job_ns: Arc<Histogram>,
 }
 
 /// A foreign observer, contained.
@@ -48,6 +63,11 @@ impl Observer {
 
     pub(crate) fn tick(&self, stats: &PoolStats) {
         self.call(|observer| observer.on_tick(stats));
+    }
+
+    pub(crate) fn histograms(&self) -> PoolHistograms {
+        let histograms = self.0.get().map(|observer| catch_panic(|| observer.histograms()));
+        histograms.and_then(Result::ok).unwrap_or_default()
     }
 
     fn call(&self, call: impl FnOnce(&dyn PoolObserver)) {

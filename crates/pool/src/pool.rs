@@ -4,11 +4,19 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foundation_kernel::supervision::Health;
+
 use crate::drain::{Drained, drain};
-use crate::error::{JobError, PoolError};
+use crate::error::{JobError, PoolError, SpecError};
 use crate::job::id::JobId;
 use crate::job::request::JobRequest;
+use crate::observer::{Observer, PoolObserver};
+use crate::scaling::rules::Scaling;
+use crate::settings::WorkerLimits;
 use crate::shared::Shared;
+use crate::stats::pool_stats::PoolStats;
+use crate::stats::worker_stats::WorkerStats;
+use crate::watch::PoolWatch;
 
 /// A handle on a pool: puts jobs in, and receives what comes of them.
 ///
@@ -75,6 +83,49 @@ impl<J, T> Pool<J, T> {
         self.shared.queue.counts().0
     }
 
+    /// Gives the pool another fewest and another most number of workers, as [`PoolSpec::workers`](crate::PoolSpec::workers) does.
+    ///
+    /// It applies at once, and to the next life of the pool, too: workers are started, or end after their current job.
+    ///
+    /// # Errors
+    /// [`SpecError::Workers`] for none, for too many, and for limits the wrong way round.
+    pub fn resize(&self, workers: impl Into<WorkerLimits>) -> Result<(), SpecError> {
+        let workers = workers.into().check()?;
+        self.shared.control.change(|rules| rules.workers = workers);
+        Ok(())
+    }
+
+    /// Gives the pool other rules of scaling, at once.
+    pub fn set_scaling(&self, scaling: Scaling) {
+        self.shared.control.change(|rules| rules.scaling = scaling);
+    }
+
+    /// What the pool does, and what it has done so far. No actor is asked: it takes a lock of the queue for a moment and reads
+    /// the cells of the workers.
+    pub fn stats(&self) -> PoolStats {
+        self.shared.stats()
+    }
+
+    /// What each worker does, in the order of their slots. No actor is asked.
+    pub fn workers(&self) -> Vec<WorkerStats> {
+        self.shared.control.workers()
+    }
+
+    /// Follows what happens to the pool from now on.
+    pub fn watch(&self) -> PoolWatch {
+        self.shared.control.events.watch()
+    }
+
+    /// Notifies this observer of what happens from now on. A pool has one: the first one stays; false if there is one.
+    pub fn observe(&self, observer: Arc<dyn PoolObserver>) -> bool {
+        self.shared.control.observe(Observer::new(observer))
+    }
+
+    /// The health of the pool: degraded while workers are stuck, or while jobs wait and no worker lives.
+    pub fn health(&self) -> Health {
+        self.stats().health()
+    }
+
     /// Lets the workers begin no more jobs; those that they have begun go on. Jobs are taken all the same.
     pub fn pause(&self) {
         self.shared.queue.set_paused(true);
@@ -96,6 +147,6 @@ impl<J, T> Pool<J, T> {
     /// The pool takes jobs again when it is started again. Dropped early, it leaves the pool draining. With a time of zero
     /// it stops at once.
     pub async fn drain(&self, within: Duration) -> Drained<J> {
-        drain(&self.shared, within).await
+        drain(&self.shared.queue, &self.shared.crew, within).await
     }
 }

@@ -10,6 +10,7 @@ use foundation_kernel::supervision::{
 };
 use futures::future::{FutureExt, try_join_all};
 
+use crate::control::Control;
 use crate::dead_letters::DeadLetters;
 use crate::error::SpecError;
 use crate::keeper::keep;
@@ -17,15 +18,19 @@ use crate::pool::Pool;
 use crate::queue::job_queue::JobQueue;
 use crate::queue::rules::{JobRules, QueueSpec};
 use crate::retry::Retry;
+use crate::scaling::rules::Scaling;
+use crate::scaling::scaler::{Scaler, WorkerSpec};
+use crate::settings::{Rules, WorkerLimits};
 use crate::shared::Shared;
+use crate::stats::measurement::Measurement;
+use crate::stats::stuck::Stuck;
+use crate::watch::Events;
 use crate::worker::batch_size::BatchSize;
 use crate::worker::crew::Crew;
 use crate::worker::run::{Begin, Workshop, run};
 use crate::worker::slot::Slot;
 use crate::worker::worker::Worker;
 
-/// The most workers; more are a mistake.
-const MAX_WORKERS: usize = 1 << 12;
 const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
 const DEFAULT_WORKER_STOP: Duration = Duration::from_secs(5);
 /// What the keeper needs beside the drain.
@@ -35,7 +40,10 @@ const KEEPER_GRACE: Duration = Duration::from_secs(5);
 ///
 /// | | default | set by |
 /// |---|---|---|
-/// | workers | 2 | [`workers`](Self::workers) |
+/// | workers | 2 to twice the processors | [`workers`](Self::workers) |
+/// | scaling | by demand, for 0.7 of the workers' time | [`scaling`](Self::scaling) |
+/// | stuck workers | shown after 30 s; 2 spare ones for those that block | [`stuck`](Self::stuck) |
+/// | measurement | sampled | [`measurement`](Self::measurement) |
 /// | queue | room for 10,000 jobs; a cast is refused, a send waits | [`queue`](Self::queue) |
 /// | jobs claimed at once | what takes 20 µs | [`batch_size`](Self::batch_size) |
 /// | attempts | 1 | [`retry`](Self::retry) |
@@ -48,7 +56,8 @@ const KEEPER_GRACE: Duration = Duration::from_secs(5);
 /// and survive each restart. A clone describes the same pool; a specification that is changed describes another one.
 pub struct PoolSpec<W: Worker> {
     begin: Arc<Begin<W>>,
-    workers: usize,
+    control: Rules,
+    measurement: Measurement,
     queue: QueueSpec,
     rules: JobRules<W::Job>,
     batch_size: BatchSize,
@@ -67,7 +76,8 @@ impl<W: Worker> Clone for PoolSpec<W> {
     fn clone(&self) -> Self {
         Self {
             begin: Arc::clone(&self.begin),
-            workers: self.workers,
+            control: self.control.clone(),
+            measurement: self.measurement,
             queue: self.queue.clone(),
             rules: self.rules.clone(),
             batch_size: self.batch_size,
@@ -83,7 +93,7 @@ impl<W: Worker> Clone for PoolSpec<W> {
 impl<W: Worker> fmt::Debug for PoolSpec<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PoolSpec")
-            .field("workers", &self.workers)
+            .field("workers", &self.control.workers)
             .field("queue", &self.queue)
             .field("retry", &self.rules.retry)
             .finish_non_exhaustive()
@@ -104,7 +114,8 @@ impl<W: Worker> PoolSpec<W> {
         let backoff = ExponentialBackoff::new(second / 100, 2.0, 10 * second).map_or(Backoff::None, Backoff::from);
         Self {
             begin: Arc::new(move |slot| begin(slot).boxed()),
-            workers: 2,
+            control: Rules::default(),
+            measurement: Measurement::default(),
             queue: QueueSpec::default(),
             rules: JobRules::default(),
             batch_size: BatchSize::default(),
@@ -123,15 +134,28 @@ impl<W: Worker> PoolSpec<W> {
         self
     }
 
-    /// How many workers there are.
+    /// How many workers there are: a number, or the fewest and the most, as `2..=8`. The pool begins with the fewest.
     ///
     /// # Errors
-    /// [`SpecError::Workers`] for none, and for more than 4,096.
-    pub fn workers(self, workers: usize) -> Result<Self, SpecError> {
-        match workers {
-            1..=MAX_WORKERS => Ok(self.with(|spec| spec.workers = workers)),
-            asked => Err(SpecError::Workers { least: asked, most: asked, max: MAX_WORKERS }),
-        }
+    /// [`SpecError::Workers`] for none, for more than 4,096, and for limits the wrong way round.
+    pub fn workers(self, workers: impl Into<WorkerLimits>) -> Result<Self, SpecError> {
+        let workers = workers.into().check()?;
+        Ok(self.with(|spec| spec.control.workers = workers))
+    }
+
+    /// When the pool grows and shrinks within these limits.
+    pub fn scaling(self, scaling: Scaling) -> Self {
+        self.with(|spec| spec.control.scaling = scaling)
+    }
+
+    /// When a worker counts as stuck, and what is done about it.
+    pub fn stuck(self, stuck: Stuck) -> Self {
+        self.with(|spec| spec.control.stuck = stuck)
+    }
+
+    /// How much is measured of the jobs.
+    pub fn measurement(self, measurement: Measurement) -> Self {
+        self.with(|spec| spec.measurement = measurement)
     }
 
     /// The room of the queue, and its order.
@@ -188,8 +212,11 @@ impl<W: Worker> PoolSpec<W> {
 
     fn shared(&self) -> &Arc<Shared<W::Job, W::Output>> {
         self.shared.get_or_init(|| {
-            let queue = Arc::new(JobQueue::new(&self.queue, self.rules.clone()));
-            Arc::new(Shared { queue, crew: Crew::default(), worker_stop: self.worker_stop })
+            let events = Arc::new(Events::new());
+            let rules = JobRules { events: Arc::clone(&events), ..self.rules.clone() };
+            let control = Arc::new(Control::new(self.control.clone(), self.measurement, events));
+            let queue = Arc::new(JobQueue::new(&self.queue, rules));
+            Arc::new(Shared { queue, crew: Crew::new(self.worker_stop), control })
         })
     }
 
@@ -208,14 +235,24 @@ impl<W: Worker> PoolSpec<W> {
     /// callers that wait, and to the dead letters.
     pub fn child(&self, id: impl Into<ChildId>) -> ChildSpec {
         let spec = SupervisorSpec::new(Strategy::OneForOne).backoff(self.backoff);
-        ChildSpec::supervisor(id, spec.child(self.workers_child()).child(self.keeper_child()))
+        ChildSpec::supervisor(
+            id,
+            spec.child(self.workers_child()).child(self.scaler_child()).child(self.keeper_child()),
+        )
     }
 
     fn keeper_child(&self) -> ChildSpec {
         let (shared, within) = (Arc::clone(self.shared()), self.drain_within);
-        let limit = within.saturating_add(shared.stop_within()).saturating_add(KEEPER_GRACE);
+        let limit = within.saturating_add(shared.crew.stop_within()).saturating_add(KEEPER_GRACE);
         let keep = move |stop| keep(Arc::clone(&shared), within, stop);
         ChildSpec::task("keeper", keep).restart(Restart::Permanent).shutdown(Shutdown::Timeout(limit))
+    }
+
+    fn scaler_child(&self) -> ChildSpec {
+        let (shared, spec) = (Arc::clone(self.shared()), self.clone());
+        let worker: Arc<WorkerSpec> = Arc::new(move |slot| spec.worker(slot));
+        let scale = move |stop| Scaler::new(Arc::clone(&shared), Arc::clone(&worker)).run(stop);
+        ChildSpec::task("scaler", scale).restart(Restart::Permanent)
     }
 
     fn workers_child(&self) -> ChildSpec {
@@ -230,7 +267,8 @@ impl<W: Worker> PoolSpec<W> {
     async fn start_workers(self, context: StartContext) -> Result<Started, StartError> {
         let rules = DynamicSupervisorSpec::default().intensity(self.intensity).backoff(self.backoff);
         let (started, supervisor) = context.spawn_dynamic_supervisor(rules).await?;
-        let slots = (1..=self.workers).map(Slot::new);
+        let least = *self.shared().control.settings.rules().workers.start();
+        let slots = (1..=least).map(Slot::new);
         let starts = try_join_all(slots.map(|slot| supervisor.start_child(self.worker(slot)))).await;
         if let Err(error) = starts {
             supervisor.shutdown().await;
@@ -242,10 +280,15 @@ impl<W: Worker> PoolSpec<W> {
 
     fn worker(&self, slot: Slot) -> ChildSpec {
         let (begin, batch_size) = (Arc::clone(&self.begin), self.batch_size);
-        let workshop = Workshop { begin, queue: Arc::clone(&self.shared().queue), batch_size };
+        let (queue, control) = (Arc::clone(&self.shared().queue), Arc::clone(&self.shared().control));
+        let workshop = Workshop { begin, queue, batch_size, control: Arc::clone(&control) };
         let begin = Arc::clone(&self.begin);
+        let begin = move || {
+            let (life, beginning) = (control.slots.slot(slot).cells.live(), begin(slot));
+            async move { Ok::<_, BoxError>((beginning.await?, life)) }
+        };
         let work = move |worker, stop| run(worker, workshop.clone(), slot, stop);
-        ChildSpec::task_after(slot.to_string(), move || begin(slot), work)
+        ChildSpec::task_after(slot.to_string(), begin, work)
             .restart(Restart::Transient)
             .shutdown(Shutdown::Timeout(self.worker_stop))
     }

@@ -8,7 +8,6 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::event::PoolEvent;
-use crate::observer::Observer;
 
 /// How many events a watch may be behind.
 const MAX_UNREAD: usize = 1_024;
@@ -50,25 +49,25 @@ impl fmt::Debug for PoolWatch {
     }
 }
 
-/// The events of a pool, for its watches and its observer.
-#[derive(Debug)]
+/// The events of a pool, for its watches and for one listener.
 pub(crate) struct Events {
     watches: broadcast::Sender<PoolEvent>,
-    observer: OnceLock<Observer>,
+    listener: OnceLock<Box<dyn Fn(&PoolEvent) + Send + Sync>>,
 }
 
 impl Events {
     pub(crate) fn new() -> Self {
-        Self { watches: broadcast::Sender::new(MAX_UNREAD), observer: OnceLock::new() }
+        Self { watches: broadcast::Sender::new(MAX_UNREAD), listener: OnceLock::new() }
     }
 
-    /// Notifies this observer from now on; the first one stays.
-    pub(crate) fn observe(&self, observer: Observer) -> bool {
-        self.observer.set(observer).is_ok()
+    /// Calls this function for each event from now on, contained by itself; the first one stays. False if there is one.
+    pub(crate) fn listen(&self, listener: impl Fn(&PoolEvent) + Send + Sync + 'static) -> bool {
+        self.listener.set(Box::new(listener)).is_ok()
     }
 
-    pub(crate) fn observer(&self) -> Option<&Observer> {
-        self.observer.get()
+    /// Whether anyone sees events.
+    pub(crate) fn is_observed(&self) -> bool {
+        self.listener.get().is_some() || self.watches.receiver_count() > 0
     }
 
     pub(crate) fn watch(&self) -> PoolWatch {
@@ -77,12 +76,18 @@ impl Events {
 
     /// Shows an event. Never under a lock of ours: it wakes and calls foreign code.
     pub(crate) fn emit(&self, event: PoolEvent) {
-        if let Some(observer) = self.observer.get() {
-            observer.event(&event);
+        if let Some(listener) = self.listener.get() {
+            listener(&event);
         }
         // There need be no watch.
         if let Err(panic) = catch_panic(|| drop(self.watches.send(event))) {
             report(|| tracing::warn!(%panic, "the waker of a watch of a pool panicked"));
         }
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Events").field("watches", &self.watches.receiver_count()).finish_non_exhaustive()
     }
 }

@@ -59,6 +59,12 @@ built_in! {
     EVENT_STORE_RETENTION_PRUNED = KEPT("event_store.retention.pruned", "event_store_retention_pruned", "histogram", "Events that one round of the retention removed.");
     MANAGED_SERVICES = KEPT("managed.services", "managed_services", "gauge", "Managed services by status.");
     MANAGED_TRANSITIONS = KEPT("managed.transitions", "managed_transitions", "counter", "Changes of the lifecycles of managed services, by the status that they led to.");
+    POOL_JOB_NS = KEPT("pool.job_ns", "pool_job_seconds", "histogram", "Duration of an attempt at a job of a pool; one in 8 is timed unless measurement says otherwise.");
+    POOL_JOBS = KEPT("pool.jobs", "pool_jobs", "counter", "Jobs of a pool by what became of them, and attempts that failed or were repeated.");
+    POOL_OLDEST_WAIT_SECONDS = KEPT("pool.oldest_wait_seconds", "pool_oldest_wait_seconds", "gauge", "Wait of the job of a pool that has waited the longest.");
+    POOL_QUEUE = KEPT("pool.queue", "pool_queue", "gauge", "Jobs of a pool that wait, by priority; 0 is the most urgent.");
+    POOL_WAIT_NS = KEPT("pool.wait_ns", "pool_wait_seconds", "histogram", "Wait of a job of a pool for its first attempt; the first job of each claim is timed.");
+    POOL_WORKERS = KEPT("pool.workers", "pool_workers", "gauge", "Workers of a pool: those that live, those that it wants, and those that are stuck.");
     REGISTRY_LOOKUP_DURATION_NS = READ("registry.lookup_duration_ns", "registry_lookup_duration_seconds", "histogram", "Duration of a lookup that found an actor; one in 256 is timed.");
     REGISTRY_LOOKUPS = READ("registry.lookups", "registry_lookups", "counter", "Lookups of names.");
     REGISTRY_MISSES = READ("registry.misses", "registry_misses", "counter", "Lookups of names that no actor had.");

@@ -1,6 +1,7 @@
 //! What a watch of names shows, taken into the catalog.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use foundation_kernel::names::{NameChange, Registration, ServiceName, Watched};
 use foundation_kernel::ractor::ActorId;
@@ -69,15 +70,16 @@ impl Catalog {
         }
     }
 
-    fn update(&mut self, before: Entry, instance: Instance) -> Option<InstanceChange> {
+    fn update(&mut self, before: Entry, instance: Arc<Instance>) -> Option<InstanceChange> {
         let after = self.insert(Entry::new(instance, before.record.actor, before.checked));
         let before = before.record;
         (before != after).then_some(InstanceChange::Updated { before, after })
     }
 
     /// The instance that a registration is, if it is one.
-    fn read(&mut self, registration: &Registration) -> Option<Instance> {
-        let read = Instance::of(registration);
+    fn read(&mut self, registration: &Registration) -> Option<Arc<Instance>> {
+        let metadata = registration.metadata.as_ref();
+        let read = metadata.map_or(Ok(None), |metadata| Instance::read_shared(&registration.name, metadata));
         match &read {
             Ok(_) => self.invalid.remove(&registration.name),
             Err(error) => self.invalid.insert(registration.name.clone(), error.to_string()),

@@ -9,6 +9,7 @@
 //! 4. The index names exactly the instances that have a capability.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use foundation_kernel::names::{NearMisses, ServiceName};
 use foundation_kernel::ractor::ActorId;
@@ -64,7 +65,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(instance: Instance, actor: ActorId, checked: InstanceHealth) -> Self {
+    pub(super) fn new(instance: Arc<Instance>, actor: ActorId, checked: InstanceHealth) -> Self {
         let health = InstanceHealth::combined([(CheckRole::Readiness, checked.clone())], instance.is_draining());
         Self { record: InstanceRecord::new(instance, actor).with_health(health), checked }
     }
@@ -155,6 +156,11 @@ impl Catalog {
     /// The services of similar names.
     pub(crate) fn near(&self, service: &ServiceName) -> NearMisses {
         NearMisses::of(service.as_str(), self.services().map(ServiceName::as_str))
+    }
+
+    /// How many instances a service has.
+    pub(crate) fn count_of(&self, service: &ServiceName) -> usize {
+        self.services.get(service).map_or(0, BTreeMap::len)
     }
 
     /// The condition of a service. Without an instance it is down.

@@ -1,5 +1,6 @@
 //! What a check of instances is.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -121,7 +122,8 @@ impl InstanceCheck {
     }
 
     /// Asks nothing: the instance sends [heartbeats](crate::Discovery::heartbeat), and has failed when it was silent for `ttl`,
-    /// which is 100 ms at least and a day at most. The next heartbeat makes it healthy again, at once.
+    /// which is 100 ms at least and a day at most. The next heartbeat makes it healthy again, at once. By a
+    /// [handle](crate::Heartbeat), a silence may be a third of `ttl` longer.
     ///
     /// One silence is a failure, and one heartbeat a success, unless the [rules](Self::rules) say otherwise.
     pub fn heartbeat(ttl: Duration) -> Self {
@@ -237,7 +239,6 @@ impl InstanceCheck {
     }
 }
 
-/// The request is made before the connection: what cannot be asked needs none.
 /// What a check of an actor finds of an instance outside of this process.
 const NO_ACTOR: &str = "it was announced, and has no actor here: check its endpoint or its heartbeats";
 
@@ -247,8 +248,8 @@ fn is_announced(names: &ServiceRegistry, record: &InstanceRecord) -> bool {
 }
 
 /// The name of a check, of limited length.
-pub(crate) fn check_name(name: &str) -> String {
-    shortened_to(name, MAX_CHECK_NAME)
+pub(crate) fn check_name(name: &str) -> Cow<'_, str> {
+    if name.len() <= MAX_CHECK_NAME { name.into() } else { shortened_to(name, MAX_CHECK_NAME).into() }
 }
 
 /// Connects, and closes the connection.
@@ -260,6 +261,7 @@ fn endpoint_of(record: &InstanceRecord) -> Result<&Endpoint, String> {
     record.instance.endpoint().ok_or_else(|| format!("{} has no endpoint to connect to", record.name()))
 }
 
+/// The request is made before the connection: what cannot be asked needs none.
 #[cfg(feature = "http-checks")]
 async fn ask_by_http(get: HttpGet, record: InstanceRecord) -> Result<(), String> {
     let endpoint = endpoint_of(&record)?;

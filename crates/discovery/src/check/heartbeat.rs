@@ -1,75 +1,61 @@
 //! Heartbeats of an instance.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 use std::time::Duration;
 
 use foundation_kernel::supervision::Health;
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// When the last heartbeat of one incarnation was: written by the instance, read by its checks.
+use crate::pulse::{Pulse, Sign};
+
+/// The heartbeats of one incarnation: given by the instance, read by its checks.
 ///
-/// A heartbeat is one store in an atomic. It waits in no queue, so none is late because of others.
+/// A heartbeat waits in no queue, so none is late because of others.
 #[derive(Debug)]
-pub(crate) struct LastHeartbeat {
-    began: Instant,
-    /// In milliseconds since it began, and one: 0 without a heartbeat.
-    last: AtomicU64,
-    /// Notified of each heartbeat; costs a load if no check waits.
-    beaten: Notify,
+pub(crate) struct Heartbeats(Arc<Pulse>);
+
+impl Heartbeats {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self(Arc::new(Pulse::new(now)))
+    }
+
+    pub(crate) fn pulse(&self) -> &Arc<Pulse> {
+        &self.0
+    }
+
+    /// Notes a heartbeat at this time.
+    pub(crate) fn beat(&self, now: Instant) {
+        self.0.note(now);
+    }
+
+    /// The last one, with those that have no time; `None` if the incarnation is gone.
+    pub(crate) fn last(&self, now: Instant) -> Option<Sign> {
+        self.0.take_in(now);
+        self.0.last()
+    }
+
+    /// What the last one says at this time to a check that awaits heartbeats since then.
+    pub(crate) fn look(&self, last: Sign, (ttl, since): (Duration, Instant), now: Instant) -> HeartbeatLook {
+        let last = self.0.time_of(last);
+        let silent_at = last.map_or(since, |last| last.max(since)) + ttl;
+        let health = match last {
+            Some(last) if now <= last + ttl => Some(Health::Healthy),
+            _ if now <= silent_at => None,
+            last => {
+                let silence = now.saturating_duration_since(last.unwrap_or(since));
+                Some(Health::Failed(format!("no heartbeat for {silence:?}")))
+            }
+        };
+        HeartbeatLook { health, silent_at }
+    }
 }
 
-impl LastHeartbeat {
-    pub(crate) fn new(now: Instant) -> Self {
-        Self { began: now, last: AtomicU64::new(0), beaten: Notify::new() }
-    }
-
-    /// Notes a heartbeat.
-    pub(crate) fn beat(&self, now: Instant) {
-        let millis = u64::try_from(now.saturating_duration_since(self.began).as_millis()).unwrap_or(u64::MAX - 1);
-        // Of two at the same time the later counts.
-        self.last.fetch_max(millis + 1, Ordering::Release);
-        self.beaten.notify_waiters();
-    }
-
-    /// The time of the last one, if there was one.
-    fn last(&self) -> Option<Instant> {
-        let millis = self.version().checked_sub(1)?;
-        self.began.checked_add(Duration::from_millis(millis))
-    }
-
-    /// Until when it is not silent for a check that awaits heartbeats since this time.
-    pub(crate) fn silent_at(&self, ttl: Duration, since: Instant) -> Instant {
-        self.last().map_or(since, |last| last.max(since)) + ttl
-    }
-
-    /// What follows at this time for a check that awaits heartbeats since then: nothing while the first one is awaited.
-    pub(crate) fn health(&self, ttl: Duration, since: Instant, now: Instant) -> Option<Health> {
-        let last = self.last();
-        if last.is_some_and(|last| now <= last + ttl) {
-            return Some(Health::Healthy);
-        }
-        if now <= self.silent_at(ttl, since) {
-            return None;
-        }
-        let silence = now.saturating_duration_since(last.unwrap_or(since));
-        Some(Health::Failed(format!("no heartbeat for {silence:?}")))
-    }
-
-    /// A number that is another one after each heartbeat of another millisecond.
-    pub(crate) fn version(&self) -> u64 {
-        self.last.load(Ordering::Acquire)
-    }
-
-    /// Returns at the next heartbeat after this version; at once if there was one.
-    pub(crate) async fn later_than(&self, version: u64) {
-        let mut beaten = std::pin::pin!(self.beaten.notified());
-        // Subscribe before looking: a heartbeat between the two is noticed.
-        beaten.as_mut().enable();
-        if self.version() == version {
-            beaten.await;
-        }
-    }
+/// The heartbeats of an incarnation at one time.
+pub(crate) struct HeartbeatLook {
+    /// What follows; nothing while the first one is awaited.
+    pub(crate) health: Option<Health>,
+    /// Until when it is not silent.
+    pub(crate) silent_at: Instant,
 }
 
 #[cfg(test)]
@@ -85,12 +71,13 @@ mod tests {
             ttl in 100..10_000_u64, beats in vec(0..100_000_u64, 0..10), since in 0..100_000_u64, later in 0..20_000_u64,
         ) {
             let (began, millis) = (Instant::now(), Duration::from_millis);
-            let heartbeat = LastHeartbeat::new(began);
+            let heartbeat = Heartbeats::new(began);
             beats.iter().for_each(|at| heartbeat.beat(began + millis(*at)));
             let (at, last) = (since + later, beats.iter().max().copied());
             let has_beaten = last.is_some_and(|last| at <= last + ttl);
             let is_silent = !has_beaten && at > last.unwrap_or(0).max(since) + ttl;
-            let health = heartbeat.health(millis(ttl), began + millis(since), began + millis(at));
+            let now = began + millis(at);
+            let health = heartbeat.look(heartbeat.last(now).unwrap(), (millis(ttl), began + millis(since)), now).health;
             prop_assert_eq!(health.is_none(), !has_beaten && !is_silent);
             prop_assert!(health.is_none_or(|health| health.is_healthy() == has_beaten));
         }

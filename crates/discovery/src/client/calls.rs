@@ -14,7 +14,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use foundation_kernel::names::{Namespace, ServiceName};
+use foundation_kernel::names::Namespace;
 use foundation_kernel::ractor::ActorId;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -23,11 +23,13 @@ use tokio::time::Instant;
 use super::notice::{Notice, Notices};
 use super::now::Now;
 use crate::choice::{Ejection, Load, LoadRules, Outcome, OutlierRules, Outliers};
+use crate::instance::InstanceName;
 use crate::meter::PickMeter;
 
 /// The calls to one incarnation.
 #[derive(Debug)]
 pub(super) struct InstanceCalls {
+    name: InstanceName,
     pub(super) actor: ActorId,
     /// Since when it is known.
     pub(super) since: Instant,
@@ -44,7 +46,7 @@ pub(super) struct InstanceCalls {
 /// How the calls of one service ended.
 #[derive(Debug)]
 pub(super) struct ServiceCalls {
-    name: (Namespace, ServiceName),
+    namespace: Namespace,
     pub(super) rules: LoadRules,
     /// Grows with each ejection, so that selectors look again at who is in rotation.
     generation: Arc<AtomicU64>,
@@ -69,9 +71,9 @@ struct Member {
 }
 
 impl InstanceCalls {
-    pub(super) fn new(actor: ActorId, now: Instant) -> Self {
+    pub(super) fn new((name, actor): (InstanceName, ActorId), now: Instant) -> Self {
         let (load, awaits_success, draining) = (Load::new(now), AtomicBool::new(false), AtomicBool::new(false));
-        Self { actor, since: now, load, awaits_success, draining, ended: Notify::new() }
+        Self { name, actor, since: now, load, awaits_success, draining, ended: Notify::new() }
     }
 
     /// Whether no call may begin.
@@ -112,14 +114,14 @@ impl InstanceCalls {
 
 impl ServiceCalls {
     pub(super) fn new(
-        name: (Namespace, ServiceName),
+        namespace: Namespace,
         (rules, outliers): (LoadRules, OutlierRules),
         (generation, notices): (Arc<AtomicU64>, Arc<Notices>),
         (random, now): (fastrand::Rng, Instant),
     ) -> Self {
         let recorded = Recorded { outliers: Outliers::new(outliers, now), random, members: HashMap::new() };
         let picks = PickMeter::default();
-        Self { name, rules, generation, notices, picks, recorded: Mutex::new(recorded) }
+        Self { namespace, rules, generation, notices, picks, recorded: Mutex::new(recorded) }
     }
 
     /// The same, whose picks are counted.
@@ -146,7 +148,7 @@ impl ServiceCalls {
             Some(true) if !calls.awaits_success.load(Ordering::Relaxed) => {}
             Some(success) => {
                 let ejections = self.recorded.lock().record(calls.actor, success, now.get());
-                ejections.iter().for_each(|ejection| self.note(ejection, now.get()));
+                ejections.into_iter().for_each(|(instance, ejection)| self.note(instance, &ejection, now.get()));
             }
             None => {}
         }
@@ -154,12 +156,12 @@ impl ServiceCalls {
 
     /// Under no lock: notices wake their readers.
     #[cold]
-    fn note(&self, ejection: &Ejection, now: Instant) {
+    fn note(&self, instance: InstanceName, ejection: &Ejection, now: Instant) {
         self.generation.fetch_add(1, Ordering::Release);
-        let ((namespace, service), Ejection { actor, cause, .. }) = (&self.name, *ejection);
-        tracing::info!(%namespace, %service, %actor, %cause, "instance ejected");
+        let (namespace, Ejection { actor, cause, .. }) = (&self.namespace, *ejection);
+        tracing::info!(%namespace, %instance, %actor, %cause, "instance ejected");
         let lasts = ejection.until.saturating_duration_since(now);
-        self.notices.send(Notice::Ejected { service: service.clone(), actor, cause, lasts });
+        self.notices.send(Notice::Ejected { instance, actor, cause, lasts });
     }
 
     /// How many of these are ejected at this time.
@@ -175,7 +177,8 @@ impl ServiceCalls {
 }
 
 impl Recorded {
-    fn record(&mut self, actor: ActorId, success: bool, now: Instant) -> Vec<Ejection> {
+    /// Returns those that are ejected now, with their names.
+    fn record(&mut self, actor: ActorId, success: bool, now: Instant) -> Vec<(InstanceName, Ejection)> {
         if self.outliers.is_window_over(now) {
             let others: Vec<_> = self.members.keys().copied().filter(|other| *other != actor).collect();
             others.into_iter().for_each(|other| self.take_in(other, 0));
@@ -186,11 +189,13 @@ impl Recorded {
         if let Some(member) = self.members.get(&actor) {
             member.calls.awaits_success.store(self.outliers.awaits_success(actor), Ordering::Relaxed);
         }
-        // Ejected at the end of a window: on probation afterwards.
-        for ejected in ejections.iter().filter_map(|ejection| self.members.get(&ejection.actor)) {
-            ejected.calls.awaits_success.store(true, Ordering::Relaxed);
-        }
-        ejections
+        let ejected = ejections.into_iter().filter_map(|ejection| {
+            let member = self.members.get(&ejection.actor)?;
+            // Ejected at the end of a window: on probation afterwards.
+            member.calls.awaits_success.store(true, Ordering::Relaxed);
+            Some((member.calls.name.clone(), ejection))
+        });
+        ejected.collect()
     }
 
     /// Takes in the successes that were noted without a lock: all calls that ended, but so many that are recorded next.
@@ -208,15 +213,16 @@ impl Recorded {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::samples::ORDERS;
 
     const CALLS: u32 = 5_000;
 
     fn service(instances: u64, outliers: OutlierRules) -> (ServiceCalls, Vec<Arc<InstanceCalls>>) {
         let (now, random) = (Instant::now(), fastrand::Rng::with_seed(7));
-        let calls: Vec<_> = (0..instances).map(|at| Arc::new(InstanceCalls::new(ActorId::Local(at), now))).collect();
-        let name = (Namespace::test(), crate::samples::ORDERS);
+        let of = |at: u64| (InstanceName::new(&ORDERS, &at.to_string()).unwrap(), ActorId::Local(at));
+        let calls: Vec<_> = (0..instances).map(|at| Arc::new(InstanceCalls::new(of(at), now))).collect();
         let service = ServiceCalls::new(
-            name,
+            Namespace::test(),
             (LoadRules::new(), outliers),
             (Arc::default(), Arc::new(Notices::new())),
             (random, now),

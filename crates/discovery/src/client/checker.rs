@@ -5,16 +5,16 @@
 //! 1. Never two checks of one incarnation run at a time, whichever task has started them: each run has the turn of its incarnation.
 //! 2. What a check records and the end of that check are in one task, so nothing is recorded after the end.
 //! 3. A run is given the instance as it is when the run begins: what its owner has changed since the last one counts.
-//! 4. An instance that a run of checks sees has a task that checks it: a task that ended otherwise is begun again.
+//! 4. An instance that a run of checks sees has a task that checks it. One that ended otherwise is reported and begun again after
+//!    a pause, so that one that ends at once does not take the thread.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use foundation_kernel::containment::{report, waking_contained};
-use foundation_kernel::names::{ServiceKey, Watched};
+use foundation_kernel::names::{Watch, Watched};
 use foundation_kernel::ractor::ActorId;
 use foundation_kernel::supervision::{Health, run_check};
 use futures::FutureExt;
@@ -26,10 +26,13 @@ use tokio::time::Instant;
 use super::alarm::{TICK, wait_until};
 use super::state::Shared;
 use crate::catalog::Catalog;
-use crate::check::{CheckKind, CheckPermit, CheckSlot, DeclaredCheck, DeclaredChecks, InstanceCheck};
+use crate::check::{CheckKind, CheckPermit, CheckSlot, InstanceCheck};
 use crate::criteria::Criteria;
 use crate::health::{CheckRules, is_success};
 use crate::instance::{InstanceName, InstanceRecord};
+
+/// How long after the end of a task that checks the next one begins in its place.
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
 
 /// One incarnation of an instance.
 type Incarnation = (InstanceName, ActorId);
@@ -61,26 +64,37 @@ impl CheckRun {
     pub(super) async fn run(&mut self) {
         let (mut names, mut catalog) = (self.shared.watch_names(), Catalog::new());
         loop {
-            let woken = waking_contained(async {
-                tokio::select! {
-                    biased;
-                    watched = names.next() => Woken::Names(watched),
-                    Some(ended) = self.tasks.join_next_with_id() => Woken::Ended(ended),
-                }
-            });
-            match woken.await {
+            match self.woken(&mut names).await {
                 Woken::Names(None) => return,
                 Woken::Names(Some(watched)) => {
                     for change in catalog.apply(watched) {
-                        self.follow(change.name(), catalog.get(change.name()));
+                        self.follow(change.name(), catalog.get(change.name()), Duration::ZERO);
                     }
                 }
-                Woken::Ended(ended) => {
-                    if let Some(name) = self.remove_ended(ended) {
-                        self.follow(&name, catalog.get(&name));
-                    }
-                }
+                Woken::Ended(ended) => self.begin_again(ended, |name| catalog.get(name)),
             }
+        }
+    }
+
+    async fn woken(&mut self, names: &mut Watch) -> Woken {
+        waking_contained(async {
+            // Not biased: while names change all the time, checks that have ended are begun again.
+            tokio::select! {
+                watched = names.next() => Woken::Names(watched),
+                Some(ended) = self.tasks.join_next_with_id() => Woken::Ended(ended),
+            }
+        })
+        .await
+    }
+
+    /// Begins a check again that has ended, unless the instance is gone or another task checks it by now.
+    fn begin_again<'a>(
+        &mut self,
+        ended: Result<(Id, InstanceName), JoinError>,
+        find: impl FnOnce(&InstanceName) -> Option<&'a InstanceRecord>,
+    ) {
+        if let Some(name) = self.remove_ended(ended) {
+            self.follow(&name, find(&name), PAUSE);
         }
     }
 
@@ -88,7 +102,10 @@ impl CheckRun {
     fn remove_ended(&mut self, ended: Result<(Id, InstanceName), JoinError>) -> Option<InstanceName> {
         let (task, name) = match ended {
             Ok((task, name)) => (task, Some(name)),
-            Err(error) => (error.id(), None),
+            Err(error) => {
+                report_panic(&self.shared, self.check.name(), &error);
+                (error.id(), None)
+            }
         };
         let name = name.or_else(|| self.of.iter().find(|(_, it)| it.task == task).map(|(name, _)| name.clone()))?;
         self.of.get(&name).filter(|running| running.task == task)?;
@@ -104,8 +121,8 @@ impl CheckRun {
         while waking_contained(self.tasks.join_next()).await.is_some() {}
     }
 
-    /// Begins or ends the checks of an instance, as it is now.
-    fn follow(&mut self, name: &InstanceName, record: Option<&InstanceRecord>) {
+    /// Begins or ends the checks of an instance, as it is now; those that begin do so after this time.
+    fn follow(&mut self, name: &InstanceName, record: Option<&InstanceRecord>, after: Duration) {
         let wanted = record.filter(|it| self.criteria.accepts(&it.instance, it.status()));
         let present = self.of.get(name).map(|running| running.actor);
         if present == wanted.map(|record| record.actor) {
@@ -118,7 +135,7 @@ impl CheckRun {
         if let Some(record) = wanted {
             let (end, ended) = oneshot::channel();
             let of = (record.name().clone(), record.actor);
-            let checked = checked(self.check.clone(), Arc::clone(&self.shared), of, ended);
+            let checked = checked(self.check.clone(), Arc::clone(&self.shared), of, (after, ended));
             let task = self.tasks.spawn(checked).id();
             self.of.insert(name.clone(), RunningCheck { actor: record.actor, task, end });
         }
@@ -131,63 +148,18 @@ enum Woken {
     Ended(Result<(Id, InstanceName), JoinError>),
 }
 
-/// Runs all declared checks, those to come included, until the namespace ends. If another task runs them, waits to take over.
-pub(crate) async fn run_declared_checks(shared: Arc<Shared>) {
-    let declared = shared.names.extension(DeclaredChecks::new);
-    let _only_one = waking_contained(declared.runner.lock()).await;
-    // Subscribe before reading: a change between the two is noticed.
-    // Of one name, since only its end is of interest: the registry pays nothing for a namespace without a check.
-    let mut names = shared.names.watch_service(&ServiceKey::<()>::from_static("discovery"));
-    let mut changes = declared.changes();
-    let mut running = RunningChecks { shared, tasks: JoinSet::new(), of: HashMap::new() };
-    running.follow(declared.all());
-    loop {
-        let changed = waking_contained(async {
-            tokio::select! {
-                watched = names.next() => watched.map(|_| false),
-                // This task holds the sender.
-                changed = changes.changed() => Some(changed.is_ok()),
-            }
-        });
-        match changed.await {
-            Some(true) => running.follow(declared.all()),
-            Some(false) => {}
-            None => return,
-        }
+/// Reports that a task of checks has panicked, if it has.
+pub(super) fn report_panic(shared: &Shared, check: &str, error: &JoinError) {
+    if error.is_panic() {
+        let namespace = shared.names.namespace();
+        report(|| tracing::error!(%namespace, %check, %error, "the task of a check panicked, and begins again"));
     }
 }
 
-/// The declared checks that run, each by a task.
-struct RunningChecks {
-    shared: Arc<Shared>,
-    tasks: JoinSet<()>,
-    of: HashMap<u64, oneshot::Sender<()>>,
-}
-
-impl RunningChecks {
-    /// Begins those that have been declared, and ends those that have been ended.
-    fn follow(&mut self, declared: BTreeMap<u64, DeclaredCheck>) {
-        for (_, end) in self.of.extract_if(|number, _| !declared.contains_key(number)) {
-            let _ = end.send(());
-        }
-        for (number, DeclaredCheck { criteria, check }) in declared {
-            if let Entry::Vacant(vacant) = self.of.entry(number) {
-                let (end, ended) = oneshot::channel();
-                self.tasks.spawn(run_until(CheckRun::new(Arc::clone(&self.shared), criteria, check), ended));
-                vacant.insert(end);
-            }
-        }
-        // Those that have ended are of no interest.
-        while self.tasks.try_join_next().is_some() {}
-    }
-}
-
-async fn run_until(mut run: CheckRun, ended: oneshot::Receiver<()>) {
-    tokio::select! {
-        biased;
-        // A sender that is dropped says nothing.
-        Ok(()) = ended => run.end().await,
-        () = run.run() => {}
+/// Waits for the time before a task begins again.
+pub(super) async fn pause(time: Duration) {
+    if time > Duration::ZERO {
+        wait_until(Instant::now() + time).await;
     }
 }
 
@@ -197,7 +169,7 @@ async fn checked(
     check: InstanceCheck,
     shared: Arc<Shared>,
     (name, actor): Incarnation,
-    ended: oneshot::Receiver<()>,
+    (after, ended): (Duration, oneshot::Receiver<()>),
 ) -> InstanceName {
     let ended = async {
         // A sender that is dropped says nothing.
@@ -206,10 +178,14 @@ async fn checked(
         }
     };
     let (check_name, of) = (check.name().to_owned(), (name.clone(), actor));
+    let checks = async {
+        pause(after).await;
+        run_checker(check, Arc::clone(&shared), of, FirstRuns::AtItsPhase).await;
+    };
     tokio::select! {
         biased;
         () = ended => drop(shared.end_check(&name, actor, &check_name)),
-        () = run_checker(check, Arc::clone(&shared), of, FirstRuns::AtItsPhase) => {}
+        () = checks => {}
     }
     name
 }
@@ -236,11 +212,12 @@ pub(super) async fn check_until_success(check: &InstanceCheck, shared: &Shared, 
 
 /// Asks when it is the turn of the incarnation, which need not be registered yet, and there is room for an unproven check.
 async fn ask_in_turn(check: &InstanceCheck, shared: &Shared, record: &InstanceRecord) -> Health {
+    let due = Instant::now();
     let turn = match shared.check_slot(record.name(), record.actor) {
         Some(slot) => slot.turn().await,
         None => None,
     };
-    let _permit = shared.capacity.permit(false).await;
+    let _permit = shared.capacity.permit(due, false).await;
     ask(check, shared, record, turn).await
 }
 
@@ -292,20 +269,29 @@ impl Checker {
     async fn follow_heartbeats(mut self, ttl: Duration) {
         // Those before are not missed: no check has asked for them.
         let since = Instant::now();
+        let slot = Arc::clone(&self.slot);
+        let pulse = slot.heartbeats.pulse();
         loop {
-            let (now, version) = (Instant::now(), self.slot.heartbeat.version());
-            let health = self.slot.heartbeat.health(ttl, since, now);
-            let awaits_one = health.as_ref().is_none_or(|health| !is_success(health));
-            let silent_at = self.slot.heartbeat.silent_at(ttl, since) + TICK;
-            if let Some(health) = health
+            let mut changed = pin!(pulse.changed());
+            // Subscribe before looking: a heartbeat between the two is noticed.
+            changed.as_mut().enable();
+            let now = Instant::now();
+            let Some(last) = slot.heartbeats.last(now) else { return };
+            let look = slot.heartbeats.look(last, (ttl, since), now);
+            let awaits_one = look.health.as_ref().is_none_or(|health| !is_success(health));
+            if let Some(health) = look.health
                 && !self.record(health)
             {
                 return;
             }
+            if awaits_one && !pulse.await_next(last) {
+                continue;
+            }
+            // A silence is recorded again meanwhile, so that it does not become too old.
+            let next = if look.silent_at + TICK > now { look.silent_at + TICK } else { now + ttl };
             tokio::select! {
-                () = self.slot.heartbeat.later_than(version), if awaits_one => {}
-                // A silence is recorded again meanwhile, so that it does not become too old.
-                () = wait_until(if silent_at > now { silent_at } else { now + ttl }) => {}
+                () = changed, if awaits_one => {}
+                () = wait_until(pulse.look_within(ttl).map_or(next, |within| next.min(now + within))) => {}
             }
         }
     }
@@ -318,8 +304,9 @@ impl Checker {
         };
         let mut last = Run::default();
         loop {
-            wait_until(Instant::now() + wait).await;
-            let Some(health) = self.run_once(failures == Some(0), &mut last).await else { return };
+            let due = Instant::now() + wait;
+            wait_until(due).await;
+            let Some(health) = self.run_once((due, failures == Some(0)), &mut last).await else { return };
             let failed = if is_success(&health) { 0 } else { failures.unwrap_or(0).saturating_add(1) };
             failures = Some(failed);
             if !self.record(health) {
@@ -335,14 +322,15 @@ impl Checker {
         }
     }
 
-    /// Waits for its turn, and asks the instance as it is then; `None` if the incarnation is gone.
-    async fn run_once(&self, is_proven: bool, last: &mut Run) -> Option<Health> {
+    /// Waits for its turn, being due since then and proven or not, and asks the instance as it is then; `None` if the incarnation
+    /// is gone.
+    async fn run_once(&self, of: (Instant, bool), last: &mut Run) -> Option<Health> {
         let limit = self.check.limit();
         if last.is_running() {
             // Its thread is blocked: it could not be ended when its time was over.
             return Some(Health::TimedOut(limit));
         }
-        let mut turn = pin!(self.turn(is_proven));
+        let mut turn = pin!(self.turn(of));
         let (permit, turn) = match turn.as_mut().now_or_never() {
             Some(turn) => turn,
             None => {
@@ -360,9 +348,9 @@ impl Checker {
     }
 
     /// The turn of the incarnation first: while it waits for that, no other instance waits for it.
-    async fn turn(&self, is_proven: bool) -> (CheckPermit<'_>, Option<OwnedSemaphorePermit>) {
+    async fn turn(&self, (due, is_proven): (Instant, bool)) -> (CheckPermit<'_>, Option<OwnedSemaphorePermit>) {
         let turn = self.slot.turn().await;
-        (self.shared.capacity.permit(is_proven).await, turn)
+        (self.shared.capacity.permit(due, is_proven).await, turn)
     }
 
     /// Records a result; false if the incarnation is gone.
@@ -399,5 +387,86 @@ impl Run {
 
     fn is_running(&self) -> bool {
         self.0.as_ref().is_some_and(|turn| turn.strong_count() > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use foundation_kernel::names::{Namespace, ProcessRegistry, ServiceKey, ServiceName};
+    #[cfg(feature = "async-trait")]
+    use foundation_kernel::ractor;
+    use foundation_kernel::ractor::{Actor, ActorProcessingErr, ActorRef};
+
+    use super::*;
+    use crate::client::options::DiscoveryOptions;
+    use crate::instance::Instance;
+
+    struct Idle;
+
+    #[cfg_attr(feature = "async-trait", ractor::async_trait)]
+    impl Actor for Idle {
+        type Msg = u64;
+        type State = ();
+        type Arguments = ();
+
+        async fn pre_start(&self, _: ActorRef<u64>, (): ()) -> Result<(), ActorProcessingErr> {
+            Ok(())
+        }
+    }
+
+    struct World {
+        registry: ProcessRegistry,
+        shared: Arc<Shared>,
+        /// No reader has seen it, so each of its checkers ends at once.
+        unknown: InstanceRecord,
+    }
+
+    async fn world() -> World {
+        let registry = ProcessRegistry::start().await.unwrap();
+        let names = registry.namespace(Namespace::test()).await.unwrap();
+        let shared = Arc::new(Shared::new(names, DiscoveryOptions::new().unread_changes(1_000)));
+        let unknown = Instance::builder("orders", "unknown").build().unwrap();
+        World { registry, shared, unknown: InstanceRecord::new(unknown, ActorId::Local(u64::MAX)) }
+    }
+
+    impl World {
+        fn run(&self) -> CheckRun {
+            let mut run = CheckRun::new(Arc::clone(&self.shared), Criteria::any(), InstanceCheck::alive());
+            run.follow(self.unknown.name(), Some(&self.unknown), Duration::ZERO);
+            run
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_checker_that_ends_at_once_is_begun_again_after_a_pause() {
+        let world = world().await;
+        let (mut run, began) = (world.run(), Instant::now());
+        for turn in 0..5 {
+            let ended = run.tasks.join_next_with_id().await.unwrap();
+            assert_eq!(began.elapsed().as_secs(), turn, "{:?}", began.elapsed());
+            run.begin_again(ended, |_| Some(&world.unknown));
+        }
+        world.registry.shutdown().await;
+    }
+
+    #[tokio::test]
+    async fn checkers_that_have_ended_are_seen_although_names_change_all_the_time() {
+        let world = world().await;
+        let (actor, task) = Actor::spawn(None, Idle, ()).await.unwrap();
+        let mut run = world.run();
+        let mut names = world.shared.watch_names();
+        for number in 0..200 {
+            let key = ServiceKey::<u64>::from(format!("name-{number}").parse::<ServiceName>().unwrap());
+            world.shared.names.register(&key, &actor).await.unwrap();
+        }
+        tokio::task::yield_now().await;
+        let mut looks = 0;
+        while let Woken::Names(_) = run.woken(&mut names).await {
+            looks += 1;
+            assert!(looks < 100, "the end of its checker is seen after the changes only");
+        }
+        actor.stop(None);
+        task.await.unwrap();
+        world.registry.shutdown().await;
     }
 }

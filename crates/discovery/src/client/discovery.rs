@@ -4,32 +4,33 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foundation_kernel::names::{Metadata, NearMisses, ServiceKey, ServiceName, ServiceRegistry};
+use foundation_kernel::names::{ServiceKey, ServiceName, ServiceRegistry};
 use foundation_kernel::ractor::{Actor, ActorCell, ActorRef, Message};
 use foundation_kernel::supervision::{ChildSpec, Health};
 use tokio::time::Instant;
 
-use super::checker::{CheckRun, check_until_gone, check_until_success, run_declared_checks};
+use super::checker::{CheckRun, check_until_gone, check_until_success};
+use super::declared_runs::run_declared_checks;
 use super::drain::{Drained, drain, resume};
 use super::error::{DiscoveryError, OtherInstances};
+use super::heartbeat::Heartbeat;
+use super::lease::InstanceLease;
+use super::lease::cell::LeaseCell;
 use super::lease::keeper::Keeper;
-use super::lease::{InstanceLease, LeaseCell};
 use super::notice::NoticeReader;
 use super::options::DiscoveryOptions;
 use super::places::LimitReached;
 use super::registration::{InstanceRegistration, Place};
 use super::state::Shared;
+use super::update::update;
 use super::watch::InstanceWatch;
 use crate::catalog::{Catalog, FindError, ServiceSummary};
-use crate::check::{CheckHandle, DeclaredCheck, DeclaredChecks, InstanceCheck, check_name};
+use crate::check::{CheckHandle, CheckSlot, DeclaredCheck, DeclaredChecks, InstanceCheck, check_name};
 use crate::choice::LoadReading;
 use crate::criteria::Criteria;
 use crate::health::{CheckRules, InstanceHealth, InstanceStatus, ServiceHealth, StatusOverride};
 use crate::instance::{Capability, Instance, InstanceBuilder, InstanceName, InstanceRecord};
 use crate::lease::LeaseTerms;
-
-/// How many ids an error names.
-const MAX_IDS: usize = 5;
 
 /// Discovery in one namespace: registering instances, finding them, watching them, and choosing one.
 ///
@@ -210,7 +211,9 @@ impl Discovery {
         let (name, cell) = (instance.name().clone(), Arc::new(LeaseCell::new(terms.into(), Instant::now())));
         let keeper = Keeper { shared: Arc::clone(&self.shared), name: name.clone(), cell: Arc::clone(&cell) };
         let keeper = self.spawn(instance, keeper, ()).await?;
-        Ok(InstanceLease::new(name, keeper, cell))
+        // What it found before the instance was registered could not be shown.
+        cell.renewals.wake();
+        Ok(InstanceLease::new(Arc::clone(&self.shared), name, keeper, cell))
     }
 
     /// Removes an instance; its actor lives on. True if there was one: a name that is no instance keeps its actor, and so does
@@ -238,36 +241,9 @@ impl Discovery {
         &self,
         name: &InstanceName,
         owner: &ActorCell,
-        mut change: impl FnMut(InstanceBuilder) -> InstanceBuilder,
+        change: impl FnMut(InstanceBuilder) -> InstanceBuilder,
     ) -> Result<Instance, DiscoveryError> {
-        let mut outcome = Err(self.no_instance(name));
-        self.shared.names.update_metadata(&Self::key::<()>(name), owner, |metadata| {
-            outcome = self.changed(name, metadata, &mut change);
-            // What cannot be written has become the outcome.
-            let written = outcome.as_ref().ok().map(Instance::to_metadata)?;
-            written.map_err(|error| outcome = Err(error.into())).ok()
-        })?;
-        outcome
-    }
-
-    fn changed(
-        &self,
-        name: &InstanceName,
-        metadata: Option<&Metadata>,
-        change: &mut impl FnMut(InstanceBuilder) -> InstanceBuilder,
-    ) -> Result<Instance, DiscoveryError> {
-        let read = metadata.map(|metadata| Instance::read(name.registered(), metadata)).transpose()?;
-        let instance = read.flatten().ok_or_else(|| self.no_instance(name))?;
-        let changed = change(instance.to_builder()).build()?;
-        self.shared.options.check(&changed)?;
-        match changed.name() == name {
-            true => Ok(changed),
-            false => Err(DiscoveryError::OtherName { name: name.clone(), found: changed.name().clone() }),
-        }
-    }
-
-    fn no_instance(&self, name: &InstanceName) -> DiscoveryError {
-        DiscoveryError::NoInstance { namespace: self.shared.names.namespace(), name: name.clone() }
+        update(&self.shared, name, owner, change)
     }
 
     // ---- draining ----
@@ -293,8 +269,13 @@ impl Discovery {
     /// # Errors
     /// [`DiscoveryError::NotFound`], [`DiscoveryError::NotRunning`].
     pub async fn drain(&self, name: &InstanceName, within: Duration) -> Result<Drained, DiscoveryError> {
-        let record = self.instance(name).ok_or_else(|| self.not_found(name))?;
-        drain(&self.shared, &record, within).await.ok_or_else(|| self.not_found(name))
+        loop {
+            let record = self.instance(name).ok_or_else(|| self.not_found(name))?;
+            // If this incarnation is gone by now, the next one is drained, unless there is none.
+            if let Some(drained) = drain(&self.shared, &record, within).await {
+                return Ok(drained);
+            }
+        }
     }
 
     /// Returns an instance to rotation that is being [drained](Self::drain), or was. One that says [of
@@ -411,7 +392,7 @@ impl Discovery {
     /// # How checks run
     ///
     /// Of one instance one check runs at a time, whichever tasks they belong to. Of a namespace
-    /// [`MAX_RUNNING_CHECKS`](crate::limits::MAX_RUNNING_CHECKS) run at a time, in the order in which they became due; half of
+    /// [`MAX_RUNNING_CHECKS`](crate::limits::MAX_RUNNING_CHECKS) run at a time, the longest overdue first; half of
     /// them at most are such as failed the last time, or have not run yet. A check that hangs ends at its time limit.
     /// One that is due and has to wait keeps its last result a minute longer than usual.
     ///
@@ -433,21 +414,33 @@ impl Discovery {
         CheckRun::new(Arc::clone(&self.shared), criteria, check).run().await;
     }
 
-    /// Notes a heartbeat of an instance, for its [heartbeat checks](InstanceCheck::heartbeat): a lookup and one store. It waits
-    /// for no check and in no queue.
+    /// Notes a heartbeat of an instance with its time, for its [heartbeat checks](InstanceCheck::heartbeat). It waits for no
+    /// check and in no queue; it costs a lookup in the catalog, under its lock, and a look at the clock. For frequent heartbeats
+    /// there is a [handle](Self::heartbeat_of).
     ///
     /// # Errors
     /// [`DiscoveryError::NotFound`], [`DiscoveryError::NotRunning`].
     pub fn heartbeat(&self, name: &InstanceName) -> Result<(), DiscoveryError> {
-        let record = self.instance(name).ok_or_else(|| self.not_found(name))?;
-        let slot = self.shared.check_slot(name, record.actor).ok_or_else(|| self.not_found(name))?;
-        slot.heartbeat.beat(Instant::now());
+        self.slot_of(name)?.heartbeats.beat(Instant::now());
         Ok(())
     }
 
+    /// A handle for heartbeats of the present incarnation of an instance, which asks nothing for each; see [`Heartbeat`].
+    ///
+    /// # Errors
+    /// [`DiscoveryError::NotFound`], [`DiscoveryError::NotRunning`].
+    pub fn heartbeat_of(&self, name: &InstanceName) -> Result<Heartbeat, DiscoveryError> {
+        Ok(Heartbeat::new(name, self.slot_of(name)?.heartbeats.pulse()))
+    }
+
+    fn slot_of(&self, name: &InstanceName) -> Result<Arc<CheckSlot>, DiscoveryError> {
+        let slot = self.instance(name).and_then(|record| self.shared.check_slot(name, record.actor));
+        slot.ok_or_else(|| self.not_found(name))
+    }
+
     /// The condition of each service that has an instance or should have one, by name: it is
-    /// [expected](DiscoveryOptions::expects), or an instance of it is a child, or is being registered, or a check of it is
-    /// declared. So a service that has lost its last instance is shown, and is down.
+    /// [expected](DiscoveryOptions::expects), or an instance of it is a child, or a check of it is declared. So a service that has
+    /// lost its last instance is shown, and is down.
     ///
     /// It is empty, and costs nothing, until discovery is used in the namespace or a service is expected.
     pub fn health(&self) -> Vec<ServiceHealth> {
@@ -474,8 +467,7 @@ impl Discovery {
         rules: &CheckRules,
         result: Health,
     ) -> Result<InstanceHealth, DiscoveryError> {
-        let record = self.instance(name).ok_or_else(|| self.not_found(name))?;
-        let health = self.shared.record_check((name, record.actor), &check_name(check), rules, result)?;
+        let health = self.shared.record_check((name, None), &check_name(check), rules, result)?;
         health.ok_or_else(|| self.not_found(name))
     }
 
@@ -525,12 +517,7 @@ impl Discovery {
         if self.shared.names.has_ended() {
             return DiscoveryError::NotRunning { namespace: self.shared.names.namespace() };
         }
-        let others = self.shared.read(|catalog| {
-            let ids = catalog.instances(name.service()).take(MAX_IDS).map(|record| record.name().id().to_owned());
-            let ids: Vec<_> = ids.collect();
-            let near = if ids.is_empty() { catalog.near(name.service()) } else { NearMisses::default() };
-            Box::new(OtherInstances { ids, near })
-        });
+        let others = self.shared.read(|catalog| Box::new(OtherInstances::of(catalog, name)));
         DiscoveryError::NotFound { namespace: self.shared.names.namespace(), name: name.clone(), others }
     }
 }
@@ -555,5 +542,25 @@ impl Discovery {
 impl fmt::Debug for Discovery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Discovery({})", self.shared.names.namespace())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use foundation_kernel::names::{Namespace, ProcessRegistry};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_instance_that_has_come_meanwhile_is_not_named_beside_itself() {
+        let registry = ProcessRegistry::start().await.unwrap();
+        let discovery = Discovery::of(&registry.namespace(Namespace::test()).await.unwrap());
+        let instance = |id| Instance::builder("orders", id).endpoint("http://10.0.0.7:80").build().unwrap();
+        let ttl = Duration::from_secs(60);
+        let _lease = discovery.announce(&instance("a"), ttl).await.unwrap();
+        let missed = |id| discovery.not_found(instance(id).name()).to_string();
+        assert!(missed("a").ends_with("; orders has no instance"), "{}", missed("a"));
+        assert!(missed("b").ends_with("; orders has a"), "{}", missed("b"));
+        registry.shutdown().await;
     }
 }

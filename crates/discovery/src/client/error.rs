@@ -5,11 +5,14 @@ use std::fmt;
 
 use foundation_kernel::names::{CallError, MetadataError, Namespace, NearMisses, RegistryError};
 
-use crate::catalog::FindError;
+use crate::catalog::{Catalog, FindError};
 use crate::check::DeclareCheckError;
 use crate::choice::NoneInRotationError;
 use crate::health::TooManyChecksError;
-use crate::instance::{FieldError, InstanceName, MetadataReadError};
+use crate::instance::{FieldError, InstanceName, InstanceRecord, MetadataReadError};
+
+/// How many ids an error names.
+const MAX_IDS: usize = 5;
 
 /// Why an instance was not registered, updated or checked.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +33,9 @@ pub enum DiscoveryError {
     /// The instance has as many checks as it may have.
     #[error(transparent)]
     TooManyChecks(#[from] TooManyChecksError),
+    /// The lease of the instance is lost.
+    #[error(transparent)]
+    LeaseLost(#[from] LeaseLostError),
     /// A check was not declared.
     #[error(transparent)]
     DeclareCheck(#[from] DeclareCheckError),
@@ -91,6 +97,16 @@ pub enum DiscoveryError {
     },
 }
 
+/// The keeper of an instance does not have its name any more: the lease ran out, the name was taken away, or the namespace
+/// has ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the lease of {name} is lost: its keeper has ended or lost the name; announce the instance again")]
+#[non_exhaustive]
+pub struct LeaseLostError {
+    /// The instance.
+    pub name: InstanceName,
+}
+
 /// What there is instead of an instance that is not there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -99,6 +115,17 @@ pub struct OtherInstances {
     pub ids: Vec<String>,
     /// If it has none: services of similar names.
     pub near: NearMisses,
+}
+
+impl OtherInstances {
+    /// Those of the service of this instance. One of the same name, which has come meanwhile, is not another one.
+    pub(super) fn of(catalog: &Catalog, name: &InstanceName) -> Self {
+        let others = catalog.instances(name.service()).map(InstanceRecord::name).filter(|other| *other != name);
+        let ids: Vec<_> = others.take(MAX_IDS).map(|other| other.id().to_owned()).collect();
+        let is_known = catalog.count_of(name.service()) > 0;
+        let near = if is_known { NearMisses::default() } else { catalog.near(name.service()) };
+        Self { ids, near }
+    }
 }
 
 impl fmt::Display for OtherInstances {

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
 use foundation_kernel::ractor::ActorId;
 
 use crate::health::{CheckRole, InstanceHealth, InstanceStatus, StatusReason};
@@ -42,7 +43,7 @@ impl Mark {
 
 /// The marks of all incarnations that have any, or had one: then it says nothing.
 #[derive(Debug, Default)]
-pub(super) struct Marks(HashMap<(InstanceName, ActorId), Mark>);
+pub(super) struct Marks(HashMap<(InstanceName, ActorId), Mark, RandomState>);
 
 impl Marks {
     pub(super) fn of(&mut self, name: &InstanceName, actor: ActorId) -> &mut Mark {
@@ -55,6 +56,9 @@ impl Marks {
 
     /// The health of an incarnation whose checks have found this.
     pub(super) fn apply(&self, name: &InstanceName, actor: ActorId, checked: InstanceHealth) -> InstanceHealth {
+        if self.0.is_empty() {
+            return checked;
+        }
         match self.0.get(&(name.clone(), actor)) {
             Some(mark) => mark.apply(checked),
             None => checked,

@@ -3,9 +3,11 @@
 mod alarm;
 mod calls;
 mod checker;
+mod declared_runs;
 mod discovery;
 mod drain;
 mod error;
+mod heartbeat;
 mod lease;
 mod leases;
 mod marks;
@@ -16,13 +18,17 @@ mod places;
 mod registration;
 mod selector;
 mod state;
+mod update;
 mod watch;
 
 pub use discovery::Discovery;
 pub use drain::Drained;
-pub use error::{CallInstanceError, CastInstanceError, CastInstanceReason, DiscoveryError, OtherInstances, PickError};
+pub use error::{
+    CallInstanceError, CastInstanceError, CastInstanceReason, DiscoveryError, LeaseLostError, OtherInstances, PickError,
+};
+pub use heartbeat::{Heartbeat, HeartbeatTooLateError};
+pub use lease::InstanceLease;
 pub use lease::heartbeat::HeartbeatTask;
-pub use lease::{InstanceLease, LeaseLostError};
 pub(crate) use notice::{Notice, NoticeReader, ReceivedNotice};
 pub use options::{DiscoveryOptions, RestartInstance};
 pub use registration::InstanceRegistration;

@@ -9,12 +9,12 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use foundation_kernel::containment::waking_contained;
-use foundation_kernel::names::ServiceName;
 use foundation_kernel::ractor::ActorId;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::choice::EjectionCause;
+use crate::instance::InstanceName;
 
 /// How many notices are kept for a slow reader.
 const CAPACITY: usize = 1_024;
@@ -39,8 +39,8 @@ pub(crate) enum Notice {
     },
     /// An instance is out of rotation, since its calls fail.
     Ejected {
-        /// Its service.
-        service: ServiceName,
+        /// The instance.
+        instance: InstanceName,
         /// Its actor.
         actor: ActorId,
         /// Why.
@@ -50,8 +50,8 @@ pub(crate) enum Notice {
     },
     /// An instance is not restarted although a check asks for it: too many of its service were restarted lately.
     RestartWithheld {
-        /// The name under which the instance is registered.
-        instance: ServiceName,
+        /// The instance.
+        instance: InstanceName,
         /// The check.
         check: String,
     },

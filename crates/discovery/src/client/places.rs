@@ -7,6 +7,7 @@
 //! 2. A reservation is given back after what was registered with it is in the catalog. So at no time more instances have a
 //!    place than the limits say, however many register at the same time.
 //! 3. A child has its place for as long as its specification is there: a restart is never refused.
+//! 4. A service of which a child has a place should have an instance. One whose instance is being registered need not.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -22,10 +23,39 @@ pub(super) enum LimitReached {
     Namespace,
 }
 
+/// Whose a reserved place is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PlaceOf {
+    /// Of a registration that is under way.
+    Registration,
+    /// Of a child, between its lives too.
+    Child,
+}
+
+/// How often a place is reserved for one name.
+#[derive(Debug, Default)]
+struct Reserved {
+    registrations: usize,
+    children: usize,
+}
+
+impl Reserved {
+    fn of(&mut self, of: PlaceOf) -> &mut usize {
+        match of {
+            PlaceOf::Registration => &mut self.registrations,
+            PlaceOf::Child => &mut self.children,
+        }
+    }
+
+    fn is_none(&self) -> bool {
+        self.registrations + self.children == 0
+    }
+}
+
 /// The places that are reserved, with how often.
 #[derive(Debug, Default)]
 pub(super) struct Places {
-    of: HashMap<ServiceName, BTreeMap<InstanceName, usize>>,
+    of: HashMap<ServiceName, BTreeMap<InstanceName, Reserved>>,
     /// How many names there are in all.
     names: usize,
 }
@@ -41,7 +71,7 @@ pub(super) struct Present<H> {
 }
 
 impl Places {
-    /// Reserves a place for an instance, which may have one already.
+    /// Reserves a place for the registration of an instance, which may have one already.
     pub(super) fn reserve<H: Fn(&InstanceName) -> bool>(
         &mut self,
         name: &InstanceName,
@@ -55,18 +85,28 @@ impl Places {
         if !has_one && self.is_full(present, limits.namespace) {
             return Err(LimitReached::Namespace);
         }
-        let times = self.of.entry(name.service().clone()).or_default().entry(name.clone()).or_insert(0);
-        self.names += usize::from(*times == 0);
-        *times += 1;
+        let reserved = self.of.entry(name.service().clone()).or_default().entry(name.clone()).or_default();
+        self.names += usize::from(reserved.is_none());
+        reserved.registrations += 1;
         Ok(())
     }
 
+    /// Makes the reservation of a registration that of a child.
+    pub(super) fn give_to_child(&mut self, name: &InstanceName) {
+        let reserved = self.of.get_mut(name.service()).and_then(|names| names.get_mut(name));
+        if let Some(reserved) = reserved.filter(|reserved| reserved.registrations > 0) {
+            reserved.registrations -= 1;
+            reserved.children += 1;
+        }
+    }
+
     /// Gives one reservation of this name back.
-    pub(super) fn release(&mut self, name: &InstanceName) {
+    pub(super) fn release(&mut self, name: &InstanceName, of: PlaceOf) {
         let Some(names) = self.of.get_mut(name.service()) else { return };
-        let Some(times) = names.get_mut(name) else { return };
-        *times -= 1;
-        if *times == 0 {
+        let Some(reserved) = names.get_mut(name) else { return };
+        let times = reserved.of(of);
+        *times = times.saturating_sub(1);
+        if reserved.is_none() {
             names.remove(name);
             self.names -= 1;
         }
@@ -75,9 +115,10 @@ impl Places {
         }
     }
 
-    /// The services for which a place is reserved.
+    /// The services of which a child has a place.
     pub(super) fn services(&self) -> impl Iterator<Item = &ServiceName> {
-        self.of.keys()
+        let has_child = |names: &BTreeMap<_, Reserved>| names.values().any(|reserved| reserved.children > 0);
+        self.of.iter().filter(move |(_, names)| has_child(names)).map(|(service, _)| service)
     }
 
     fn reserved(&self, service: &ServiceName) -> impl Iterator<Item = &InstanceName> {
@@ -100,6 +141,8 @@ impl Places {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::collection::vec;
     use proptest::prelude::*;
 
@@ -110,6 +153,8 @@ mod tests {
     #[derive(Debug, Clone)]
     enum Deed {
         Reserve(usize),
+        /// Gives a reservation to a child.
+        Give(usize),
         /// Registers with a reservation.
         Register(usize),
         Release(usize),
@@ -126,6 +171,7 @@ mod tests {
         vec(
             prop_oneof![
                 number().prop_map(Deed::Reserve),
+                number().prop_map(Deed::Give),
                 number().prop_map(Deed::Register),
                 number().prop_map(Deed::Release),
                 number().prop_map(Deed::End),
@@ -148,6 +194,7 @@ mod tests {
         #[test]
         fn no_more_instances_have_a_place_than_the_limits_say_and_a_place_is_refused_only_then(deeds in deeds()) {
             let (mut places, mut there, mut reserved) = (Places::default(), [false; 10], [0_usize; 10]);
+            let mut children = [0_usize; 10];
             for deed in deeds {
                 match deed {
                     Deed::Reserve(it) => {
@@ -159,15 +206,23 @@ mod tests {
                         prop_assert_eq!(result.is_ok(), fits);
                         reserved[it] += usize::from(fits);
                     }
+                    Deed::Give(it) if reserved[it] > children[it] => {
+                        places.give_to_child(&name(it));
+                        children[it] += 1;
+                    }
                     Deed::Register(it) if reserved[it] > 0 => there[it] = true,
                     Deed::Release(it) if reserved[it] > 0 => {
-                        places.release(&name(it));
+                        let is_child = children[it] > 0;
+                        places.release(&name(it), if is_child { PlaceOf::Child } else { PlaceOf::Registration });
                         reserved[it] -= 1;
+                        children[it] -= usize::from(is_child);
                     }
                     Deed::End(it) => there[it] = false,
                     _ => {}
                 }
                 prop_assert!(there.iter().filter(|it| **it).count() <= LIMITS.namespace);
+                let expected: BTreeSet<_> = (0..10).filter(|at| children[*at] > 0).map(|at| name(at).service().clone()).collect();
+                prop_assert_eq!(places.services().cloned().collect::<BTreeSet<_>>(), expected);
                 prop_assert_eq!(places.names, reserved.iter().filter(|times| **times > 0).count());
             }
         }

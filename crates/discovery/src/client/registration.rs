@@ -10,7 +10,7 @@ use foundation_kernel::supervision::{BoxError, ChildSpec};
 use tokio::time::Instant;
 
 use super::error::DiscoveryError;
-use super::places::LimitReached;
+use super::places::{LimitReached, PlaceOf};
 use super::state::Shared;
 use crate::instance::InstanceName;
 
@@ -94,7 +94,7 @@ impl InstanceRegistration {
     /// Describes a child that registers itself as this instance at each start; see
     /// [`ServiceRegistry::child_spec`](foundation_kernel::names::ServiceRegistry::child_spec).
     pub fn child_spec<A: Actor>(self, start: impl Fn() -> (A, A::Arguments) + Send + Sync + 'static) -> ChildSpec {
-        let (key, place) = (self.key(), self.place);
+        let (key, place) = (self.key(), self.place.for_child());
         self.registered.child_spec(&key, move || {
             let _kept = &place;
             start()
@@ -124,12 +124,22 @@ pub(super) struct Place {
     /// The specification of a child has one, and need not keep the state of its namespace.
     shared: Weak<Shared>,
     name: InstanceName,
+    of: PlaceOf,
 }
 
 impl Place {
     pub(super) fn reserve(shared: &Arc<Shared>, name: &InstanceName) -> Result<Self, LimitReached> {
         shared.reserve_place(name)?;
-        Ok(Self { shared: Arc::downgrade(shared), name: name.clone() })
+        Ok(Self { shared: Arc::downgrade(shared), name: name.clone(), of: PlaceOf::Registration })
+    }
+
+    /// The same for a child: its service should have an instance from now on.
+    fn for_child(mut self) -> Self {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.give_place_to_child(&self.name);
+            self.of = PlaceOf::Child;
+        }
+        self
     }
 }
 
@@ -138,6 +148,6 @@ impl Drop for Place {
         let Some(shared) = self.shared.upgrade() else { return };
         // First the catalog takes in what was registered, so that it counts without a gap.
         shared.refresh(Instant::now());
-        shared.release_place(&self.name);
+        shared.release_place(&self.name, self.of);
     }
 }

@@ -9,23 +9,25 @@
 //!    one noted takes no lock of the watch, and misses nothing that was finished before.
 //! 4. What is kept of an incarnation goes with it.
 
+mod followed_names;
+mod next_expiry;
 mod status_changes;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use foundation_kernel::containment::waking_contained;
-use foundation_kernel::names::{
-    DeferredDrops, ServiceKey, ServiceName, ServiceRegistry, TryNextError, Watch, WatchRevision, Watched,
-};
-use foundation_kernel::ractor::ActorId;
+use foundation_kernel::names::{DeferredDrops, ServiceName, ServiceRegistry, TryNextError, Watch, Watched};
+use foundation_kernel::ractor::{ActorId, ActorStatus};
 use foundation_kernel::supervision::Health;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use self::followed_names::FollowedNames;
+use self::next_expiry::NextExpiry;
 use self::status_changes::StatusChanges;
 use super::calls::{InstanceCalls, ServiceCalls};
 use super::leases::{LeaseKey, Leases};
@@ -33,7 +35,7 @@ use super::marks::{Mark, Marks};
 use super::notice::{Notice, Notices};
 use super::now::Now;
 use super::options::DiscoveryOptions;
-use super::places::{LimitReached, Places, Present};
+use super::places::{LimitReached, PlaceOf, Places, Present};
 use crate::catalog::{Catalog, FindError, InstanceChange};
 use crate::check::{CheckCapacity, CheckSlot};
 use crate::criteria::Criteria;
@@ -46,9 +48,6 @@ use crate::meter::PickMeter;
 
 /// What is known of the health of one incarnation.
 type IncarnationHealth = (InstanceName, ActorId, InstanceHealth);
-
-/// No revision of a watch: its first item has not been read.
-const UNREAD: u64 = u64::MAX;
 
 /// The state of discovery in one namespace.
 pub(super) struct Shared {
@@ -70,15 +69,6 @@ pub(super) struct Shared {
     pub(super) notices: Arc<Notices>,
 }
 
-/// The watch of the names, and how far it has been read.
-struct FollowedNames {
-    watch: Mutex<Watch>,
-    /// Of the watch: read without its lock.
-    revision: WatchRevision,
-    /// The revision whose changes are all in the catalog.
-    applied: AtomicU64,
-}
-
 struct State {
     catalog: Catalog,
     checks: Checks,
@@ -88,7 +78,7 @@ struct State {
     shown_until: Instant,
     expiry: Arc<NextExpiry>,
     restarts: HashMap<ServiceName, Restarts>,
-    tracked: HashMap<(InstanceName, ActorId), Tracked>,
+    tracked: HashMap<(InstanceName, ActorId), Tracked, RandomState>,
     status_changes: StatusChanges,
     services: HashMap<ServiceName, Arc<ServiceCalls>>,
     random: fastrand::Rng,
@@ -108,43 +98,6 @@ struct Tracked {
     slot: Arc<CheckSlot>,
 }
 
-/// Until then no health changes without a result: written under the lock of the state, and read without one.
-struct NextExpiry {
-    began: Instant,
-    /// In nanoseconds since it began.
-    at: AtomicU64,
-}
-
-impl NextExpiry {
-    const NONE: u64 = u64::MAX;
-
-    fn new(began: Instant) -> Self {
-        Self { began, at: AtomicU64::new(Self::NONE) }
-    }
-
-    fn set(&self, expiry: Option<Instant>) {
-        let nanos = expiry.map(|at| at.saturating_duration_since(self.began).as_nanos());
-        // Who has been notified of a result in any way sees at least its expiry.
-        self.at.store(nanos.map_or(Self::NONE, |nanos| nanos as u64), Ordering::Relaxed);
-    }
-
-    fn get(&self) -> Option<Instant> {
-        let nanos = Some(self.at.load(Ordering::Relaxed)).filter(|nanos| *nanos != Self::NONE);
-        nanos.map(|nanos| self.began + Duration::from_nanos(nanos))
-    }
-}
-
-impl FollowedNames {
-    fn new(watch: Watch) -> Self {
-        Self { revision: watch.revision(), watch: Mutex::new(watch), applied: AtomicU64::new(UNREAD) }
-    }
-
-    /// Whether the catalog has all that was finished before.
-    fn is_read(&self) -> bool {
-        self.revision.get() == self.applied.load(Ordering::Acquire)
-    }
-}
-
 impl Shared {
     pub(super) fn new(names: ServiceRegistry, options: DiscoveryOptions) -> Self {
         let random = options.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
@@ -157,7 +110,7 @@ impl Shared {
             shown_until: Instant::now(),
             expiry: Arc::clone(&expiry),
             restarts: HashMap::new(),
-            tracked: HashMap::new(),
+            tracked: HashMap::default(),
             status_changes: StatusChanges::default(),
             services: HashMap::new(),
             random,
@@ -195,8 +148,8 @@ impl Shared {
         self.names.watch().capacity(self.options.unread_changes)
     }
 
-    /// The generation of the catalog, brought up to date. The time is asked for only if a result may be too old, or a
-    /// name has changed.
+    /// The generation of the catalog, brought up to date. The time is asked for only if there is a result that will be too old
+    /// some time, or a name has changed: without checks a pick reads no clock here.
     pub(super) fn current(&self, now: &Now) -> u64 {
         let is_over = || self.expiry.get().is_some_and(|expiry| now.get() > expiry);
         if self.followed().is_read() && !is_over() {
@@ -323,19 +276,26 @@ impl Shared {
         let reserved = self.state.lock().reserve(name, self.options.places, &BTreeSet::new());
         let Err(full) = reserved else { return Ok(()) };
         // The name of an actor that has ended may not be free yet.
-        let ended = self.ended();
+        let ended = self.ended(name.service(), full);
         if ended.is_empty() { Err(full) } else { self.state.lock().reserve(name, self.options.places, &ended) }
     }
 
-    /// The incarnations in the catalog whose actors have ended, or are about to. Cost: a lookup for each instance.
-    fn ended(&self) -> BTreeSet<LeaseKey> {
-        let is_there = |record: &InstanceRecord| self.names.is_registered(&Self::key(record.name()));
-        let all: Vec<_> = self.state.lock().catalog.iter().cloned().collect();
-        all.into_iter().filter(|it| !is_there(it)).map(|it| (it.name().clone(), it.actor)).collect()
+    /// The incarnations whose actors have ended and that count for this limit. One that handles its last messages is there
+    /// until it has. Cost: a lookup for each; the lock is taken for each service by itself.
+    fn ended(&self, service: &ServiceName, limit: LimitReached) -> BTreeSet<LeaseKey> {
+        let services = match limit {
+            LimitReached::Service => vec![service.clone()],
+            LimitReached::Namespace => self.state.lock().catalog.services().cloned().collect(),
+        };
+        let of = |service| -> Vec<LeaseKey> {
+            self.state.lock().catalog.instances(service).map(|it| (it.name().clone(), it.actor)).collect()
+        };
+        services.iter().flat_map(of).filter(|(name, actor)| self.has_ended(name, *actor)).collect()
     }
 
-    fn key(name: &InstanceName) -> ServiceKey<()> {
-        ServiceKey::from(name.registered().clone())
+    fn has_ended(&self, name: &InstanceName, actor: ActorId) -> bool {
+        let status = self.names.status_of(name.registered());
+        status.is_none_or(|(holder, status)| holder != actor || status == ActorStatus::Stopped)
     }
 
     /// One incarnation as it is now. `None` if it is gone.
@@ -343,33 +303,40 @@ impl Shared {
         self.read(|catalog| catalog.get(name).filter(|record| record.actor == actor).cloned())
     }
 
-    pub(super) fn release_place(&self, name: &InstanceName) {
-        self.state.lock().places.release(name);
+    pub(super) fn give_place_to_child(&self, name: &InstanceName) {
+        self.state.lock().places.give_to_child(name);
+    }
+
+    pub(super) fn release_place(&self, name: &InstanceName, of: PlaceOf) {
+        self.state.lock().places.release(name, of);
     }
 
     /// Takes in a result of a check, and restarts the instance if it is to be. `None` if the actor does not have the name any
     /// more.
     pub(super) fn record_check(
         &self,
-        (name, actor): (&InstanceName, ActorId),
+        (name, actor): (&InstanceName, impl Into<Option<ActorId>>),
         check: &str,
         rules: &CheckRules,
         result: Health,
     ) -> Result<Option<InstanceHealth>, TooManyChecksError> {
-        let is_announced = || self.leases.has(&(name.clone(), actor));
-        let can_restart =
-            rules.check_role() == CheckRole::Liveness && self.options.restart_by.can_restart(is_announced());
-        let changed = self.change_health(name, actor, |state, now| {
+        let can_restart = rules.check_role() == CheckRole::Liveness;
+        let changed = self.change_health_of(name, actor.into(), |state, actor, now| {
             let recorded = state.checks.record((name, actor), check, rules, result, now);
+            // The lock of the leases is one under which no other is taken.
+            let is_announced = || self.leases.has(&(name.clone(), actor));
+            let is_asked = can_restart && self.options.restart_by.can_restart(is_announced());
             let ask = || state.ask_for_restart((name, actor), check, &self.options, now);
-            (recorded, can_restart.then(ask).flatten())
+            let restart = is_asked.then(ask).flatten();
+            // A restart changes the reason of the health.
+            let checked = recorded.as_ref().ok().filter(|_| restart.is_none() && !can_restart).cloned();
+            ((recorded, restart), checked)
         });
         let Some((recorded, restart)) = changed else { return Ok(None) };
         match restart {
             Some(Restart::Granted(instance)) => self.options.restart_by.restart(&self.names, &instance),
             Some(Restart::Withheld) => {
-                self.notices
-                    .send(Notice::RestartWithheld { instance: name.registered().clone(), check: check.to_owned() });
+                self.notices.send(Notice::RestartWithheld { instance: name.clone(), check: check.to_owned() });
             }
             None => {}
         }
@@ -405,23 +372,39 @@ impl Shared {
         actor: ActorId,
         change: impl FnOnce(&mut State, Instant) -> R,
     ) -> Option<R> {
+        self.change_health_of(name, Some(actor), |state, _, now| (change(state, now), None))
+    }
+
+    /// The same of the present incarnation, or of none but this one. The function also returns what the checks of the incarnation
+    /// have found, if it knows.
+    fn change_health_of<R>(
+        &self,
+        name: &InstanceName,
+        actor: Option<ActorId>,
+        change: impl FnOnce(&mut State, ActorId, Instant) -> (R, Option<InstanceHealth>),
+    ) -> Option<R> {
         let now = Instant::now();
         // An incarnation that is not in the catalog is gone, or no reader has seen it yet.
         self.refresh(now);
         let (changed, shown, sooner) = {
             let mut state = self.state.lock();
+            let present = state.catalog.get(name)?.actor;
+            let actor = actor.unwrap_or(present);
+            if actor != present {
+                return None;
+            }
             // What has been shown up to a time is not looked at again: what ends then at the earliest is.
             let now = state.at_least_shown(now);
             let expiry = state.expiry.get();
-            let changed = change(&mut state, now);
-            let shown = state.show_health(name, actor, now);
+            let (changed, checked) = change(&mut state, actor, now);
+            let shown = state.show_health(name, actor, checked, now);
             (changed, shown, state.expiry.get().is_some_and(|now| expiry.is_none_or(|before| now < before)))
         };
         if sooner {
             // Watches wait until the next expiry: of an earlier one they are notified.
             self.healths.send_replace(());
         }
-        self.note_health(shown?);
+        self.note_health(shown);
         Some(changed)
     }
 
@@ -558,10 +541,13 @@ impl State {
         ended: &BTreeSet<LeaseKey>,
     ) -> Result<(), LimitReached> {
         let Self { places, catalog, .. } = self;
-        let is_there = |it: &&InstanceRecord| !ended.contains(&(it.name().clone(), it.actor));
+        let is_there = |it: &&InstanceRecord| ended.is_empty() || !ended.contains(&(it.name().clone(), it.actor));
         let gone = ended.iter().filter(|(name, actor)| catalog.get(name).is_some_and(|it| it.actor == *actor)).count();
         let present = Present {
-            of_service: catalog.instances(name.service()).filter(is_there).count(),
+            of_service: match ended.is_empty() {
+                true => catalog.count_of(name.service()),
+                false => catalog.instances(name.service()).filter(is_there).count(),
+            },
             of_namespace: catalog.len() - gone,
             has: |name: &InstanceName| catalog.get(name).as_ref().is_some_and(is_there),
         };
@@ -570,7 +556,7 @@ impl State {
 
     fn track(&mut self, name: &InstanceName, actor: ActorId, now: Instant) {
         let new = || {
-            let (calls, slot) = (InstanceCalls::new(actor, now), CheckSlot::new(now));
+            let (calls, slot) = (InstanceCalls::new((name.clone(), actor), now), CheckSlot::new(now));
             Tracked { calls: Arc::new(calls), slot: Arc::new(slot) }
         };
         self.tracked.entry((name.clone(), actor)).or_insert_with(new);
@@ -580,7 +566,10 @@ impl State {
         self.checks.remove(name, actor);
         self.marks.remove(name, actor);
         let key = (name.clone(), actor);
-        self.tracked.remove(&key);
+        if let Some(tracked) = self.tracked.remove(&key) {
+            // Its readers see it at their next look: they are woken under no lock.
+            tracked.slot.heartbeats.pulse().end();
+        }
         self.status_changes.remove(&key);
     }
 
@@ -594,28 +583,31 @@ impl State {
         }
         let random = &mut self.random;
         let new = || {
-            let (name, rules) = ((shared.names.namespace(), service.clone()), &shared.options);
+            let (namespace, rules) = (shared.names.namespace(), &shared.options);
             let to = (Arc::clone(&shared.generation), Arc::clone(&shared.notices));
-            let calls = ServiceCalls::new(name, (rules.load, rules.outliers.clone()), to, (random.fork(), now));
+            let calls = ServiceCalls::new(namespace, (rules.load, rules.outliers.clone()), to, (random.fork(), now));
             Arc::new(calls.counted(PickMeter::new(&rules.meter, &shared.names, service)))
         };
         self.services.entry(service.clone()).or_insert_with(new).set_members(members, now);
     }
 
-    /// Shows the health that follows from the checks; true if the status has changed, `None` if the incarnation is gone.
-    fn show_health(&mut self, name: &InstanceName, actor: ActorId, now: Instant) -> Option<bool> {
-        if self.catalog.get(name).is_none_or(|record| record.actor != actor) {
-            self.forget(name, actor);
-            return None;
-        }
+    /// Shows the health of an incarnation whose checks have found this, or what they find now; true if the status has changed.
+    fn show_health(
+        &mut self,
+        name: &InstanceName,
+        actor: ActorId,
+        checked: Option<InstanceHealth>,
+        now: Instant,
+    ) -> bool {
         // From what is shown on, not from now on: another thread may have added what is between.
         self.expiry.set(self.checks.next_expiry(self.shown_until));
-        Some(self.set_health(name, actor, now))
+        let checked = checked.unwrap_or_else(|| self.checks.health(name, actor, now));
+        let health = self.marks.apply(name, actor, checked);
+        self.set_health(name, actor, health)
     }
 
-    /// Shows the present health of an incarnation; true if its status has changed.
-    fn set_health(&mut self, name: &InstanceName, actor: ActorId, now: Instant) -> bool {
-        let health = self.health(name, actor, now);
+    /// Shows this health of an incarnation; true if its status has changed.
+    fn set_health(&mut self, name: &InstanceName, actor: ActorId, health: InstanceHealth) -> bool {
         let changed = self.catalog.set_health(name, actor, health).is_some();
         if changed {
             self.status_changes.note((name.clone(), actor));
@@ -631,7 +623,11 @@ impl State {
         let expired = self.checks.expired(self.shown_until, now);
         self.shown_until = now;
         self.expiry.set(self.checks.next_expiry(now));
-        expired.iter().filter(|(name, actor)| self.set_health(name, *actor, now)).count() > 0
+        let mut show = |(name, actor): &(InstanceName, ActorId)| {
+            let health = self.health(name, *actor, now);
+            self.set_health(name, *actor, health)
+        };
+        expired.iter().filter(|of| show(of)).count() > 0
     }
 
     /// Asks whether an instance may be restarted, if this check wants it; nothing if that was withheld before.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use foldhash::fast::RandomState;
 use foundation_kernel::ractor::ActorId;
 use foundation_kernel::supervision::Health;
 use tokio::time::Instant;
@@ -20,7 +21,7 @@ use crate::limits::MAX_CHECKS;
 /// A check begins with its first result. What is kept of an incarnation goes when it is [removed](Self::remove).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Checks {
-    incarnations: HashMap<Incarnation, IncarnationChecks>,
+    incarnations: HashMap<Incarnation, IncarnationChecks, RandomState>,
     expiries: Expiries,
 }
 
@@ -77,12 +78,12 @@ impl Checks {
         now: Instant,
     ) -> Result<InstanceHealth, TooManyChecksError> {
         let of = (name.clone(), actor);
-        let checks = self.incarnations.entry(of.clone()).or_default();
+        let checks = self.incarnations.entry(of).or_default();
         if !checks.checks.contains_key(check) && checks.checks.len() >= MAX_CHECKS {
             checks.refused = Some(check.to_owned());
             return Err(TooManyChecksError { name: name.clone(), check: check.to_owned(), limit: MAX_CHECKS });
         }
-        checks.record(&mut self.expiries, of, check, rules, result, now);
+        checks.record(&mut self.expiries, (name, actor), check, rules, result, now);
         Ok(checks.health(now))
     }
 
@@ -199,18 +200,21 @@ impl IncarnationChecks {
     fn record(
         &mut self,
         expiries: &mut Expiries,
-        of: Incarnation,
+        (name, actor): (&InstanceName, ActorId),
         check: &str,
         rules: &CheckRules,
         result: Health,
         now: Instant,
     ) {
-        let new = |expiries: &mut Expiries| {
-            let (rules, state) = (rules.clone(), CheckState::new(now));
-            Checked { expiry: expiries.add(&of, now), rules, state, withheld: None }
-        };
-        let checked = self.checks.entry(check.to_owned()).or_insert_with(|| new(expiries));
-        checked.rules = rules.clone();
+        if !self.checks.contains_key(check) {
+            let (expiry, rules) = (expiries.add(&(name.clone(), actor), now), rules.clone());
+            let new = Checked { expiry, rules, state: CheckState::new(now), withheld: None };
+            self.checks.insert(check.to_owned(), new);
+        }
+        let Some(checked) = self.checks.get_mut(check) else { return };
+        if checked.rules != *rules {
+            checked.rules = rules.clone();
+        }
         checked.state.record(rules, result, now);
         if !checked.state.is_down() {
             checked.withheld = None;

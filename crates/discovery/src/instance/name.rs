@@ -6,6 +6,7 @@
 //!    different pairs have different names.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use foundation_kernel::names::ServiceName;
 
@@ -28,7 +29,7 @@ use crate::limits::MAX_ID;
 /// assert_eq!((read.service().as_str(), read.id()), ("shop.orders", "eu-1"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialOrd, Ord)]
 pub struct InstanceName {
     service: ServiceName,
     registered: ServiceName,
@@ -73,6 +74,21 @@ impl InstanceName {
     /// The registered name as text.
     pub fn as_str(&self) -> &str {
         self.registered.as_str()
+    }
+}
+
+/// By the registered name alone, which says which service it is of.
+impl PartialEq for InstanceName {
+    fn eq(&self, other: &Self) -> bool {
+        self.registered == other.registered
+    }
+}
+
+impl Eq for InstanceName {}
+
+impl Hash for InstanceName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.registered.hash(state);
     }
 }
 

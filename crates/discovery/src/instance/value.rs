@@ -1,7 +1,7 @@
 //! An instance, how it is built, how it is written as metadata, and its record: with its actor and its health.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use foundation_kernel::names::{Metadata, MetadataError, Registration, ServiceName};
 use foundation_kernel::ractor::ActorId;
@@ -55,7 +55,23 @@ pub struct Instance {
     capabilities: BTreeMap<String, Capability>,
     labels: BTreeMap<String, String>,
     draining: bool,
+    /// How long it is as JSON.
+    bytes: usize,
+    written: WrittenOnce,
 }
+
+/// The metadata of an instance, once it was asked for: clones and registrations of one instance share it, and what their
+/// readers have read. It follows from the other fields, so it is no difference between two instances.
+#[derive(Debug, Clone, Default)]
+struct WrittenOnce(OnceLock<Metadata>);
+
+impl PartialEq for WrittenOnce {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for WrittenOnce {}
 
 impl Instance {
     /// Begins an instance of this service and with this id.
@@ -138,12 +154,16 @@ impl Instance {
         self.draining
     }
 
-    /// The same as the metadata of its registered name.
+    /// The same as the metadata of its registered name. It is written once, and then costs a reference count.
     ///
     /// # Errors
     /// [`MetadataError`], as for any value; none is known for an instance.
     pub fn to_metadata(&self) -> Result<Metadata, MetadataError> {
-        Metadata::new(&BTreeMap::from([(FIELD, self)]))
+        if let Some(written) = self.written.0.get() {
+            return Ok(written.clone());
+        }
+        let written = Metadata::new(&BTreeMap::from([(FIELD, self)]))?;
+        Ok(self.written.0.get_or_init(|| written).clone())
     }
 
     /// Checks it against limits that are lower than those of any instance.
@@ -154,8 +174,7 @@ impl Instance {
     }
 
     fn check_length(&self, max: usize) -> Result<(), FieldError> {
-        // What cannot be written is refused by `to_metadata`, which says why.
-        let bytes = serde_json::to_string(self).map_or(0, |text| text.len());
+        let bytes = self.bytes;
         if bytes <= max {
             return Ok(());
         }
@@ -176,11 +195,16 @@ impl Instance {
     /// # Errors
     /// As [`of`](Self::of).
     pub fn read(name: &ServiceName, metadata: &Metadata) -> Result<Option<Self>, MetadataReadError> {
+        Ok(Self::read_shared(name, metadata)?.map(Arc::unwrap_or_clone))
+    }
+
+    /// The same, which all readers of one registration share: it is read once.
+    pub(crate) fn read_shared(name: &ServiceName, metadata: &Metadata) -> Result<Option<Arc<Self>>, MetadataReadError> {
         let Some(written) = metadata.get(FIELD) else { return Ok(None) };
         let unreadable = |source| MetadataReadError::Invalid { name: name.clone(), source };
-        let instance = Self::deserialize(written).map_err(unreadable)?;
+        let instance = metadata.read_once(|_| Self::deserialize(written)).map_err(unreadable)?;
         if instance.name.registered() != name {
-            return Err(MetadataReadError::OtherName { name: name.clone(), found: instance.name });
+            return Err(MetadataReadError::OtherName { name: name.clone(), found: instance.name.clone() });
         }
         Ok(Some(instance))
     }
@@ -202,9 +226,10 @@ pub struct InstanceRecord {
 
 impl InstanceRecord {
     /// An instance that this actor has registered: draining if it says so, and otherwise of unknown health.
-    pub fn new(instance: Instance, actor: ActorId) -> Self {
+    pub fn new(instance: impl Into<Arc<Instance>>, actor: ActorId) -> Self {
+        let instance = instance.into();
         let health = InstanceHealth::combined([], instance.is_draining());
-        Self { instance: Arc::new(instance), actor, health }
+        Self { instance, actor, health }
     }
 
     /// With this health.
@@ -335,7 +360,7 @@ impl InstanceBuilder {
     pub fn build(self) -> Result<Instance, FieldError> {
         let service = ServiceName::new(&self.service)
             .map_err(|error| FieldError::text("service", &self.service, FieldErrorKind::Name(error)))?;
-        let instance = Instance {
+        let mut instance = Instance {
             name: InstanceName::new(&service, &self.id)?,
             version: self.version.as_deref().map(read_version).transpose()?,
             endpoint: self.endpoint.map(|text| text.parse()).transpose()?,
@@ -344,7 +369,11 @@ impl InstanceBuilder {
             capabilities: read_capabilities(&self.capabilities)?,
             labels: check_labels(self.labels)?,
             draining: self.draining,
+            bytes: 0,
+            written: WrittenOnce::default(),
         };
+        // What cannot be written is refused by `to_metadata`, which says why.
+        instance.bytes = serde_json::to_string(&instance).map_or(0, |text| text.len());
         instance.check_length(MAX_INSTANCE)?;
         Ok(instance)
     }

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use foundation_kernel::containment::{CaughtPanic, ContainedFuture};
 use foundation_kernel::local_message;
 use foundation_kernel::names::{Service, ServiceKey, ServiceName, ServiceRegistry};
 use foundation_kernel::ractor::{Actor, ActorProcessingErr, ActorRef};
 use foundation_kernel::supervision::ChildSpec;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::task::JoinHandle;
 
 use super::feed::FeedSlot;
@@ -53,25 +56,28 @@ impl Discovery {
 
 fn child_spec(names: &ServiceRegistry, options: &DiscoveryOptions, observer: Option<Observer>) -> ChildSpec {
     let discovery = Discovery::with_options(names, options.clone());
-    let service = DiscoveryService { discovery, feed: names.extension(FeedSlot::default), observer };
-    names.child_spec(&DISCOVERY, move || (service.clone(), ())).in_health()
+    let work = Work { discovery, feed: names.extension(FeedSlot::default), observer };
+    names.child_spec(&DISCOVERY, move || (DiscoveryService, work.clone().run().boxed())).in_health()
 }
 
 const DISCOVERY: ServiceKey<DiscoveryMsg> = ServiceKey::from_static("discovery");
 
-/// There is no message: all that the actor does is what its tasks do.
-enum DiscoveryMsg {}
+/// All that the actor does is what its task does.
+enum DiscoveryMsg {
+    /// The task has panicked: the actor fails, so that its supervisor starts it again.
+    TaskPanicked(CaughtPanic),
+}
 local_message!(DiscoveryMsg);
 
-/// What it knows is the namespace's, and outlives it.
+/// What the service does; what it knows is the namespace's, and outlives it.
 #[derive(Clone)]
-struct DiscoveryService {
+struct Work {
     discovery: Discovery,
     feed: Arc<FeedSlot>,
     observer: Option<Observer>,
 }
 
-impl DiscoveryService {
+impl Work {
     /// Reports and checks from the first use of discovery until the namespace ends.
     async fn run(self) {
         self.discovery.first_use().await;
@@ -85,14 +91,37 @@ impl DiscoveryService {
     }
 }
 
+/// Runs one task, and fails if it panics.
+struct DiscoveryService;
+
 #[cfg_attr(feature = "async-trait", foundation_kernel::ractor::async_trait)]
 impl Actor for DiscoveryService {
     type Msg = DiscoveryMsg;
     type State = Running;
-    type Arguments = ();
+    type Arguments = BoxFuture<'static, ()>;
 
-    async fn pre_start(&self, _: ActorRef<DiscoveryMsg>, (): ()) -> Result<Running, ActorProcessingErr> {
-        Ok(Running(tokio::spawn(self.clone().run())))
+    async fn pre_start(
+        &self,
+        myself: ActorRef<DiscoveryMsg>,
+        task: BoxFuture<'static, ()>,
+    ) -> Result<Running, ActorProcessingErr> {
+        let task = ContainedFuture::new("the task of discovery", task);
+        Ok(Running(tokio::spawn(async move {
+            if let Err(panic) = task.await {
+                // An actor that has ended begins again all the same.
+                let _ = myself.cast(DiscoveryMsg::TaskPanicked(panic));
+            }
+        })))
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<DiscoveryMsg>,
+        message: DiscoveryMsg,
+        _: &mut Running,
+    ) -> Result<(), ActorProcessingErr> {
+        let DiscoveryMsg::TaskPanicked(panic) = message;
+        Err(format!("the task of discovery panicked: {panic}").into())
     }
 
     async fn post_stop(&self, _: ActorRef<DiscoveryMsg>, running: &mut Running) -> Result<(), ActorProcessingErr> {
@@ -109,5 +138,39 @@ struct Running(JoinHandle<()>);
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use foundation_kernel::names::{Namespace, ProcessRegistry};
+    use futures::future::pending;
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_service_whose_task_panics_is_started_again_by_its_supervisor() {
+        let (starts, started) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        let counted = (Arc::clone(&starts), Arc::clone(&started));
+        let service = Service::new(Discovery::NAME, move |names| {
+            let (starts, started) = counted.clone();
+            names.child_spec(&DISCOVERY, move || {
+                let (first, started) = (starts.fetch_add(1, Ordering::SeqCst) == 0, Arc::clone(&started));
+                let task = async move {
+                    assert!(!first, "it breaks");
+                    started.notify_one();
+                    pending::<()>().await;
+                };
+                (DiscoveryService, task.boxed())
+            })
+        });
+        let registry = ProcessRegistry::builder().service(service).start().await.unwrap();
+        let names = registry.namespace(Namespace::test()).await.unwrap();
+        tokio::time::timeout(std::time::Duration::from_secs(10), started.notified()).await.expect("its second start");
+        names.wait_for_service(&DISCOVERY, std::time::Duration::from_secs(10)).await.unwrap();
+        registry.shutdown().await;
     }
 }

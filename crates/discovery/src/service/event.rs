@@ -8,6 +8,7 @@ use foundation_kernel::ractor::ActorId;
 
 use crate::catalog::RemovalCause;
 use crate::choice::EjectionCause;
+use crate::client::Notice;
 use crate::health::InstanceHealth;
 use crate::instance::{InstanceName, InstanceRecord};
 
@@ -45,10 +46,8 @@ pub enum DiscoveryEvent {
     },
     /// It is out of rotation for a while, since calls of it fail.
     InstanceEjected {
-        /// Its service.
-        service: ServiceName,
-        /// Its name; `None` if it is gone already.
-        instance: Option<InstanceName>,
+        /// Its name. It may be gone already.
+        instance: InstanceName,
         /// Its actor.
         actor: ActorId,
         /// Why.
@@ -91,9 +90,21 @@ impl DiscoveryEvent {
         match self {
             Self::InstanceAdded { instance } | Self::InstanceUpdated { instance } => Some(instance.service()),
             Self::StatusChanged { instance, .. } | Self::InstanceRemoved { instance, .. } => Some(instance.service()),
-            Self::InstanceEjected { service, .. } => Some(service),
-            Self::RestartWithheld { instance, .. } => Some(instance.service()),
+            Self::InstanceEjected { instance, .. } | Self::RestartWithheld { instance, .. } => Some(instance.service()),
             Self::PreservationBegan { .. } | Self::PreservationEnded { .. } | Self::Missed { .. } => None,
+        }
+    }
+}
+
+impl From<Notice> for DiscoveryEvent {
+    fn from(notice: Notice) -> Self {
+        match notice {
+            Notice::PreservationBegan { expected, renewed } => Self::PreservationBegan { expected, renewed },
+            Notice::PreservationEnded { lasted, expired } => Self::PreservationEnded { lasted, expired },
+            Notice::Ejected { instance, actor, cause, lasts } => {
+                Self::InstanceEjected { instance, actor, cause, lasts }
+            }
+            Notice::RestartWithheld { instance, check } => Self::RestartWithheld { instance, check },
         }
     }
 }
@@ -107,10 +118,9 @@ impl fmt::Display for DiscoveryEvent {
                 write!(f, "{} was {} and is {}", instance.name(), from.status, instance.health)
             }
             Self::InstanceRemoved { instance, cause } => write!(f, "{} removed: {cause}", instance.name()),
-            Self::InstanceEjected { service, instance, actor, cause, lasts } => match instance {
-                Some(name) => write!(f, "{name} ejected for {lasts:?}: {cause}"),
-                None => write!(f, "actor {actor} of {service} ejected for {lasts:?}: {cause}"),
-            },
+            Self::InstanceEjected { instance, cause, lasts, .. } => {
+                write!(f, "{instance} ejected for {lasts:?}: {cause}")
+            }
             Self::PreservationBegan { expected, renewed } => {
                 write!(f, "leases are preserved: {renewed} of {expected} were renewed")
             }

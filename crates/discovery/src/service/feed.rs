@@ -76,9 +76,9 @@ impl Feed {
     }
 
     fn notice(&mut self, noticed: ReceivedNotice) {
-        self.next.extend(match noticed {
-            ReceivedNotice::Notice(notice) => self.reported.notice(notice),
-            ReceivedNotice::Lagged(events) => Some(DiscoveryEvent::Missed { events }),
+        self.next.push_back(match noticed {
+            ReceivedNotice::Notice(notice) => notice.into(),
+            ReceivedNotice::Lagged(events) => DiscoveryEvent::Missed { events },
         });
     }
 }

@@ -2,12 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use foundation_kernel::names::ServiceName;
-use foundation_kernel::ractor::ActorId;
-
 use super::event::DiscoveryEvent;
 use crate::catalog::{InstanceChange, RemovalCause};
-use crate::client::Notice;
 use crate::instance::{InstanceName, InstanceRecord};
 
 /// The instances whose addition has been reported, and whose removal has not been.
@@ -34,27 +30,6 @@ impl Reported {
         let mut events: Vec<_> = gone.iter().filter_map(|name| self.remove(name, RemovalCause::Missed)).collect();
         events.extend(instances.into_iter().flat_map(|instance| self.put(instance)));
         events
-    }
-
-    /// What a notice says; `None` if it names no instance.
-    pub(super) fn notice(&self, notice: Notice) -> Option<DiscoveryEvent> {
-        let event = match notice {
-            Notice::PreservationBegan { expected, renewed } => DiscoveryEvent::PreservationBegan { expected, renewed },
-            Notice::PreservationEnded { lasted, expired } => DiscoveryEvent::PreservationEnded { lasted, expired },
-            Notice::Ejected { service, actor, cause, lasts } => {
-                let instance = self.name_of(&service, actor).cloned();
-                DiscoveryEvent::InstanceEjected { service, instance, actor, cause, lasts }
-            }
-            Notice::RestartWithheld { instance, check } => {
-                DiscoveryEvent::RestartWithheld { instance: InstanceName::of(&instance)?, check }
-            }
-        };
-        Some(event)
-    }
-
-    /// The name that this actor has.
-    fn name_of(&self, service: &ServiceName, actor: ActorId) -> Option<&InstanceName> {
-        self.0.values().find(|it| it.actor == actor && it.service() == service).map(InstanceRecord::name)
     }
 
     /// An instance that is there.
@@ -88,6 +63,7 @@ fn difference(before: Option<InstanceRecord>, instance: InstanceRecord) -> Optio
 
 #[cfg(test)]
 mod tests {
+    use foundation_kernel::ractor::ActorId;
     use proptest::collection::vec;
     use proptest::prelude::*;
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use foundation_discovery::{DiscoveryMeter, PickCounters};
 use foundation_kernel::instruments::{Counter, Histogram};
 use foundation_kernel::names::{ServiceName, ServiceRegistry};
-use foundation_telemetry::{Family, Telemetry, built_in};
+use foundation_kernel::supervision::BoxError;
+use foundation_telemetry::{Family, Telemetry, TelemetryError, built_in};
 
 use super::instance_counts::MAX_SERVICES;
 
@@ -19,21 +20,20 @@ const OUTCOMES: usize = 4;
 pub(super) struct TelemetryMeter;
 
 impl DiscoveryMeter for TelemetryMeter {
-    fn picks(&self, names: &ServiceRegistry, service: &ServiceName) -> PickCounters {
+    fn picks(&self, names: &ServiceRegistry, service: &ServiceName) -> Result<PickCounters, BoxError> {
         let (telemetry, mut counters) = (Telemetry::of(names), PickCounters::default());
         let of = |counter: &mut Arc<Counter>, name, limit, outcome: Option<&str>| {
             let labels = [("service", service.as_str())].into_iter().chain(outcome.map(|it| ("outcome", it)));
-            // Without its series it counts for itself alone.
-            let found = telemetry.family(name, limit).and_then(|family: Family<Counter>| family.with(labels));
-            *counter = found.unwrap_or_default();
+            *counter = telemetry.family(name, limit).and_then(|family: Family<Counter>| family.with(labels))?;
+            Ok::<(), TelemetryError>(())
         };
         let picks = (built_in::DISCOVERY_PICKS, MAX_SERVICES * OUTCOMES);
-        of(&mut counters.succeeded, picks.0, picks.1, Some("succeeded"));
-        of(&mut counters.failed, picks.0, picks.1, Some("failed"));
-        of(&mut counters.cancelled, picks.0, picks.1, Some("cancelled"));
-        of(&mut counters.cast, picks.0, picks.1, Some("cast"));
-        of(&mut counters.fail_open, built_in::DISCOVERY_FAIL_OPEN_PICKS, MAX_SERVICES, None);
-        counters
+        of(&mut counters.succeeded, picks.0, picks.1, Some("succeeded"))?;
+        of(&mut counters.failed, picks.0, picks.1, Some("failed"))?;
+        of(&mut counters.cancelled, picks.0, picks.1, Some("cancelled"))?;
+        of(&mut counters.cast, picks.0, picks.1, Some("cast"))?;
+        of(&mut counters.fail_open, built_in::DISCOVERY_FAIL_OPEN_PICKS, MAX_SERVICES, None)?;
+        Ok(counters)
     }
 
     fn check_ran(&self, names: &ServiceRegistry, service: &ServiceName, check: &str, took: Duration) {

@@ -61,8 +61,8 @@ struct Records {
     recording: DiscoveryRecording,
     limits: EventLimits,
     records: Arc<RecordQueue>,
-    /// Made with the first event: most namespaces have no instances.
-    measures: OnceLock<Option<Measures>>,
+    /// Made with the first event: most namespaces have no instances. After a failure, with the next one.
+    measures: OnceLock<Measures>,
 }
 
 struct Measures {
@@ -76,10 +76,21 @@ impl DiscoveryObserver for Records {
         if let Some(event) = self.recording.event(event, &self.limits) {
             self.records.record(Some(event));
         }
-        let measures = self.measures.get_or_init(|| Measures::new(&Telemetry::of(names)).ok());
-        if let (Some(measures), Some(service)) = (measures, event.service()) {
+        if let (Some(measures), Some(service)) = (self.measures(names), event.service()) {
             measures.measure(service, event);
         }
+    }
+}
+
+impl Records {
+    fn measures(&self, names: &ServiceRegistry) -> Option<&Measures> {
+        if let Some(measures) = self.measures.get() {
+            return Some(measures);
+        }
+        let namespace = names.namespace();
+        let made = Measures::new(&Telemetry::of(names));
+        let made = made.inspect_err(|error| tracing::warn!(%namespace, %error, "instances are not measured"));
+        made.ok().map(|made| self.measures.get_or_init(|| made))
     }
 }
 

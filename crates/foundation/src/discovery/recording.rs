@@ -105,9 +105,9 @@ fn described(event: &DiscoveryEvent) -> Option<(EventKind, Value)> {
             let details = json!({ "cause": cause.to_string() });
             (DiscoveryRecording::INSTANCE_REMOVED, of_instance(instance, details))
         }
-        DiscoveryEvent::InstanceEjected { service, instance, actor, cause, lasts } => {
-            let name = instance.as_ref().map(|name| name.as_str());
-            let payload = json!({ "service": service, "instance": name, "actor": actor.to_string(),
+        DiscoveryEvent::InstanceEjected { instance, actor, cause, lasts } => {
+            let service = instance.service();
+            let payload = json!({ "service": service, "instance": instance.as_str(), "actor": actor.to_string(),
                 "cause": cause.to_string(), "lasts_ms": lasts.as_secs_f64() * 1e3 });
             (DiscoveryRecording::INSTANCE_EJECTED, payload)
         }

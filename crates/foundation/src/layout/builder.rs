@@ -37,6 +37,7 @@ use crate::unfinished::Unfinished;
 /// | [`early_telemetry`](Self::early_telemetry) | none |
 /// | [`record`](Self::record) | [`Recording::Failures`] |
 /// | `discovery` | `DiscoveryOptions::new`, with the feature `discovery` |
+/// | `record_pools` | `PoolRecording::Failures`, with the feature `pool` |
 /// | `record_discovery` | `DiscoveryRecording::Changes`, with the feature `discovery` |
 /// | `kind`, `managed` | no managed services, with the feature `managed` |
 /// | `record_managed` | `ManagedRecording::Changes`, with the feature `managed` |
@@ -79,6 +80,8 @@ impl Default for FoundationBuilder {
             discovery: crate::discovery::observer::DiscoveryLayout::default(),
             #[cfg(feature = "managed")]
             managed: crate::managed::layout::ManagedLayout::default(),
+            #[cfg(feature = "pool")]
+            pools: crate::pool::PoolRecording::default(),
             service_intensity: RestartIntensity::UNLIMITED,
             service_backoff: service_backoff(),
         };
@@ -188,6 +191,13 @@ impl FoundationBuilder {
     #[cfg(feature = "discovery")]
     pub fn record_discovery(mut self, recording: crate::discovery::DiscoveryRecording) -> Self {
         self.layout.discovery.recording = recording;
+        self
+    }
+
+    /// What is recorded of pools, in each namespace.
+    #[cfg(feature = "pool")]
+    pub fn record_pools(mut self, recording: crate::pool::PoolRecording) -> Self {
+        self.layout.pools = recording;
         self
     }
 

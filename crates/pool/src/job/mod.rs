@@ -1,7 +1,6 @@
 //! Jobs: what a worker is lent, and what the pool keeps of each.
 
 pub(crate) mod context;
-pub(crate) mod ending;
 pub(crate) mod failure;
 pub(crate) mod id;
 pub(crate) mod key;

@@ -1,16 +1,16 @@
 //! A job as the pool keeps it.
 
+use std::fmt;
 use std::time::Duration;
 
-use foundation_kernel::containment::{catch_panic, drop_contained, report};
+use foundation_kernel::containment::{catch_panic, drop_contained, error_text, report};
+use foundation_kernel::supervision::BoxError;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::ending::Ending;
 use super::id::JobId;
 use super::key::JobKey;
 use super::options::JobOptions;
-use crate::dead_letters::{DeadLetter, DeadLetters};
 use crate::error::JobError;
 use crate::queue::keys::KeySlot;
 
@@ -35,6 +35,54 @@ impl<J, T> Reply<J, T> {
 /// Acts on the outcome of a job. Dropped without one, it knows that the job was dropped.
 pub(crate) trait Settle<J, T>: Send {
     fn settle(self: Box<Self>, outcome: Result<T, JobError<J>>);
+}
+
+/// Why a job has no output.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// Its worker reported an error.
+    Failed(BoxError),
+    /// Its worker panicked.
+    Panicked(String),
+    /// It was in work for longer than it may be.
+    OutOfTime(Duration),
+    /// Its worker was ended while it had the job.
+    Interrupted,
+    /// It waited for longer than it may.
+    Expired(Duration),
+    /// It gave way in a full queue.
+    Dropped,
+    /// The pool has ended.
+    Returned,
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => f.write_str(&error_text(&**error)),
+            Self::Panicked(text) => write!(f, "its worker panicked: {text}"),
+            Self::OutOfTime(limit) => write!(f, "it was not done within {limit:?}"),
+            Self::Interrupted => f.write_str("its worker was ended"),
+            Self::Expired(waited) => write!(f, "it was not begun in time: it waited for {waited:?}"),
+            Self::Dropped => f.write_str("it gave way in a full queue"),
+            Self::Returned => f.write_str("the pool ended before it was done"),
+        }
+    }
+}
+
+impl Ending {
+    /// The error with which the job goes to its owner.
+    fn error<J>(self, id: JobId, attempts: u32, job: J) -> JobError<J> {
+        match self {
+            Self::Failed(source) => JobError::Failed { id, attempts, source, job },
+            Self::Panicked(text) => JobError::Panicked { id, attempts, text, job },
+            Self::OutOfTime(limit) => JobError::OutOfTime { id, attempts, limit, job },
+            Self::Interrupted => JobError::Interrupted { id, attempts, job },
+            Self::Expired(waited) => JobError::Expired { id, waited, job },
+            Self::Dropped => JobError::Dropped { id, job },
+            Self::Returned => JobError::Returned { id, job },
+        }
+    }
 }
 
 /// A job as the pool keeps it: in the queue, in a claim, or on its way to its owner.
@@ -67,7 +115,7 @@ impl<J, T> JobRecord<J, T> {
     }
 
     /// It is the first of its key.
-    pub(crate) fn is_head(mut self, slot: KeySlot) -> Self {
+    pub(crate) fn into_head(mut self, slot: KeySlot) -> Self {
         self.options.iter_mut().for_each(|options| options.key_slot = Some(slot));
         self
     }
@@ -100,13 +148,21 @@ impl<J, T> JobRecord<J, T> {
         }
     }
 
-    /// Takes the job to its owner: the caller that waits, or the dead letters.
-    pub(crate) fn ended(self, ending: Ending, dead_letters: &DeadLetters<J>) {
-        let id = self.id;
-        let error = ending.error(id, self.attempts, self.job);
+    /// Whether a caller waits for its outcome.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.reply.as_ref().is_some_and(|reply| !reply.is_closed())
+    }
+
+    /// Takes the job to the caller that waits. Without one, the error comes back, with the job.
+    pub(crate) fn ended(self, ending: Ending) -> Option<JobError<J>> {
+        let awaited = self.is_awaited();
+        let error = ending.error(self.id, self.attempts, self.job);
         match self.reply {
-            Some(reply) if !reply.is_closed() => answer(reply, Err(error)),
-            _ => dead_letters.deliver(DeadLetter { id, error }),
+            Some(reply) if awaited => {
+                answer(reply, Err(error));
+                None
+            }
+            _ => Some(error),
         }
     }
 }

@@ -7,13 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::after::After;
 use super::job_queue::JobQueue;
-use super::state::{ClaimCell, State, Tally};
-use super::turn::{Turn, Wait};
+use super::state::{After, ClaimCell, State, Tally};
+use super::turn::{Locked, Turn, Wait};
 use super::waiters::Waiters;
-use crate::job::ending::Ending;
-use crate::job::record::JobRecord;
+use crate::job::record::{Ending, JobRecord};
 use crate::retry::{RetryAdvice, RetryDecision};
 
 /// How often a job is begun at least, if each time its worker is ended: then it is the job that ends workers.
@@ -39,7 +37,7 @@ impl<J, T> Claim<J, T> {
     /// Returns when it has jobs, at most this many, or with `false` when the worker is to end.
     pub(crate) async fn renew(&mut self, at_most: usize) -> bool {
         let Self { queue, cell, tally, .. } = self;
-        Wait::new(queue, Jobs { cell, tally, at_most: at_most.max(1) }).await
+        Wait::new(&**queue, Jobs { cell, tally, at_most: at_most.max(1) }).await
     }
 
     /// Begins the next job; `None` if there is none left.
@@ -86,7 +84,7 @@ impl<J, T> Claim<J, T> {
         self.queue.step(|state, after| {
             state.finish(tally, after);
             let rest = mem::take(&mut *cell.rest.lock());
-            state.put_back(rest.into_iter(), after);
+            state.put_back_unbegun(rest, after);
         });
     }
 }
@@ -100,7 +98,7 @@ impl<J, T> Drop for Claim<J, T> {
             let rest = mem::take(&mut *cell.rest.lock());
             state.worker_went(cell);
             state.finish(tally, after);
-            state.put_back(rest.into_iter(), after);
+            state.put_back_unbegun(rest, after);
             match begun {
                 Some(record) if record.attempts >= most => state.die(record, Ending::Interrupted, after),
                 begun => state.put_back(begun.into_iter(), after),
@@ -116,7 +114,7 @@ struct Jobs<'a, J, T> {
     at_most: usize,
 }
 
-impl<J, T> Turn<J, T> for Jobs<'_, J, T> {
+impl<J, T> Turn<JobQueue<J, T>> for Jobs<'_, J, T> {
     type Output = bool;
 
     fn list(state: &mut State<J, T>) -> &mut Waiters {

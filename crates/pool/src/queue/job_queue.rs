@@ -13,19 +13,21 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use foundation_kernel::containment::wake;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use super::accounts::Accounts;
-use super::after::After;
+use super::priorities::Priorities;
 use super::rules::{JobRules, QueueSpec};
-use super::state::{NewJob, Refusal, Room, State};
-use super::turn::{Turn, Wait};
+use super::state::{After, NewJob, QueueFigures, Refusal, Room, State};
+use super::turn::{Locked, Turn, Wait};
 use super::waiters::Waiters;
+use crate::dead_letters::DeadLetter;
 use crate::error::PoolError;
-use crate::job::ending::Ending;
+use crate::event::PoolEvent;
 use crate::job::id::JobId;
-use crate::job::record::JobRecord;
+use crate::job::record::{Ending, JobRecord};
 
 /// The jobs that wait, and those who wait for jobs, for room, and for the end of all jobs.
 pub(crate) struct JobQueue<J, T> {
@@ -35,24 +37,29 @@ pub(crate) struct JobQueue<J, T> {
 
 impl<J, T> JobQueue<J, T> {
     pub(crate) fn new(spec: &QueueSpec, rules: JobRules<J>) -> Self {
-        Self { state: Mutex::new(State::new(spec, rules.deadline)), rules }
-    }
-
-    pub(super) fn lock(&self) -> MutexGuard<'_, State<J, T>> {
-        self.state.lock()
-    }
-
-    /// Does what is to be done without the lock.
-    pub(super) fn run(&self, after: After<J, T>) {
-        after.run(&self.rules.dead_letters);
+        let waiting = Priorities::new(&spec.weights, spec.aging);
+        let state = State::new(spec.capacity, spec.when_full, waiting, rules.deadline).limited(spec.rate);
+        Self { state: Mutex::new(state), rules }
     }
 
     /// A step under the lock, and what is to be done after it.
     pub(super) fn step<R>(&self, step: impl FnOnce(&mut State<J, T>, &mut After<J, T>) -> R) -> R {
-        let mut after = After::new();
+        let mut after = After::default();
         let result = step(&mut self.lock(), &mut after);
         self.run(after);
         result
+    }
+
+    /// Takes a job to the caller that waits, or to the dead letters.
+    pub(crate) fn end(&self, record: JobRecord<J, T>, ending: Ending) {
+        let id = record.id;
+        if !matches!(ending, Ending::Returned) && self.rules.events.is_observed() {
+            let error = ending.to_string();
+            self.rules.events.emit(PoolEvent::JobDied { id, attempts: record.attempts, error });
+        }
+        if let Some(error) = record.ended(ending) {
+            self.rules.dead_letters.deliver(DeadLetter { id, error });
+        }
     }
 
     pub(crate) fn rules(&self) -> &JobRules<J> {
@@ -143,6 +150,11 @@ impl<J, T> JobQueue<J, T> {
         self.lock().begun()
     }
 
+    /// All figures, of one moment.
+    pub(crate) fn figures(&self) -> QueueFigures {
+        self.lock().figures()
+    }
+
     /// How many jobs wait, are delayed, and are in claims, and what has become of the others.
     pub(crate) fn counts(&self) -> (usize, usize, usize, Accounts) {
         let state = self.lock();
@@ -150,17 +162,30 @@ impl<J, T> JobQueue<J, T> {
     }
 }
 
+impl<J, T> Locked for JobQueue<J, T> {
+    type State = State<J, T>;
+    type After = After<J, T>;
+
+    fn lock(&self) -> MutexGuard<'_, State<J, T>> {
+        self.state.lock()
+    }
+
+    fn run(&self, after: After<J, T>) {
+        after.wakes.into_iter().for_each(wake);
+        after.ended.into_iter().for_each(|(record, ending)| self.end(record, ending));
+    }
+}
+
 /// The jobs that are left go to their owners: with the last handle and the last specification, the queue itself ends.
 impl<J, T> Drop for JobQueue<J, T> {
     fn drop(&mut self) {
         self.begin_close();
-        let dead_letters = &self.rules.dead_letters;
-        self.close().into_iter().for_each(|record| record.ended(Ending::Returned, dead_letters));
+        self.close().into_iter().for_each(|record| self.end(record, Ending::Returned));
     }
 }
 
 /// A job that waits for room.
-pub(crate) struct Putting<'a, J, T>(Wait<'a, J, T, Sender<J, T>>);
+pub(crate) struct Putting<'a, J, T>(Wait<'a, JobQueue<J, T>, Sender<J, T>>);
 
 impl<J, T> Putting<'_, J, T> {
     /// Waits no longer: takes the job now, or gives it back.
@@ -185,7 +210,7 @@ struct Sender<J, T> {
     waits: bool,
 }
 
-impl<J, T> Turn<J, T> for Sender<J, T> {
+impl<J, T> Turn<JobQueue<J, T>> for Sender<J, T> {
     type Output = Result<JobId, PoolError<J>>;
 
     fn list(state: &mut State<J, T>) -> &mut Waiters {
@@ -220,7 +245,7 @@ impl<J, T> Turn<J, T> for Sender<J, T> {
 /// A caller that waits until all jobs have gone to their owners. All of them are picked together.
 struct AllJobs;
 
-impl<J, T> Turn<J, T> for AllJobs {
+impl<J, T> Turn<JobQueue<J, T>> for AllJobs {
     type Output = ();
 
     fn list(state: &mut State<J, T>) -> &mut Waiters {
@@ -237,7 +262,7 @@ impl<J, T> Turn<J, T> for AllJobs {
 /// A task that waits until the next job is due at another time than it knows. All of them are picked together.
 struct Timer(Option<Instant>);
 
-impl<J, T> Turn<J, T> for Timer {
+impl<J, T> Turn<JobQueue<J, T>> for Timer {
     type Output = Option<Instant>;
 
     fn list(state: &mut State<J, T>) -> &mut Waiters {

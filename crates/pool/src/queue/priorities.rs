@@ -45,7 +45,6 @@ impl<T> Priorities<T> {
     }
 
     /// How many wait at each level.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the statistics"))]
     pub(crate) fn lens(&self) -> impl Iterator<Item = usize> {
         self.levels.iter().map(|level| level.items.len())
     }
@@ -75,7 +74,6 @@ impl<T> Priorities<T> {
     }
 
     /// The first item of each level.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the statistics"))]
     pub(crate) fn fronts(&self) -> impl Iterator<Item = &T> {
         self.levels.iter().filter_map(|level| level.items.front())
     }

@@ -150,6 +150,63 @@ impl RateLimiter {
     }
 }
 
+/// The rate of a queue, if it has one. Without one the clock is not read.
+#[derive(Debug)]
+pub(crate) struct RateGate(Option<RateLimiter>);
+
+impl RateGate {
+    pub(crate) fn new(rate: Option<Rate>) -> Self {
+        Self(rate.map(|rate| RateLimiter::new(rate, Instant::now())))
+    }
+
+    fn waiting(&self) -> Option<&RateLimiter> {
+        self.0.as_ref().filter(|limiter| !limiter.rate.refuses())
+    }
+
+    /// Whether jobs wait for the rate.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.waiting().is_some()
+    }
+
+    /// How many jobs may begin now.
+    pub(crate) fn available(&self) -> usize {
+        self.waiting().map_or(usize::MAX, |limiter| limiter.available(Instant::now()))
+    }
+
+    /// When the next job may begin, if none may now.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        let (limiter, now) = (self.waiting()?, Instant::now());
+        let free_in = limiter.free_in(now);
+        if free_in.is_zero() { None } else { now.checked_add(free_in) }
+    }
+
+    /// Notes that jobs begin.
+    pub(crate) fn begin(&mut self, jobs: usize) {
+        if let Some(limiter) = self.0.as_mut().filter(|limiter| !limiter.rate.refuses()) {
+            limiter.take(jobs, Instant::now());
+        }
+    }
+
+    /// Notes that jobs have not begun after all.
+    pub(crate) fn give_back(&mut self, jobs: usize) {
+        if let Some(limiter) = self.0.as_mut().filter(|limiter| !limiter.rate.refuses()) {
+            limiter.give_back(jobs);
+        }
+    }
+
+    /// Takes a token for a job that is to be accepted, or says when there will be one.
+    pub(crate) fn accept(&mut self, now: Instant) -> Result<(), Duration> {
+        let Some(limiter) = self.0.as_mut().filter(|limiter| limiter.rate.refuses()) else { return Ok(()) };
+        match limiter.free_in(now) {
+            Duration::ZERO => {
+                limiter.take(1, now);
+                Ok(())
+            }
+            free_in => Err(free_in),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::collection::vec;

@@ -1,11 +1,14 @@
 //! The rules of a queue and of the jobs in it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::rate::Rate;
 use crate::dead_letters::DeadLetters;
 use crate::error::SpecError;
 use crate::overflow::WhenFull;
 use crate::retry::Retry;
+use crate::watch::Events;
 
 /// The room of a queue whose specification says nothing about it.
 const DEFAULT_CAPACITY: usize = 10_000;
@@ -29,12 +32,13 @@ pub struct QueueSpec {
     pub(crate) when_full: WhenFull,
     pub(crate) weights: Vec<u32>,
     pub(crate) aging: Option<Duration>,
+    pub(crate) rate: Option<Rate>,
 }
 
 impl Default for QueueSpec {
     fn default() -> Self {
-        let (when_full, weights, aging) = Default::default();
-        Self { capacity: DEFAULT_CAPACITY, when_full, weights, aging }
+        let (when_full, weights, aging, rate) = Default::default();
+        Self { capacity: DEFAULT_CAPACITY, when_full, weights, aging, rate }
     }
 }
 
@@ -60,6 +64,11 @@ impl QueueSpec {
         Self { weights: weights.into_iter().collect(), ..self }
     }
 
+    /// The most jobs that are begun, or taken, per time.
+    pub fn rate(self, rate: Rate) -> Self {
+        Self { rate: Some(rate), ..self }
+    }
+
     /// After each such time a waiting job counts as one level more urgent.
     pub fn aging(self, time: Duration) -> Self {
         Self { aging: Some(time), ..self }
@@ -74,16 +83,20 @@ pub(crate) struct JobRules<J> {
     /// The longest attempt.
     pub(crate) limit: Option<Duration>,
     pub(crate) dead_letters: DeadLetters<J>,
+    pub(crate) events: Arc<Events>,
 }
 
 impl<J> Default for JobRules<J> {
     fn default() -> Self {
-        Self { retry: Retry::default(), deadline: None, limit: None, dead_letters: DeadLetters::default() }
+        let (retry, dead_letters, events) = (Retry::default(), DeadLetters::default(), Arc::new(Events::new()));
+        Self { retry, deadline: None, limit: None, dead_letters, events }
     }
 }
 
 impl<J> Clone for JobRules<J> {
     fn clone(&self) -> Self {
-        Self { retry: self.retry, deadline: self.deadline, limit: self.limit, dead_letters: self.dead_letters.clone() }
+        let Self { retry, deadline, limit, dead_letters, events } = self;
+        let (dead_letters, events) = (dead_letters.clone(), Arc::clone(events));
+        Self { retry: *retry, deadline: *deadline, limit: *limit, dead_letters, events }
     }
 }

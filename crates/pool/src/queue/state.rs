@@ -5,25 +5,36 @@ use std::collections::{HashMap, VecDeque};
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Waker;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::accounts::Accounts;
-use super::after::After;
 use super::delayed::Delayed;
 use super::keys::{Entered, Keys};
 use super::priorities::Priorities;
-use super::rules::QueueSpec;
+use super::rate::{Rate, RateGate};
 use super::waiters::Waiters;
 use crate::error::PoolError;
-use crate::job::ending::Ending;
 use crate::job::id::JobId;
 use crate::job::key::JobKey;
 use crate::job::options::JobOptions;
-use crate::job::record::{JobRecord, Reply};
+use crate::job::record::{Ending, JobRecord, Reply};
 use crate::overflow::WhenFull;
+
+/// What is to be done when the lock has been released. Allocates nothing if there is nothing to do.
+pub(super) struct After<J, T> {
+    pub(super) wakes: Vec<Waker>,
+    pub(super) ended: Vec<(JobRecord<J, T>, Ending)>,
+}
+
+impl<J, T> Default for After<J, T> {
+    fn default() -> Self {
+        Self { wakes: Vec::new(), ended: Vec::new() }
+    }
+}
 
 /// What a queue does with jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +56,7 @@ pub(super) enum Refusal {
     Draining,
     Closed,
     Duplicate(JobId),
+    OverRate { free_in: Duration },
 }
 
 /// A job that is not taken yet.
@@ -62,6 +74,7 @@ impl<J, T> NewJob<J, T> {
             Refusal::Draining => PoolError::Draining { job },
             Refusal::Closed => PoolError::NotRunning { job },
             Refusal::Duplicate(id) => PoolError::Duplicate { job, id },
+            Refusal::OverRate { free_in } => PoolError::OverRate { job, free_in },
         }
     }
 }
@@ -88,6 +101,20 @@ pub(super) struct Tally {
     pub(super) done: u64,
 }
 
+/// The figures of a queue at one moment.
+#[derive(Debug)]
+pub(crate) struct QueueFigures {
+    pub(crate) queued_by_priority: Vec<usize>,
+    pub(crate) delayed: usize,
+    pub(crate) claimed: usize,
+    /// When the job was accepted that is at the front of its level and has waited the longest.
+    pub(crate) oldest: Option<Instant>,
+    /// Callers that wait for room.
+    pub(crate) senders: usize,
+    pub(crate) paused: bool,
+    pub(crate) accounts: Accounts,
+}
+
 /// The jobs of a queue, and the tasks that wait for it.
 pub(super) struct State<J, T> {
     phase: Phase,
@@ -99,6 +126,7 @@ pub(super) struct State<J, T> {
     waiting: Priorities<JobRecord<J, T>>,
     /// Those that wait for another one of their key.
     keys: Keys<JobKey, JobRecord<J, T>>,
+    rate: RateGate,
     delayed: Delayed<JobRecord<J, T>>,
     claims: Vec<Arc<ClaimCell<J, T>>>,
     /// How many jobs are in claims.
@@ -118,15 +146,21 @@ pub(super) struct State<J, T> {
 }
 
 impl<J, T> State<J, T> {
-    pub(super) fn new(spec: &QueueSpec, deadline: Option<Duration>) -> Self {
+    pub(super) fn new(
+        capacity: usize,
+        when_full: WhenFull,
+        waiting: Priorities<JobRecord<J, T>>,
+        deadline: Option<Duration>,
+    ) -> Self {
         Self {
             phase: Phase::Open,
             paused: false,
-            capacity: spec.capacity,
-            when_full: spec.when_full,
+            capacity,
+            when_full,
             deadline,
-            waiting: Priorities::new(&spec.weights, spec.aging),
             keys: Keys::default(),
+            waiting,
+            rate: RateGate::new(None),
             delayed: Delayed::new(),
             claims: Vec::new(),
             claimed: 0,
@@ -138,6 +172,11 @@ impl<J, T> State<J, T> {
             drainers: Waiters::default(),
             timers: Waiters::default(),
         }
+    }
+
+    /// The same, with a rate.
+    pub(super) fn limited(self, rate: Option<Rate>) -> Self {
+        Self { rate: RateGate::new(rate), ..self }
     }
 
     // ---- jobs that come in ----
@@ -152,6 +191,12 @@ impl<J, T> State<J, T> {
     ) -> Result<JobId, (Refusal, NewJob<J, T>)> {
         if let Err(refusal) = self.admit(&new) {
             return Err((refusal, new));
+        }
+        if room == Room::Free && self.room() == 0 && self.when_full == WhenFull::Wait {
+            return Err((Refusal::Full { queued: self.queued() }, new));
+        }
+        if let Err(free_in) = self.rate.accept(now) {
+            return Err((Refusal::OverRate { free_in }, new));
         }
         if room == Room::Free && self.room() == 0 {
             match self.when_full {
@@ -213,7 +258,7 @@ impl<J, T> State<J, T> {
             Some(key) => self.keys.enter(&key, record),
         };
         match entered {
-            Entered::Head(slot, record) => self.line_up(record.is_head(slot), after),
+            Entered::Head(slot, record) => self.line_up(record.into_head(slot), after),
             Entered::NoRoom(record) => self.line_up(record, after),
             Entered::Waits => {}
         }
@@ -235,7 +280,7 @@ impl<J, T> State<J, T> {
     fn drop_for_room(&mut self, record: JobRecord<J, T>, after: &mut After<J, T>) {
         self.accounts.dropped += 1;
         self.forget(&record, after);
-        after.ended.push((record, Ending::Dropped(self.when_full)));
+        after.ended.push((record, Ending::Dropped));
     }
 
     pub(super) fn note_refused(&mut self) {
@@ -276,7 +321,7 @@ impl<J, T> State<J, T> {
             return 0;
         }
         let share = self.waiting.len() / self.claims.len().max(1) + 1;
-        let (limit, mut claimed) = (share.min(at_most), 0);
+        let (limit, mut claimed) = (share.min(at_most).min(self.rate.available()), 0);
         let mut rest = cell.rest.lock();
         while claimed < limit {
             let waited = |record: &JobRecord<J, T>| record.accepted.elapsed();
@@ -289,7 +334,12 @@ impl<J, T> State<J, T> {
                 }
             }
         }
+        drop(rest);
         self.claimed += claimed;
+        self.rate.begin(claimed);
+        if self.gives_out() && self.rate.next().is_some() {
+            after.wakes.extend(mem::take(&mut self.timers).into_wakers());
+        }
         claimed
     }
 
@@ -304,6 +354,12 @@ impl<J, T> State<J, T> {
         self.forget(&record, after);
         after.ended.push((record, Ending::Expired(waited)));
         self.pick_drainers(after);
+    }
+
+    /// Puts the jobs of a claim back that have not been begun.
+    pub(super) fn put_back_unbegun(&mut self, rest: VecDeque<JobRecord<J, T>>, after: &mut After<J, T>) {
+        self.rate.give_back(rest.len());
+        self.put_back(rest.into_iter(), after);
     }
 
     /// Puts jobs of a claim back, in order, at the front.
@@ -358,7 +414,7 @@ impl<J, T> State<J, T> {
         if let Some(slot) = record.key_slot()
             && let Some(next) = self.keys.leave(slot)
         {
-            self.line_up(next.is_head(slot), after);
+            self.line_up(next.into_head(slot), after);
         }
         if let Some(key) = record.unique() {
             self.unique.remove(key);
@@ -386,7 +442,7 @@ impl<J, T> State<J, T> {
     }
 
     fn pick_sleepers(&mut self, after: &mut After<J, T>) {
-        let jobs = if self.gives_out() { self.waiting.len() } else { 0 };
+        let jobs = if self.gives_out() { self.waiting.len().min(self.rate.available()) } else { 0 };
         after.wakes.extend((0..jobs).map_while(|_| self.sleepers.pick_newest()));
     }
 
@@ -394,7 +450,8 @@ impl<J, T> State<J, T> {
 
     /// When the next delayed job is due.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.delayed.next_due()
+        let free = if self.gives_out() { self.rate.next() } else { None };
+        self.delayed.next_due().into_iter().chain(free).min()
     }
 
     /// Lets jobs that are due wait for a worker, and ends those at the front of their level that have expired.
@@ -406,6 +463,9 @@ impl<J, T> State<J, T> {
         while let Some(record) = self.waiting.pop_front_if(|record| record.expired(rule, now).is_some()) {
             let waited = now.saturating_duration_since(record.accepted);
             self.expire(record, waited, after);
+        }
+        if self.rate.is_limited() {
+            self.pick_sleepers(after);
         }
         self.pick_senders(after);
         self.pick_drainers(after);
@@ -425,7 +485,7 @@ impl<J, T> State<J, T> {
     pub(super) fn reclaim(&mut self, after: &mut After<J, T>) {
         for cell in mem::take(&mut self.claims) {
             let rest = mem::take(&mut *cell.rest.lock());
-            self.put_back(rest.into_iter(), after);
+            self.put_back_unbegun(rest, after);
             self.claims.push(cell);
         }
     }
@@ -456,6 +516,18 @@ impl<J, T> State<J, T> {
 
     pub(super) fn delayed(&self) -> usize {
         self.delayed.len()
+    }
+
+    pub(super) fn figures(&self) -> QueueFigures {
+        QueueFigures {
+            queued_by_priority: self.waiting.lens().collect(),
+            delayed: self.delayed.len(),
+            claimed: self.claimed,
+            oldest: self.waiting.fronts().map(|record| record.accepted).min(),
+            senders: self.senders.len(),
+            paused: self.paused,
+            accounts: self.accounts,
+        }
     }
 
     pub(super) fn accounts(&self) -> Accounts {

@@ -4,90 +4,99 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use foundation_kernel::containment::drop_contained;
+use parking_lot::MutexGuard;
 
-use super::after::After;
-use super::job_queue::JobQueue;
-use super::state::State;
 use super::waiters::Waiters;
 
+/// A state under a lock, for which tasks wait.
+pub(super) trait Locked {
+    type State;
+    /// What is to be done when the lock has been released.
+    type After: Default;
+
+    fn lock(&self) -> MutexGuard<'_, Self::State>;
+
+    /// Does what is to be done without the lock.
+    fn run(&self, after: Self::After);
+}
+
 /// What a task waits for.
-pub(super) trait Turn<J, T> {
+pub(super) trait Turn<Q: Locked> {
     type Output;
 
     /// The list in which it waits.
-    fn list(state: &mut State<J, T>) -> &mut Waiters;
+    fn list(state: &mut Q::State) -> &mut Waiters;
 
     /// Takes what it waits for, if that is there; `picked` says that it was picked for it.
-    fn take(&mut self, state: &mut State<J, T>, picked: bool, after: &mut After<J, T>) -> Option<Self::Output>;
+    fn take(&mut self, state: &mut Q::State, picked: bool, after: &mut Q::After) -> Option<Self::Output>;
 
     /// Passes on what it was picked for and does not take.
-    fn pass_on(state: &mut State<J, T>, after: &mut After<J, T>);
+    fn pass_on(state: &mut Q::State, after: &mut Q::After);
 }
 
 /// The wait itself. Dropped early, it leaves the list, or passes its turn on.
-pub(super) struct Wait<'a, J, T, K: Turn<J, T>> {
-    queue: &'a JobQueue<J, T>,
+pub(super) struct Wait<'a, Q: Locked, K: Turn<Q>> {
+    queue: &'a Q,
     turn: K,
-    /// Of its place in the list; once it has been picked, of none.
+    /// Of its place in the list.
     ticket: Option<u64>,
 }
 
-impl<'a, J, T, K: Turn<J, T>> Wait<'a, J, T, K> {
-    pub(super) fn new(queue: &'a JobQueue<J, T>, turn: K) -> Self {
+impl<'a, Q: Locked, K: Turn<Q>> Wait<'a, Q, K> {
+    pub(super) fn new(queue: &'a Q, turn: K) -> Self {
         Self { queue, turn, ticket: None }
-    }
-
-    /// Takes what is there, or waits with this waker if there is one.
-    fn look(&mut self, mut waker: Option<Waker>) -> Option<K::Output> {
-        let (mut after, mut left) = (After::new(), None);
-        let mut state = self.queue.lock();
-        let list = K::list(&mut state);
-        let picked = self.ticket.is_some_and(|ticket| !list.contains(ticket));
-        let output = self.turn.take(&mut state, picked, &mut after);
-        let list = K::list(&mut state);
-        match (&output, waker.take()) {
-            (Some(_), unused) => {
-                left = self.ticket.take().and_then(|ticket| list.leave(ticket)).or(unused);
-            }
-            (None, None) => {}
-            (None, Some(waker)) => match self.ticket.filter(|_| !picked) {
-                Some(ticket) => left = list.exchange(ticket, waker),
-                None => self.ticket = Some(list.join(waker)),
-            },
-        }
-        drop(state);
-        drop_contained("a waker", left);
-        self.queue.run(after);
-        output
     }
 
     /// What it waits for.
     pub(super) fn turn(&mut self) -> &mut K {
         &mut self.turn
     }
+
+    /// Takes what is there, or waits with this waker if there is one.
+    fn look(&mut self, waker: Option<Waker>) -> Option<K::Output> {
+        let mut after = Q::After::default();
+        let mut state = self.queue.lock();
+        let waits = self.ticket.filter(|ticket| K::list(&mut state).contains(*ticket));
+        let picked = self.ticket.is_some() && waits.is_none();
+        let output = self.turn.take(&mut state, picked, &mut after);
+        let list = K::list(&mut state);
+        let left = match (&output, waker, waits) {
+            (Some(_), waker, waits) => {
+                self.ticket = None;
+                waits.and_then(|ticket| list.leave(ticket)).or(waker)
+            }
+            (None, Some(waker), Some(ticket)) => list.exchange(ticket, waker),
+            (None, Some(waker), None) => {
+                self.ticket = Some(list.join(waker));
+                None
+            }
+            (None, None, _) => None,
+        };
+        drop(state);
+        drop_contained("a waker", left);
+        self.queue.run(after);
+        output
+    }
 }
 
 // It is moved only between polls, and pins nothing.
-impl<J, T, K: Turn<J, T>> Unpin for Wait<'_, J, T, K> {}
+impl<Q: Locked, K: Turn<Q>> Unpin for Wait<'_, Q, K> {}
 
-impl<J, T, K: Turn<J, T>> Future for Wait<'_, J, T, K> {
+impl<Q: Locked, K: Turn<Q>> Future for Wait<'_, Q, K> {
     type Output = K::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<K::Output> {
         // A waker is cloned only by a task that has to wait, and never under the lock.
-        let output = match self.ticket {
-            None => self.look(None),
-            Some(_) => None,
-        };
+        let output = if self.ticket.is_none() { self.look(None) } else { None };
         let output = output.or_else(|| self.look(Some(context.waker().clone())));
         output.map_or(Poll::Pending, Poll::Ready)
     }
 }
 
-impl<J, T, K: Turn<J, T>> Drop for Wait<'_, J, T, K> {
+impl<Q: Locked, K: Turn<Q>> Drop for Wait<'_, Q, K> {
     fn drop(&mut self) {
         let Some(ticket) = self.ticket else { return };
-        let mut after = After::new();
+        let mut after = Q::After::default();
         let mut state = self.queue.lock();
         let left = K::list(&mut state).leave(ticket);
         if left.is_none() {

@@ -5,6 +5,7 @@ pub(crate) mod plan;
 #[cfg(test)]
 mod quality_tests;
 pub(crate) mod rules;
+pub(crate) mod scaler;
 mod sizing;
 pub(crate) mod tick;
 

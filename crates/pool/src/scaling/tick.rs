@@ -3,7 +3,6 @@
 //! The figures are read by the caller: everything here is a function of values.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::demand::{Demand, LoadFigures};
@@ -51,14 +50,8 @@ pub(crate) enum StuckChange {
 }
 
 impl Ticks {
-    /// Takes the figures of a tick and returns the plan for the size, with the size itself.
-    pub(crate) fn size(
-        &mut self,
-        figures: &PoolFigures,
-        found: &[SlotFound],
-        rules: &Rules,
-        now: Duration,
-    ) -> (usize, SizePlan) {
+    /// Takes the figures of a tick.
+    pub(crate) fn note(&mut self, figures: &PoolFigures) {
         let ended = figures.totals.since(self.totals);
         self.demand.note(&LoadFigures {
             elapsed: figures.elapsed,
@@ -70,9 +63,13 @@ impl Ticks {
             waiting: figures.waiting,
         });
         (self.totals, self.accepted) = (figures.totals, figures.accepted);
+    }
+
+    /// The size that the pool should have now, and what leads to it.
+    pub(crate) fn size(&mut self, found: &[SlotFound], rules: &Rules, now: Duration) -> (usize, SizePlan) {
         let usable: Vec<_> = found.iter().filter(|slot| slot.is_usable()).collect();
         let idle = usable.iter().filter(|slot| slot.idle_for > rules.scaling.idle).count();
-        let limits: RangeInclusive<usize> = usable_limits(&rules.workers, found, rules.stuck.spare_slots);
+        let limits = usable_limits(&rules.workers, found, rules.stuck.spare_slots);
         let headcount = Headcount { usable: usable.len(), idle };
         let needed = self.demand.workers(rules.scaling.target);
         let size = self.sizing.decide(&rules.scaling, &limits, headcount, needed, now);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use foundation_kernel::instruments::HistogramSnapshot;
+use foundation_kernel::supervision::Health;
 
 /// What a pool does, and what it has done so far, over all of its lives.
 ///
@@ -56,6 +57,17 @@ pub struct PoolStats {
 }
 
 impl PoolStats {
+    /// The health that follows: degraded while a worker is stuck, and while jobs wait although no worker lives.
+    pub fn health(&self) -> Health {
+        match (self.stuck, self.workers, self.queued()) {
+            (0, 0, waiting) if waiting > 0 => Health::Degraded(format!("{waiting} jobs wait, and no worker lives")),
+            (0, ..) => Health::Healthy,
+            (stuck, workers, waiting) => {
+                Health::Degraded(format!("{stuck} of {workers} workers are stuck, and {waiting} jobs wait"))
+            }
+        }
+    }
+
     /// Jobs that wait.
     pub fn queued(&self) -> usize {
         self.queued_by_priority.iter().sum()

@@ -140,7 +140,7 @@ impl WorkerCells {
         }
     }
 
-    /// The current job ends; returns how long it took, if that is measured. Costs a reading of the clock.
+    /// The current job ends; returns how long it took, if that is to be recorded. Costs a reading of the clock.
     #[inline]
     pub(crate) fn end(&self, failed: bool) -> Option<Duration> {
         self.job.store(0, Ordering::Release);
@@ -157,10 +157,12 @@ impl WorkerCells {
         let took = now.saturating_sub(since);
         self.active_at.store(now, Ordering::Relaxed);
         bump(&self.busy_nanos, took);
-        if self.measurement == Measurement::Full || self.performed.load(Ordering::Relaxed) % RECORDED_ONE_IN == 1 {
+        let is_recorded =
+            self.measurement == Measurement::Full || self.performed.load(Ordering::Relaxed) % RECORDED_ONE_IN == 1;
+        is_recorded.then(|| {
             self.times.record(took as f64);
-        }
-        Some(Duration::from_nanos(took))
+            Duration::from_nanos(took)
+        })
     }
 
     /// A poll of the worker's future begins.
@@ -225,6 +227,13 @@ impl WorkerCells {
             failed: self.failed.load(Ordering::Relaxed),
             busy: Duration::from_nanos(self.busy_nanos.load(Ordering::Relaxed)),
         }
+    }
+
+    /// The same, with the time that the current job has taken so far.
+    pub(crate) fn counts_now(&self) -> WorkerCounts {
+        let counts = self.counts();
+        let current = self.current().and_then(|current| current.lasts).unwrap_or_default();
+        WorkerCounts { busy: counts.busy.saturating_add(current), ..counts }
     }
 
     pub(crate) fn phase(&self) -> Phase {

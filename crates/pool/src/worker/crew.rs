@@ -4,18 +4,31 @@ use std::fmt;
 use std::time::Duration;
 
 use foundation_kernel::containment::drop_contained;
-use foundation_kernel::supervision::DynamicSupervisor;
+use foundation_kernel::supervision::{ChildState, DynamicSupervisor};
 use futures::future::join_all;
 use parking_lot::RwLock;
 use tokio::time::timeout;
 
+/// What is added to the time that a worker may take to stop, before it is taken for abandoned.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// The supervisor of the workers in its current life. Belongs to the specification of the pool.
-#[derive(Default)]
 pub(crate) struct Crew {
     supervisor: RwLock<Option<DynamicSupervisor>>,
+    /// How long a worker may take to stop.
+    worker_stop: Duration,
 }
 
 impl Crew {
+    pub(crate) fn new(worker_stop: Duration) -> Self {
+        Self { supervisor: RwLock::default(), worker_stop }
+    }
+
+    /// How long it may take until all workers are gone that do not block their threads.
+    pub(crate) fn stop_within(&self) -> Duration {
+        self.worker_stop.saturating_add(GRACE)
+    }
+
     /// Notes a supervisor that has started.
     pub(crate) fn supervised_by(&self, supervisor: DynamicSupervisor) {
         let before = self.supervisor.write().replace(supervisor);
@@ -29,18 +42,18 @@ impl Crew {
         supervisor.actor().is_ok().then_some(supervisor)
     }
 
-    /// Asks all workers to end, each by its rule; returns when they are gone, or after this time.
-    pub(crate) async fn stop(&self, within: Duration) {
+    /// Asks all workers to end, each by its rule; returns when they are gone, but for those that block their threads.
+    pub(crate) async fn stop(&self) {
         let Some(supervisor) = self.supervisor() else { return };
         let stopping = async {
             let children = supervisor.which_children().await.unwrap_or_default();
             let actors = children.into_iter().filter_map(|child| match child.state {
-                foundation_kernel::supervision::ChildState::Running(actor) => Some(actor),
+                ChildState::Running(actor) => Some(actor),
                 _ => None,
             });
             join_all(actors.map(|actor| supervisor.terminate_child(actor))).await;
         };
-        let _ = timeout(within, stopping).await;
+        let _ = timeout(self.stop_within(), stopping).await;
     }
 }
 

@@ -4,10 +4,8 @@ pub(crate) mod batch_size;
 pub(crate) mod crew;
 pub(crate) mod perform;
 pub(crate) mod run;
-#[allow(dead_code, reason = "the queue and the loop use it from the next steps on")]
 pub(crate) mod signal;
 pub(crate) mod slot;
-#[allow(dead_code, reason = "the queue and the loop use it from the next steps on")]
 pub(crate) mod slots;
 #[expect(clippy::module_inception, reason = "one noun a file")]
 pub(crate) mod worker;

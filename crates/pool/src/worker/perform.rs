@@ -9,6 +9,7 @@ use foundation_kernel::supervision::TaskStop;
 use futures::future::FutureExt;
 use tokio::time::timeout;
 
+use super::signal::Signal;
 use super::worker::Worker;
 use crate::job::context::JobContext;
 use crate::job::failure::JobFailure;
@@ -21,6 +22,8 @@ pub(crate) enum Attempt<T> {
     Failed(JobFailure),
     Panicked(CaughtPanic),
     OutOfTime(Duration),
+    /// It was slow, and the worker was asked to abandon it.
+    Abandoned,
 }
 
 /// Lends the worker a job, for at most this long. Neither a panic nor one of the destructors of its future leaves this
@@ -29,6 +32,7 @@ pub(crate) async fn perform<W: Worker>(
     worker: &mut W,
     record: &mut JobRecord<W::Job, W::Output>,
     limit: Option<Duration>,
+    abandon: &Signal,
     stop: &TaskStop,
 ) -> Attempt<W::Output> {
     let (id, attempt, accepted) = (record.id, record.attempts, record.accepted);
@@ -41,11 +45,19 @@ pub(crate) async fn perform<W: Worker>(
     };
     let mut performing = pin!(Some(performing));
     let Some(polled) = performing.as_mut().as_pin_mut() else { return Attempt::OutOfTime(Duration::ZERO) };
-    let outcome = match limit {
-        None => Ok(polled.await),
-        Some(limit) => timeout(limit, polled).await.map_err(|_| limit),
+    let within = async {
+        match limit {
+            None => Ok(polled.await),
+            Some(limit) => timeout(limit, polled).await.map_err(|_| limit),
+        }
+    };
+    let outcome = tokio::select! {
+        biased;
+        outcome = within => Some(outcome),
+        () = abandon.given(id.number()) => None,
     };
     discard_pinned("the future of a job", performing);
+    let Some(outcome) = outcome else { return Attempt::Abandoned };
     match outcome {
         Ok(Ok(Ok(output))) => Attempt::Done(output),
         Ok(Ok(Err(failure))) => Attempt::Failed(failure),

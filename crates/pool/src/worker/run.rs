@@ -17,11 +17,15 @@ use tokio::time::Instant;
 use super::batch_size::{BatchMeter, BatchSize};
 use super::perform::{Attempt, perform};
 use super::slot::Slot;
+use super::slots::{RETIRE, SlotState};
 use super::worker::Worker;
-use crate::job::ending::Ending;
+use crate::control::Control;
+use crate::job::record::Ending;
 use crate::queue::claim::Claim;
 use crate::queue::job_queue::JobQueue;
 use crate::retry::RetryAdvice;
+use crate::stats::poll_meter::poll_metered;
+use crate::stats::worker_cells::Life;
 
 /// How many panics in a row end a worker.
 const MAX_PANICS: u32 = 3;
@@ -34,11 +38,17 @@ pub(crate) struct Workshop<W: Worker> {
     pub(crate) begin: Arc<Begin<W>>,
     pub(crate) queue: Arc<JobQueue<W::Job, W::Output>>,
     pub(crate) batch_size: BatchSize,
+    pub(crate) control: Arc<Control>,
 }
 
 impl<W: Worker> Clone for Workshop<W> {
     fn clone(&self) -> Self {
-        Self { begin: Arc::clone(&self.begin), queue: Arc::clone(&self.queue), batch_size: self.batch_size }
+        Self {
+            begin: Arc::clone(&self.begin),
+            queue: Arc::clone(&self.queue),
+            batch_size: self.batch_size,
+            control: Arc::clone(&self.control),
+        }
     }
 }
 
@@ -64,6 +74,7 @@ enum Next {
 struct Running<'a, W: Worker> {
     workshop: &'a Workshop<W>,
     slot: Slot,
+    state: Arc<SlotState>,
     stop: &'a TaskStop,
     /// `None` while it is made anew.
     worker: Option<W>,
@@ -76,14 +87,26 @@ struct Running<'a, W: Worker> {
 /// # Errors
 /// [`WorkerError`]: the worker is started again by its supervisor.
 pub(crate) async fn run<W: Worker>(
-    worker: W,
+    (worker, life): (W, Life),
     workshop: Workshop<W>,
     slot: Slot,
     stop: TaskStop,
 ) -> Result<(), WorkerError> {
-    let claim = Claim::new(Arc::clone(&workshop.queue));
-    let mut running = Running { workshop: &workshop, slot, stop: &stop, worker: Some(worker), claim, panics: 0 };
+    let cells = Arc::clone(life.cells());
+    poll_metered(&cells, run_measured((worker, life), workshop, slot, stop)).await
+}
+
+async fn run_measured<W: Worker>(
+    (worker, life): (W, Life),
+    workshop: Workshop<W>,
+    slot: Slot,
+    stop: TaskStop,
+) -> Result<(), WorkerError> {
+    life.run();
+    let (claim, state) = (Claim::new(Arc::clone(&workshop.queue)), workshop.control.slots.slot(slot));
+    let mut running = Running { workshop: &workshop, slot, state, stop: &stop, worker: Some(worker), claim, panics: 0 };
     let outcome = running.until_stopped().await;
+    life.stop();
     let Running { worker, claim, .. } = running;
     drop(claim);
     match (&outcome, worker) {
@@ -103,19 +126,21 @@ async fn end<W: Worker>(worker: W) {
 
 impl<W: Worker> Running<'_, W> {
     async fn until_stopped(&mut self) -> Result<(), WorkerError> {
-        let mut asked = pin!(self.stop.requested());
+        let state = Arc::clone(&self.state);
+        let (mut asked, mut retired) = (pin!(self.stop.requested()), pin!(state.retire.given(RETIRE)));
         let mut meter = BatchMeter::new(self.workshop.batch_size);
         loop {
             let more = tokio::select! {
                 biased;
                 () = &mut asked => false,
+                () = &mut retired => false,
                 more = self.claim.renew(meter.next()) => more,
             };
             if !more {
                 return Ok(());
             }
             let begun = Instant::now();
-            let (jobs, next) = self.batch().await?;
+            let (jobs, next) = self.batch(begun).await?;
             meter.note(jobs, begun.elapsed());
             match next {
                 Next::Claim => {}
@@ -126,19 +151,28 @@ impl<W: Worker> Running<'_, W> {
     }
 
     /// Performs the jobs of the claim; returns how many.
-    async fn batch(&mut self) -> Result<(usize, Next), WorkerError> {
+    async fn batch(&mut self, now: Instant) -> Result<(usize, Next), WorkerError> {
         let limit = self.workshop.queue.rules().limit;
         let mut jobs = 0;
         while let Some(worker) = &mut self.worker
             && let Some(record) = self.claim.begin()
         {
             jobs += 1;
-            let attempt = perform(worker, record, limit, self.stop).await;
+            let (cells, abandon) = (&self.state.cells, &self.state.abandon);
+            if jobs == 1 && record.attempts == 1 {
+                let waited = now.saturating_duration_since(record.accepted);
+                self.workshop.control.histograms().wait_ns.record(waited.as_nanos() as f64);
+            }
+            cells.begin(record.id.number(), record.attempts);
+            let attempt = perform(worker, record, limit, abandon, self.stop).await;
+            if let Some(took) = cells.end(!matches!(attempt, Attempt::Done(_))) {
+                self.workshop.control.histograms().job_ns.record(took.as_nanos() as f64);
+            }
             if let Some(next) = self.settle(attempt)? {
                 return Ok((jobs, next));
             }
             consume_budget().await;
-            if self.stop.is_requested() {
+            if self.stop.is_requested() || self.state.retire.about().is_some() {
                 return Ok((jobs, Next::Stop));
             }
         }
@@ -157,6 +191,11 @@ impl<W: Worker> Running<'_, W> {
                 if let Some(text) = broken {
                     return Err(WorkerError::Broken(text));
                 }
+            }
+            Attempt::Abandoned => {
+                self.state.abandon.take_back();
+                self.claim.failed(Ending::Interrupted, RetryAdvice::Default);
+                return Ok(Some(Next::MakeAnew));
             }
             Attempt::Panicked(panic) => return self.panicked(panic).map(Some),
         }

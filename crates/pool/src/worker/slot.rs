@@ -11,6 +11,11 @@ impl Slot {
         Self(number)
     }
 
+    /// The slot whose worker is the child with this id.
+    pub(crate) fn of_child(id: &str) -> Option<Self> {
+        id.strip_prefix("worker_")?.parse().ok().map(Self)
+    }
+
     /// The number, from 1.
     pub const fn number(self) -> usize {
         self.0

@@ -14,13 +14,16 @@ use super::slot::Slot;
 use crate::stats::measurement::Measurement;
 use crate::stats::worker_cells::{WorkerCells, WorkerCounts};
 
+/// What the request to end is about.
+pub(crate) const RETIRE: u64 = 1;
+
 /// What is known of one slot.
 #[derive(Debug)]
 pub(crate) struct SlotState {
     pub(crate) cells: Arc<WorkerCells>,
-    /// Its worker ends after its current job.
+    /// Its worker ends after its current job. See [`RETIRE`].
     pub(crate) retire: Signal,
-    /// Its worker abandons its current job, which comes back, and is made anew.
+    /// Its worker abandons the job of this number, which comes back, and is made anew.
     pub(crate) abandon: Signal,
 }
 

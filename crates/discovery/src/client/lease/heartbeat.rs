@@ -7,8 +7,10 @@ use foundation_kernel::containment::waking_contained;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::{InstanceLease, LeaseCell, LeaseLostError};
+use super::InstanceLease;
+use super::cell::LeaseCell;
 use crate::client::alarm::wait_until;
+use crate::client::error::LeaseLostError;
 
 /// A lease with the task that renews it, each third of its time to live; see
 /// [`InstanceLease::heartbeats`].

@@ -1,13 +1,14 @@
 //! Keepers: each has the name of an instance outside of this process, until its lease ends.
 
 use std::mem::discriminant;
+use std::pin::pin;
 use std::sync::Arc;
 
 use foundation_kernel::ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::LeaseCell;
+use super::cell::LeaseCell;
 use crate::client::alarm::wait_until;
 use crate::client::leases::{KeeperLook, LeaseKey};
 use crate::client::state::Shared;
@@ -76,35 +77,62 @@ struct Looks {
 
 impl Looks {
     async fn until_the_end(mut self) -> LeaseEnd {
+        let renewals = Arc::clone(&self.cell.renewals);
         loop {
-            let now = Instant::now();
-            // Notes that the name was taken away, if it was.
-            self.shared.refresh(now);
-            let Some(last) = self.cell.renewal() else { return LeaseEnd::NameLost };
-            let look = self.shared.leases.look(&self.key, &self.cell, last, now, &self.shared.notices);
-            if let LeaseState::Expired { silent_for } = look.state {
-                match self.cell.renewal() {
-                    None => return LeaseEnd::Expired(silent_for),
-                    // It was renewed meanwhile.
-                    Some(_) => continue,
+            let mut changed = pin!(renewals.changed());
+            // Subscribe before looking: a change between the two is noticed.
+            changed.as_mut().enable();
+            match self.look() {
+                Look::Ended(end) => return end,
+                Look::Again => {}
+                Look::Until(next) => {
+                    tokio::select! {
+                        () = wait_until(next) => {}
+                        () = changed => {}
+                    }
                 }
-            }
-            self.show(&look);
-            if look.state != LeaseState::Fresh && !self.cell.await_renewal(last) {
-                continue;
-            }
-            tokio::select! {
-                () = wait_until(look.next) => {}
-                () = self.cell.changed() => {}
             }
         }
     }
 
-    /// Shows the status of the instance if the lease is in another state.
-    fn show(&mut self, look: &KeeperLook) {
-        if discriminant(&look.state) != discriminant(&self.shown) {
-            self.shown = look.state;
-            self.shared.mark(&self.key.0, self.key.1, |mark| mark.set_lease(look.state));
+    fn look(&mut self) -> Look {
+        let now = Instant::now();
+        // Notes that the name was taken away, if it was.
+        self.shared.refresh(now);
+        self.cell.take_in(now);
+        let Some(last) = self.cell.renewal() else { return Look::Ended(LeaseEnd::NameLost) };
+        match self.shared.leases.look(&self.key, &self.cell, last, now, &self.shared.notices) {
+            KeeperLook::Ended(end) => Look::Ended(end),
+            KeeperLook::Renewed => Look::Again,
+            KeeperLook::Until { state, next } => {
+                self.show(state);
+                if state != LeaseState::Fresh && !self.cell.renewals.await_next(last) {
+                    return Look::Again;
+                }
+                let within = self.cell.renewals.look_within(self.cell.terms.ttl());
+                Look::Until(within.map_or(next, |within| next.min(now + within)))
+            }
         }
     }
+
+    /// Shows the status of the instance if the lease is in another state. Before its registration the instance cannot be shown:
+    /// the holder has the keeper look again afterwards.
+    fn show(&mut self, state: LeaseState) {
+        if discriminant(&state) == discriminant(&self.shown) {
+            return;
+        }
+        if self.shared.mark(&self.key.0, self.key.1, |mark| mark.set_lease(state)).is_some() {
+            self.shown = state;
+        }
+    }
+}
+
+/// What a keeper does next.
+enum Look {
+    /// It ends.
+    Ended(LeaseEnd),
+    /// It looks again at once.
+    Again,
+    /// It looks again at this time, or when it is woken.
+    Until(Instant),
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
 use parking_lot::Mutex;
-use ractor::{ActorCell, ActorId, ActorRef, Message};
+use ractor::{ActorCell, ActorId, ActorRef, ActorStatus, Message};
 use scc::Guard;
 use tokio::time::Instant;
 
@@ -206,6 +206,16 @@ impl ServiceRegistry {
     /// Whether a live actor has this name.
     pub fn is_registered<M>(&self, key: &ServiceKey<M>) -> bool {
         self.state.table.live_holder(key.name().as_str()).is_some()
+    }
+
+    /// The actor that has this name, with its status: also one that takes no messages any more, until the name is free. It is not
+    /// counted as a lookup.
+    ///
+    /// For those who have to know whether an actor is still there, as one is that handles its last messages.
+    /// [`lookup_any`](Self::lookup_any) finds actors to talk to.
+    pub fn status_of(&self, name: &ServiceName) -> Option<(ActorId, ActorStatus)> {
+        let holder = self.state.table.holder(name.as_str()).filter(|holder| !holder.is_retired())?;
+        holder.actor().map(|actor| (actor.get_id(), actor.get_status()))
     }
 
     /// The names that have a live actor, sorted.

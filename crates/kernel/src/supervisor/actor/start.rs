@@ -89,19 +89,6 @@ impl StartContext {
         Ok(self.spawn_with_direct_spawner(spec).await?.0)
     }
 
-    /// The same, with a handle on this incarnation of the supervisor: for a part of its own subtree that starts and ends
-    /// its siblings.
-    ///
-    /// # Errors
-    /// As [`Supervisor::start`].
-    pub async fn spawn_supervisor_with_handle(
-        &self,
-        spec: SupervisorSpec,
-    ) -> Result<(Started, Supervisor), StartError> {
-        let (started, supervisor, _) = self.spawn_with_direct_spawner(spec).await?;
-        Ok((started, supervisor))
-    }
-
     /// The same, with a way to start further children from outside.
     pub(crate) async fn spawn_with_direct_spawner(
         &self,

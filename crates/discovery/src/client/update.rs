@@ -1,0 +1,46 @@
+//! Changing what an instance says of itself.
+
+use foundation_kernel::names::{Metadata, ServiceKey};
+use foundation_kernel::ractor::ActorCell;
+
+use super::error::DiscoveryError;
+use super::state::Shared;
+use crate::instance::{Instance, InstanceBuilder, InstanceName};
+
+/// Changes the instance of this name, if `owner` has it: valid, within the limits of the namespace, and of the same name.
+pub(super) fn update(
+    shared: &Shared,
+    name: &InstanceName,
+    owner: &ActorCell,
+    mut change: impl FnMut(InstanceBuilder) -> InstanceBuilder,
+) -> Result<Instance, DiscoveryError> {
+    let mut outcome = Err(no_instance(shared, name));
+    let key = ServiceKey::<()>::from(name.registered().clone());
+    shared.names.update_metadata(&key, owner, |metadata| {
+        outcome = changed(shared, name, metadata, &mut change);
+        // What cannot be written has become the outcome.
+        let written = outcome.as_ref().ok().map(Instance::to_metadata)?;
+        written.map_err(|error| outcome = Err(error.into())).ok()
+    })?;
+    outcome
+}
+
+fn changed(
+    shared: &Shared,
+    name: &InstanceName,
+    metadata: Option<&Metadata>,
+    change: &mut impl FnMut(InstanceBuilder) -> InstanceBuilder,
+) -> Result<Instance, DiscoveryError> {
+    let read = metadata.map(|metadata| Instance::read(name.registered(), metadata)).transpose()?;
+    let instance = read.flatten().ok_or_else(|| no_instance(shared, name))?;
+    let changed = change(instance.to_builder()).build()?;
+    shared.options.check(&changed)?;
+    match changed.name() == name {
+        true => Ok(changed),
+        false => Err(DiscoveryError::OtherName { name: name.clone(), found: changed.name().clone() }),
+    }
+}
+
+fn no_instance(shared: &Shared, name: &InstanceName) -> DiscoveryError {
+    DiscoveryError::NoInstance { namespace: shared.names.namespace(), name: name.clone() }
+}

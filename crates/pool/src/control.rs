@@ -1,0 +1,86 @@
+//! What a pool's handles and tasks share beside its queue. It belongs to the specification and survives restarts.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::Notify;
+
+use crate::observer::{Observer, PoolHistograms};
+use crate::settings::{Rules, Settings};
+use crate::stats::measurement::Measurement;
+use crate::stats::pool_stats::PoolStats;
+use crate::stats::worker_stats::WorkerStats;
+use crate::watch::Events;
+use crate::worker::slots::Slots;
+
+/// The rules, the slots and the events of a pool.
+#[derive(Debug)]
+pub(crate) struct Control {
+    pub(crate) settings: Settings,
+    pub(crate) slots: Slots,
+    pub(crate) events: Arc<Events>,
+    /// Notified when the rules have changed.
+    pub(crate) changed: Notify,
+    wanted: AtomicUsize,
+    observer: OnceLock<Observer>,
+    histograms: OnceLock<PoolHistograms>,
+}
+
+impl Control {
+    pub(crate) fn new(rules: Rules, measurement: Measurement, events: Arc<Events>) -> Self {
+        let wanted = AtomicUsize::new(*rules.workers.start());
+        Self {
+            settings: Settings::new(rules),
+            slots: Slots::new(measurement),
+            events,
+            changed: Notify::new(),
+            wanted,
+            observer: OnceLock::new(),
+            histograms: OnceLock::new(),
+        }
+    }
+
+    /// Changes the rules, which apply at once.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Rules)) {
+        self.settings.change(change);
+        self.changed.notify_one();
+    }
+
+    /// Notifies this observer from now on; the first one stays. False if there is one.
+    pub(crate) fn observe(&self, observer: Observer) -> bool {
+        let (listener, histograms) = (observer.clone(), observer.histograms());
+        let is_first = self.events.listen(move |event| listener.event(event));
+        if is_first {
+            let _ = (self.histograms.set(histograms), self.observer.set(observer));
+        }
+        is_first
+    }
+
+    /// A tick has passed: the figures are read if there is an observer of them.
+    pub(crate) fn ticked(&self, stats: impl FnOnce() -> PoolStats) {
+        if let Some(observer) = self.observer.get() {
+            observer.tick(&stats());
+        }
+    }
+
+    /// What times are recorded into.
+    pub(crate) fn histograms(&self) -> &PoolHistograms {
+        self.histograms.get_or_init(PoolHistograms::default)
+    }
+
+    /// Notes the size that the pool should have, and returns that from before.
+    pub(crate) fn set_wanted(&self, size: usize) -> usize {
+        self.wanted.swap(size, Ordering::Relaxed)
+    }
+
+    /// The size that the pool should have.
+    pub(crate) fn wanted(&self) -> usize {
+        self.wanted.load(Ordering::Relaxed)
+    }
+
+    /// What each worker does, in the order of the slots.
+    pub(crate) fn workers(&self) -> Vec<WorkerStats> {
+        let stuck = self.settings.rules().stuck;
+        self.slots.all().iter().map(|(slot, state)| WorkerStats::read(*slot, &state.cells, &stuck)).collect()
+    }
+}

@@ -1,0 +1,42 @@
+//! The most jobs per time.
+
+use std::time::Duration;
+
+use foundation_pool::{OverRate, PoolError, QueueSpec, Rate};
+use tokio::time::Instant;
+
+use crate::setup::{LONG, Order, spec, start};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test(start_paused = true)]
+async fn jobs_over_the_rate_wait_and_none_is_lost() {
+    let queue = QueueSpec::default().rate(Rate::per_second(10).unwrap().burst(5));
+    let (top, pool) = start(&spec().queue(queue)).await;
+    let begun = Instant::now();
+    for number in 0..99 {
+        pool.cast(Order::Answer(number)).unwrap();
+    }
+    // After a burst of 5 the hundredth job comes 95 tenths of a second later.
+    assert_eq!(pool.call(Order::Answer(7), LONG).await.unwrap(), 7);
+    let took = begun.elapsed();
+    assert!(took >= 95 * SECOND / 10 && took < 96 * SECOND / 10, "{took:?}");
+    let stats = pool.stats();
+    assert_eq!((stats.done, stats.refused, stats.dropped), (100, 0, 0));
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_strict_rate_gives_jobs_back_with_the_time_of_the_next_place() {
+    let queue = QueueSpec::default().rate(Rate::per_second(2).unwrap().over(OverRate::Refuse));
+    let (top, pool) = start(&spec().queue(queue)).await;
+    pool.cast(Order::Answer(1)).unwrap();
+    let Err(PoolError::OverRate { job: Order::Answer(2), free_in }) = pool.cast(Order::Answer(2)) else {
+        panic!("it is over the rate");
+    };
+    assert_eq!(free_in, SECOND / 2);
+    tokio::time::advance(free_in).await;
+    pool.cast(Order::Answer(2)).unwrap();
+    assert_eq!(pool.stats().refused, 1);
+    top.shutdown().await;
+}

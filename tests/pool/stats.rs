@@ -1,0 +1,64 @@
+//! What a pool and its workers show of themselves.
+
+use std::time::Duration;
+
+use foundation_pool::{Measurement, PoolEvent, PoolWatched, WorkerState};
+
+use crate::setup::{LONG, Order, gate, spec, start};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_shows_its_job_and_what_it_has_done() {
+    let (top, pool) = start(&spec().workers(1..=1).unwrap().measurement(Measurement::Full)).await;
+    pool.call(Order::Last(SECOND), LONG).await.unwrap();
+    pool.call(Order::Fail, LONG).await.unwrap_err();
+    let (at, mut keeper) = gate();
+    let id = pool.cast(Order::Wait(at)).unwrap();
+    keeper.begun().await;
+    tokio::time::advance(3 * SECOND).await;
+    let worker = pool.workers().remove(0);
+    assert_eq!((worker.state, worker.performed, worker.failed), (WorkerState::Performing, 2, 1));
+    let current = worker.current.unwrap();
+    assert_eq!((current.id, current.attempt, current.lasts), (id, 1, Some(3 * SECOND)));
+    assert_eq!((worker.last_activity, worker.times_ns.count), (Some(3 * SECOND), 2));
+    assert!(worker.uptime >= Some(4 * SECOND) && worker.restarts == 0, "{worker:?}");
+    keeper.open(1);
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_accounts_for_each_job() {
+    let (top, pool) = start(&spec().workers(1..=1).unwrap()).await;
+    let (at, mut keeper) = gate();
+    pool.cast(Order::Wait(at)).unwrap();
+    keeper.begun().await;
+    pool.cast(Order::Answer(1)).unwrap();
+    tokio::time::advance(2 * SECOND).await;
+    let stats = pool.stats();
+    assert_eq!((stats.accepted, stats.queued(), stats.in_work, stats.done), (2, 1, 1, 0));
+    assert_eq!(stats.oldest_wait, Some(2 * SECOND));
+    keeper.open(1);
+    pool.call(Order::Answer(2), LONG).await.unwrap();
+    pool.call(Order::Fail, LONG).await.unwrap_err();
+    let stats = pool.stats();
+    assert_eq!((stats.accepted, stats.done, stats.failed, stats.died), (4, 3, 1, 1), "{stats:?}");
+    assert_eq!((stats.queued(), stats.in_work, stats.oldest_wait), (0, 0, None));
+    assert!(stats.wait_ns.count >= 1);
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_shows_each_job_that_dies() {
+    let (top, pool) = start(&spec()).await;
+    let mut watch = pool.watch();
+    let id = pool.cast(Order::Fail).unwrap();
+    loop {
+        if let Some(PoolWatched::Event(PoolEvent::JobDied { id: died, attempts, error })) = watch.next().await {
+            assert_eq!((died, attempts), (id, 1));
+            assert!(error.contains("as ordered"), "{error}");
+            break;
+        }
+    }
+    top.shutdown().await;
+}
