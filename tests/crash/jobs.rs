@@ -166,7 +166,7 @@ fn kill_jobs(rounds: u64) {
     let (mut repeated, mut first_begins) = (0, Vec::new());
     for round in 0..rounds {
         let first = 1 + round * 1_000_000;
-        let (acceptances, delay) = (random.usize(0..300), Duration::from_micros(random.u64(0..20_000)));
+        let (acceptances, delay) = (random.usize(0..300), Duration::from_micros(random.u64(0..250_000)));
         let said = Said::until_killed(start("send", first, directory.path()), acceptances, delay);
         accepted.extend(&said.accepted);
         let of_this_life = said.did.iter().filter(|number| done.contains_key(number)).count();

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use foundation_events::{EventId, EventStore, EventStoreError, Hold, NewEvent};
+use foundation_kernel::containment::{drop_contained, waking_contained};
 use foundation_kernel::names::{ServiceName, ServiceRegistry};
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -70,7 +71,7 @@ impl<T: Send + 'static> Shared<T> {
     /// # Errors
     /// [`EventStoreError`]; what is not recorded is noted still.
     pub(crate) async fn record_notes(&self) -> Result<(), EventStoreError> {
-        let _turn = self.recording.lock().await;
+        let _turn = waking_contained(self.recording.lock()).await;
         self.record_all().await
     }
 
@@ -92,7 +93,7 @@ impl<T: Send + 'static> Shared<T> {
     /// [`EventStoreError`]; the old events are kept still.
     pub(crate) async fn carry(&self, at_most: usize) -> Result<(), EventStoreError> {
         // An end that is noted from now on is recorded after this: so no job is carried on after its end.
-        let _turn = self.recording.lock().await;
+        let _turn = waking_contained(self.recording.lock()).await;
         self.record_all().await?;
         let mut batch = Vec::new();
         for (record, carried) in self.ledger.oldest(at_most) {
@@ -110,7 +111,7 @@ impl<T: Send + 'static> Shared<T> {
     /// # Errors
     /// [`EventStoreError`]; the notes are noted still.
     pub(crate) async fn record_after_notes(&self, event: NewEvent) -> Result<EventId, EventStoreError> {
-        let _turn = self.recording.lock().await;
+        let _turn = waking_contained(self.recording.lock()).await;
         loop {
             let notes = Taken::from(&self.ledger);
             let is_last = notes.is_empty();
@@ -192,6 +193,6 @@ impl<T> Drop for CallerGuard<T> {
     fn drop(&mut self) {
         let caller = self.callers.lock().remove(&self.correlation);
         // Not under the lock: it may have the last reference to a waker.
-        foundation_kernel::containment::drop_contained("a caller", caller);
+        drop_contained("a caller", caller);
     }
 }
