@@ -11,5 +11,7 @@ mod sections;
 mod setup;
 mod simulation;
 mod stress;
+mod succession;
 mod takeover;
+mod taking_back;
 mod unanswered;

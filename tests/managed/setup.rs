@@ -366,9 +366,14 @@ pub(crate) async fn passes(time: Duration) {
 
 /// Returns when the desk answers so.
 pub(crate) async fn answers(world: &World, answer: u64) {
+    answers_of(world, &DESK, answer).await;
+}
+
+/// Returns when the service of this name answers so.
+pub(crate) async fn answers_of(world: &World, name: &ServiceName, answer: u64) {
     let mut watch = world.names.watch();
     let answering = async {
-        while world.answer(&DESK).await != Ok(answer) {
+        while world.answer(name).await != Ok(answer) {
             watch.next().await;
         }
     };

@@ -15,20 +15,31 @@ use crate::setup::{Clerks, DESK, DOOR, desk, world_in};
 
 /// Keeps what is recorded also while it fails.
 #[derive(Clone)]
-struct SilentLog {
+pub(crate) struct SilentLog {
     log: MemoryLog,
     /// Whether the next end of a batch is recorded without an answer.
     is_silent: Arc<AtomicBool>,
+    /// Whether the next event is.
+    is_silent_once: Arc<AtomicBool>,
     may_open: Arc<AtomicBool>,
 }
 
 impl SilentLog {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let may_open = Arc::new(AtomicBool::new(true));
-        Self { log: MemoryLog::new("production"), is_silent: Arc::default(), may_open }
+        Self { log: MemoryLog::new("production"), is_silent: Arc::default(), is_silent_once: Arc::default(), may_open }
     }
 
-    fn storage(&self) -> EventStorage {
+    /// Records the next event without an answer, and shows nothing until it opens.
+    pub(crate) fn is_silent_once(&self) {
+        self.is_silent_once.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn opens(&self) {
+        self.may_open.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn storage(&self) -> EventStorage {
         let log = self.clone();
         EventStorage::with(move |_| match log.may_open.load(Ordering::SeqCst) {
             true => Ok(log.clone()),
@@ -41,7 +52,8 @@ impl EventLog for SilentLog {
     fn commit(&mut self, group: Vec<Append>, now: SystemTime) -> Result<Vec<Result<Appended, EventError>>, LogError> {
         let is_end = group.iter().flat_map(|append| &append.batch).any(|event| event.kind().as_str() == "batch_ended");
         let recorded = self.log.commit(group, now);
-        if is_end && self.is_silent.swap(false, Ordering::SeqCst) {
+        let is_silent = is_end && self.is_silent.swap(false, Ordering::SeqCst);
+        if is_silent || self.is_silent_once.swap(false, Ordering::SeqCst) {
             self.may_open.store(false, Ordering::SeqCst);
             return Err(LogError::new("recording", "the log", "it has failed"));
         }

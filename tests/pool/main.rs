@@ -1,10 +1,15 @@
 //! Pools of workers: their jobs, their ends, and their queue.
 
+mod delivery;
+mod draining;
 mod durable;
 mod jobs;
 mod keys;
+mod misuse;
 mod namespace;
+mod queueing;
 mod rate;
 mod scaling;
 mod setup;
 mod stats;
+mod workers;

@@ -1,12 +1,13 @@
 //! Workers that do as their jobs say, and a pool of them under a supervisor.
 
 use std::future::pending;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use foundation::ractor::ActorCell;
 use foundation::supervision::{Strategy, Supervisor, SupervisorSpec};
-use foundation_pool::{JobContext, JobFailure, Pool, PoolSpec, Worker};
+use foundation_pool::{DeadLetter, DeadLetters, JobContext, JobFailure, Pool, PoolSpec, Worker};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
@@ -27,6 +28,29 @@ pub(crate) enum Order {
     Last(Duration),
     /// Block the thread until this is sent.
     Block(std::sync::mpsc::Receiver<()>),
+    /// Tell that it has begun, and block the thread.
+    BlockAt(Gate, Arc<Barrier>),
+    /// Note this number.
+    Note(u64, mpsc::UnboundedSender<u64>),
+    /// Fail before this attempt.
+    AnswerAtAttempt(u32),
+    /// Fail, and forbid another attempt.
+    FailForGood,
+    /// Fail, and be of no use any more.
+    Break,
+    /// Count the stop of the worker.
+    CountStops(Arc<AtomicU64>),
+    /// Be dropped.
+    Drop(PanicsWhenDropped),
+}
+
+#[derive(Debug)]
+pub(crate) struct PanicsWhenDropped;
+
+impl Drop for PanicsWhenDropped {
+    fn drop(&mut self) {
+        std::panic::panic_any("a destructor");
+    }
 }
 
 /// A job that tells when it begins and ends when it may.
@@ -60,7 +84,10 @@ impl Keeper {
     }
 }
 
-pub(crate) struct Obedient;
+#[derive(Default)]
+pub(crate) struct Obedient {
+    stops: Vec<Arc<AtomicU64>>,
+}
 
 impl Worker for Obedient {
     type Job = Order;
@@ -84,7 +111,31 @@ impl Worker for Obedient {
                 released.recv()?;
                 Ok(0)
             }
+            Order::BlockAt(gate, barrier) => {
+                let _ = gate.begun.send(());
+                barrier.wait();
+                Ok(0)
+            }
+            Order::Note(number, notes) => {
+                let _ = notes.send(*number);
+                Ok(*number)
+            }
+            Order::AnswerAtAttempt(attempt) if context.attempt() < *attempt => Err("not yet".into()),
+            Order::AnswerAtAttempt(attempt) => Ok(u64::from(*attempt)),
+            Order::FailForGood => Err(JobFailure::from("as ordered").never_again()),
+            Order::Break => Err(JobFailure::from("as ordered").worker_broken()),
+            Order::CountStops(stops) => {
+                self.stops.push(Arc::clone(stops));
+                Ok(0)
+            }
+            Order::Drop(_) => Ok(0),
         }
+    }
+
+    async fn stop(self) {
+        self.stops.iter().for_each(|stops| {
+            stops.fetch_add(1, Ordering::Relaxed);
+        });
     }
 }
 
@@ -105,16 +156,35 @@ async fn last(time: Duration) {
 pub(crate) fn slow_to_start(time: Duration) -> PoolSpec<Obedient> {
     PoolSpec::new(move |_| async move {
         last(time).await;
-        Ok(Obedient)
+        Ok(Obedient::default())
     })
 }
 
 pub(crate) fn spec() -> PoolSpec<Obedient> {
-    PoolSpec::new(|_| async { Ok(Obedient) })
+    PoolSpec::new(|_| async { Ok(Obedient::default()) })
 }
 
 /// Starts the pool under a supervisor of its own.
 pub(crate) async fn start(spec: &PoolSpec<Obedient>) -> (Supervisor, Pool<Order, u64>) {
+    start_any(spec).await
+}
+
+/// A job at a gate, which a worker has begun.
+pub(crate) async fn busy(pool: &Pool<Order, u64>) -> Keeper {
+    let (at, mut keeper) = gate();
+    pool.cast(Order::Wait(at)).unwrap();
+    keeper.begun().await;
+    keeper
+}
+
+/// Dead letters, and where they arrive.
+pub(crate) fn letters() -> (DeadLetters<Order>, mpsc::Receiver<DeadLetter<Order>>) {
+    let (sender, letters) = mpsc::channel(100);
+    (DeadLetters::channel(sender), letters)
+}
+
+/// The same of any workers.
+pub(crate) async fn start_any<W: Worker>(spec: &PoolSpec<W>) -> (Supervisor, Pool<W::Job, W::Output>) {
     let top = SupervisorSpec::new(Strategy::OneForOne).child(spec.child("pool"));
     (Supervisor::start("top", top).await.unwrap(), spec.handle())
 }

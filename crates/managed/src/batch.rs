@@ -212,6 +212,8 @@ pub(crate) struct DescribedConfig {
     pub(crate) provides: Vec<Capability>,
     /// How the service gets it, if it runs.
     pub(crate) strategy: ReplacementStrategy,
+    /// The generation of the service that runs.
+    pub(crate) running: Option<u64>,
 }
 
 impl BatchOperation {
@@ -239,8 +241,12 @@ impl BatchOperation {
             }
             Self::Configure { name, config } => {
                 let old = roster.known(&name)?;
-                let DescribedConfig { needs, provides, strategy } = kinds.describe(&name, &old.kind, &config)?;
-                RosterRequest::Configure { name, config, needs, provides, strategy }
+                let DescribedConfig { needs, provides, strategy, running } =
+                    kinds.describe(&name, &old.kind, &config)?;
+                match old.former_with(&config, running).cloned() {
+                    Some(to) => RosterRequest::TakeBack { name, to },
+                    None => RosterRequest::Configure { name, config, needs, provides, strategy, running },
+                }
             }
             Self::Start(name) => RosterRequest::Start(name),
             Self::Stop(name) => RosterRequest::Stop(name),

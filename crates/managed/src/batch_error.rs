@@ -213,6 +213,9 @@ fn with_restarts(names: &[ServiceName]) -> String {
     if names.is_empty() { String::new() } else { format!(" ({} restarted)", listed(names)) }
 }
 
+/// Why a batch is undone by the next manager.
+pub(crate) const ENDED_BEFORE: &str = "the manager ended before the batch did";
+
 /// A step that failed, and how many were begun until then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FailedStep {

@@ -312,7 +312,7 @@ impl Managed {
     ///
     /// All of them are checked before anything is done. Services are started and successors prepared first, then names are
     /// handed over, and services are stopped last. If a step fails, those before it are taken back in reverse. The plan is
-    /// recorded before its first step, so a next process finds a batch that was not completed, and nothing of it counts.
+    /// recorded before its first step, so a next manager finds a batch that was not completed, and takes its steps back.
     /// Other requests wait meanwhile. A call that is cancelled does not cancel the batch.
     ///
     /// # Errors
@@ -322,7 +322,8 @@ impl Managed {
         self.apply_within(batch, BATCH_WITHIN).await
     }
 
-    /// The same within another time. The undo of a batch whose time is over takes its own time: up to 30 s a step.
+    /// The same within another time. The undo of a batch whose time is over takes its own time: at most 30 s a step, beside the
+    /// time that the actors which it starts or stops may take.
     ///
     /// # Errors
     /// As [`apply`](Self::apply).
@@ -455,12 +456,15 @@ impl Managed {
         let all = self.all();
         let problems = all.iter().filter_map(|record| ServiceProblem::of(record)).collect();
         let (health, kinds) = (self.health(), self.shared.kinds.all().len());
-        ManagedDiagnostics { health, kinds, declared: all.len(), problems }
+        let (unsettled, batches) = (self.shared.problem.lock().clone(), self.shared.batches.lock());
+        let (batch, left_behind) = (batches.pending.clone(), batches.left_behind.clone());
+        ManagedDiagnostics { health, kinds, declared: all.len(), problems, batch, unsettled, left_behind }
     }
 
     /// All of it as one value, to be written as JSON: without secrets.
     pub fn export(&self) -> ManagedExport {
-        ManagedExport { namespace: self.shared.names.namespace(), kinds: self.kinds(), services: self.all() }
+        let (namespace, left_behind) = (self.shared.names.namespace(), self.shared.batches.lock().left_behind.clone());
+        ManagedExport { namespace, kinds: self.kinds(), services: self.all(), left_behind }
     }
 
     /// The health of all of them together: degraded while a service that is wanted is unhealthy, or while it is not known

@@ -38,6 +38,21 @@ pub enum DesiredState {
     Stopped,
 }
 
+/// One generation of a service: its number, and what it is made from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ServiceGeneration {
+    /// Its number.
+    pub generation: u64,
+    /// Its configuration.
+    pub config: ServiceConfig,
+    /// What it needs.
+    pub needs: Vec<Need>,
+    /// What it provides.
+    #[serde(with = "texts")]
+    pub provides: Vec<Capability>,
+}
+
 /// A recorded change of the desired state of one service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -80,6 +95,17 @@ pub enum ServiceFact {
         provides: Vec<Capability>,
         /// How the running service gets it.
         strategy: ReplacementStrategy,
+        /// Which generation ran when it was requested, if that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        running: Option<u64>,
+    },
+    /// A change of a service was taken back: an earlier generation, which runs still, is the desired one again.
+    TakenBack {
+        /// Its name.
+        name: ServiceName,
+        /// The generation that is desired from now on.
+        #[serde(flatten)]
+        to: ServiceGeneration,
     },
     /// A service was removed; it is to run no more.
     Removed {
@@ -95,6 +121,7 @@ impl ServiceFact {
             Self::Declared { name, .. }
             | Self::Wanted { name, .. }
             | Self::Configured { name, .. }
+            | Self::TakenBack { name, .. }
             | Self::Removed { name } => name,
         }
     }
@@ -159,7 +186,8 @@ pub enum BatchOutcome {
 /// |---|---|
 /// | `service_declared` | `name`, `kind`, `config`, `needs`, `provides` |
 /// | `service_wanted` | `name`, `state`, `restart` |
-/// | `service_configured` | `name`, `config`, `needs`, `provides`, `strategy` |
+/// | `service_configured` | `name`, `config`, `needs`, `provides`, `strategy`, `running` |
+/// | `service_taken_back` | `name`, `generation`, `config`, `needs`, `provides` |
 /// | `service_removed` | `name` |
 /// | `batch_begun` | `changes`, and `steps`, each to `take` and with its `undo` |
 /// | `batch_ended` | `done`, or `undone` with `failed` and `why` |
@@ -179,8 +207,15 @@ const BATCH_ENDED: &str = "batch_ended";
 
 impl RosterFact {
     /// The kinds of the events that facts are recorded as.
-    pub const EVENT_KINDS: [&'static str; 6] =
-        ["service_declared", "service_wanted", "service_configured", "service_removed", BATCH_BEGUN, BATCH_ENDED];
+    pub const EVENT_KINDS: [&'static str; 7] = [
+        "service_declared",
+        "service_wanted",
+        "service_configured",
+        "service_taken_back",
+        "service_removed",
+        BATCH_BEGUN,
+        BATCH_ENDED,
+    ];
 
     /// The kind of the event that records it.
     pub fn event_kind(&self) -> &'static str {
@@ -188,9 +223,10 @@ impl RosterFact {
             Self::Service(ServiceFact::Declared { .. }) => 0,
             Self::Service(ServiceFact::Wanted { .. }) => 1,
             Self::Service(ServiceFact::Configured { .. }) => 2,
-            Self::Service(ServiceFact::Removed { .. }) => 3,
-            Self::BatchBegun(_) => 4,
-            Self::BatchEnded(_) => 5,
+            Self::Service(ServiceFact::TakenBack { .. }) => 3,
+            Self::Service(ServiceFact::Removed { .. }) => 4,
+            Self::BatchBegun(_) => 5,
+            Self::BatchEnded(_) => 6,
         };
         Self::EVENT_KINDS[at]
     }

@@ -30,6 +30,7 @@ pub use client::Managed;
 pub use error::ManagedError;
 pub use fact::{
     BatchOutcome, BatchPlan, DesiredState, PlannedStep, RosterFact, RosterFactError, ServiceConfig, ServiceFact,
+    ServiceGeneration,
 };
 pub use kinds::{ConfigurationError, InvalidField, KindError, KindRecord, KindSet, ServiceContext, ServiceKind};
 pub use lifecycle::{LifecycleChange, LifecycleError, LifecycleFact, ServiceState, ServiceStatus, UnhealthyCause};
@@ -37,7 +38,7 @@ pub use lifecycle_watch::{LifecycleWatch, LifecycleWatched};
 pub use needs::{Need, NeedCycleError, NeedGraph};
 pub use observer::ManagedObserver;
 pub use reconcile::{ActualService, ActualServices, ServicePlan};
-pub use record::ServiceRecord;
+pub use record::{BatchPhase, PendingBatch, ServiceRecord};
 pub use replacement::{ReplacementStrategy, ServiceStep};
 pub use report::{
     ManagedDiagnostics, ManagedExport, ManagedShutdown, ManagedStatistics, ServiceProblem, ServiceStatistics,

@@ -93,7 +93,8 @@ impl ActualServices {
 
     /// How a service in which this generation runs gets the desired one.
     pub(crate) fn strategy(&self, name: &ServiceName, desired: &DesiredService, running: u64) -> ReplacementStrategy {
-        let recorded = (desired.before == Some(running)).then_some(desired.strategy);
+        let is_former = desired.former.as_ref().is_some_and(|former| former.generation == running);
+        let recorded = is_former.then_some(desired.strategy);
         // A generation is begun by a restart too, and then it is to run all the same.
         let compared = || self.strategies.get(name).copied().filter(|it| *it != ReplacementStrategy::Nothing);
         recorded.or_else(compared).unwrap_or_default()

@@ -7,6 +7,7 @@ use foundation_kernel::names::ServiceName;
 use foundation_kernel::ractor::ActorId;
 use serde::Serialize;
 
+use super::batch_error::LeftBehind;
 use super::fact::{DesiredState, ServiceConfig};
 use super::lifecycle::{ServiceState, ServiceStatus};
 use super::needs::Need;
@@ -50,6 +51,35 @@ impl ServiceRecord {
     pub fn status(&self) -> ServiceStatus {
         self.state.status()
     }
+}
+
+/// How far a batch has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum BatchPhase {
+    /// It waits until its services are not being started, stopped or replaced any more.
+    Waiting,
+    /// Its steps are being taken, or taken back.
+    Running,
+}
+
+/// A batch that has not ended yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PendingBatch {
+    /// How far it has come.
+    pub phase: BatchPhase,
+    /// The services that it is about, sorted by name.
+    pub services: Vec<ServiceName>,
+}
+
+/// What is shown of batches.
+#[derive(Debug, Default)]
+pub(super) struct BatchRecords {
+    pub(super) pending: Option<PendingBatch>,
+    /// What the last batch could not take back.
+    pub(super) left_behind: Vec<LeftBehind>,
 }
 
 /// The records of all managed services, by name.

@@ -7,9 +7,10 @@ use foundation_kernel::supervision::Health;
 use serde::Serialize;
 use std::sync::Arc;
 
+use super::batch_error::LeftBehind;
 use super::kinds::KindRecord;
 use super::lifecycle::{ServiceState, ServiceStatus};
-use super::record::{Records, ServiceRecord, status_counts};
+use super::record::{PendingBatch, Records, ServiceRecord, status_counts};
 use foundation_discovery::choice::LoadReading;
 
 /// The figures of the managed services of a namespace.
@@ -69,6 +70,12 @@ pub struct ManagedDiagnostics {
     pub declared: usize,
     /// The services that are unhealthy, or of which the last request failed.
     pub problems: Vec<ServiceProblem>,
+    /// The batch that has not ended yet.
+    pub batch: Option<PendingBatch>,
+    /// Why what is wanted may be other than what is recorded, or is not known at all; `None` if it is known.
+    pub unsettled: Option<String>,
+    /// The steps that the last batch could not take back.
+    pub left_behind: Vec<LeftBehind>,
 }
 
 /// What is wrong with one service.
@@ -105,6 +112,8 @@ pub struct ManagedExport {
     /// The services.
     #[serde(serialize_with = "records")]
     pub services: Vec<Arc<ServiceRecord>>,
+    /// The steps that the last batch could not take back.
+    pub left_behind: Vec<LeftBehind>,
 }
 
 fn records<S: serde::Serializer>(records: &[Arc<ServiceRecord>], serializer: S) -> Result<S::Ok, S::Error> {

@@ -3,18 +3,22 @@
 //! # Invariants
 //!
 //! 1. A roster is the fold of its facts: the same facts give the same roster, also from a checkpoint on.
-//! 2. Generations are numbered within the roster and only grow, so no two lives of a name have the same number.
+//! 2. Generations are numbered within the roster, and a new one has a number that none had before it. A change that is
+//!    taken back leaves its number unused.
 //! 3. The services never need each other in a circle.
 //! 4. The changes of a batch count when it is done, all together. Undone, or not ended, it has changed nothing.
 //! 5. A request is decided from the roster alone and changes nothing; facts that were decided can be applied.
 //! 6. The changes of a batch begin one generation of a service after the one before the batch, however many they are.
+//! 7. A service knows its former generation, and what that was made from, until the present one is the former.
 
 use std::collections::BTreeMap;
 
 use foundation_kernel::names::{NearMisses, ServiceName};
 use serde::{Deserialize, Serialize};
 
-use super::fact::{BatchOutcome, BatchPlan, DesiredState, RosterFact, ServiceConfig, ServiceFact, texts};
+use super::fact::{
+    BatchOutcome, BatchPlan, DesiredState, RosterFact, ServiceConfig, ServiceFact, ServiceGeneration, texts,
+};
 use super::needs::{Need, NeedCycleError, NeedGraph};
 use super::replacement::ReplacementStrategy;
 use crate::limits::MAX_MANAGED_SERVICES;
@@ -37,16 +41,45 @@ pub struct DesiredService {
     pub state: DesiredState,
     /// Which generation of it is to run: each configuration and each restart begins a new one.
     pub generation: u64,
-    /// How the generation before is replaced by this one.
+    /// How the former generation is replaced by this one.
     pub strategy: ReplacementStrategy,
-    /// The generation before, which the strategy is about. In a batch that is the one before the batch.
-    pub before: Option<u64>,
+    /// The former generation, which ran last as far as it is recorded. In a batch that is the one before the batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former: Option<ServiceGeneration>,
+    /// The generation that its last restart has begun; 0 if there was none. What ran before that is not to run on.
+    #[serde(default)]
+    pub restarted: u64,
 }
 
 impl DesiredService {
     /// Whether it is to run.
     pub fn is_wanted(&self) -> bool {
         self.state == DesiredState::Running
+    }
+
+    /// The configuration of the desired generation, or of the former one; `None` of any other.
+    pub fn config_of(&self, generation: u64) -> Option<&ServiceConfig> {
+        let former = || self.former.as_ref().filter(|former| former.generation == generation);
+        if self.generation == generation { Some(&self.config) } else { former().map(|former| &former.config) }
+    }
+
+    /// The former generation, if it runs and was made from this configuration. A section says something else each time.
+    pub(crate) fn former_with(&self, config: &ServiceConfig, running: Option<u64>) -> Option<&ServiceGeneration> {
+        let former = self.former.as_ref().filter(|_| matches!(config, ServiceConfig::Value(_)))?;
+        let runs_on = running == Some(former.generation) && former.generation >= self.restarted;
+        (runs_on && former.config == *config).then_some(former)
+    }
+
+    fn to_generation(&self) -> ServiceGeneration {
+        let Self { generation, config, needs, provides, .. } = self.clone();
+        ServiceGeneration { generation, config, needs, provides }
+    }
+
+    /// What the next generation takes the place of: this one, unless it is one of the same batch, or an earlier one runs.
+    fn former_of_next(&self, last: u64, running: Option<u64>) -> Option<ServiceGeneration> {
+        let former = self.former.as_ref();
+        let runs_still = former.is_some_and(|former| running == Some(former.generation));
+        if self.generation > last || runs_still { former.cloned() } else { Some(self.to_generation()) }
     }
 }
 
@@ -79,6 +112,15 @@ pub enum RosterRequest {
         provides: Vec<Capability>,
         /// How a running service gets it.
         strategy: ReplacementStrategy,
+        /// Which generation runs, if that is known.
+        running: Option<u64>,
+    },
+    /// Let an earlier generation, which runs still, be the desired one again.
+    TakeBack {
+        /// Its name.
+        name: ServiceName,
+        /// The generation.
+        to: ServiceGeneration,
     },
     /// Let a service run.
     Start(ServiceName),
@@ -218,6 +260,13 @@ impl Roster {
         self.batch.as_ref().map(|batch| &batch.plan)
     }
 
+    /// The roster with the batch that is begun and not ended, as if it were done.
+    pub(crate) fn with_open_batch(&self) -> Self {
+        let mut done = self.clone();
+        done.end_batch(&BatchOutcome::Done);
+        done
+    }
+
     /// What the services need and provide.
     pub fn needs(&self) -> NeedGraph {
         Self::graph(&self.services)
@@ -248,10 +297,14 @@ impl Roster {
                 self.check_new(&name)?;
                 vec![ServiceFact::Declared { name, kind, config, needs, provides }]
             }
-            RosterRequest::Configure { name, config, needs, provides, strategy } => {
+            RosterRequest::Configure { name, config, needs, provides, strategy, running } => {
                 let is_same = self.known(&name)?.config == config;
-                let fact = ServiceFact::Configured { name, config, needs, provides, strategy };
+                let fact = ServiceFact::Configured { name, config, needs, provides, strategy, running };
                 if is_same { Vec::new() } else { vec![fact] }
+            }
+            RosterRequest::TakeBack { name, to } => {
+                let is_earlier = to.generation < self.known(&name)?.generation;
+                if is_earlier { vec![ServiceFact::TakenBack { name, to }] } else { Vec::new() }
             }
             RosterRequest::Start(name) => self.decide_wanted(name, DesiredState::Running)?,
             RosterRequest::Stop(name) => self.decide_wanted(name, DesiredState::Stopped)?,
@@ -342,21 +395,32 @@ impl Roster {
             ServiceFact::Declared { name, kind, config, needs, provides } => {
                 let (generation, strategy) = (self.next_generation(), ReplacementStrategy::default());
                 let state = DesiredState::Declared;
-                let before = None;
-                let service = DesiredService { kind, config, needs, provides, state, generation, strategy, before };
+                let service = DesiredService {
+                    kind,
+                    config,
+                    needs,
+                    provides,
+                    state,
+                    generation,
+                    strategy,
+                    former: None,
+                    restarted: 0,
+                };
                 self.services.insert(name, service);
             }
             ServiceFact::Wanted { name, state, restart } => {
                 let strategy = ReplacementStrategy::default();
-                let change = |it: &mut DesiredService| it.state = state;
-                self.change_one(&name, restart.then_some(strategy), last, change);
+                let restarted = if restart { self.generation + 1 } else { 0 };
+                let change = |it: &mut DesiredService| (it.state, it.restarted) = (state, it.restarted.max(restarted));
+                self.change_one(&name, restart.then_some(strategy), (last, None), change);
             }
-            ServiceFact::Configured { name, config, needs, provides, strategy } => {
+            ServiceFact::Configured { name, config, needs, provides, strategy, running } => {
                 let change = |it: &mut DesiredService| {
                     (it.config, it.needs, it.provides) = (config, needs, provides);
                 };
-                self.change_one(&name, Some(strategy), last, change);
+                self.change_one(&name, Some(strategy), (last, running), change);
             }
+            ServiceFact::TakenBack { name, to } => self.take_back(&name, to),
             ServiceFact::Removed { name } => drop(self.services.remove(&name)),
         }
     }
@@ -366,21 +430,26 @@ impl Roster {
         &mut self,
         name: &ServiceName,
         strategy: Option<ReplacementStrategy>,
-        last: u64,
+        (last, running): (u64, Option<u64>),
         change: impl FnOnce(&mut DesiredService),
     ) {
         let strategy = strategy.filter(|it| *it != ReplacementStrategy::Nothing);
         let generation = strategy.map(|_| self.generation + 1);
         let Some(service) = self.services.get_mut(name) else { return };
+        let former = service.former_of_next(last, running);
         change(service);
         if let (Some(strategy), Some(generation)) = (strategy, generation) {
-            service.strategy = strategy;
-            if service.generation <= last {
-                service.before = Some(service.generation);
-            }
-            service.generation = generation;
-            self.generation = generation;
+            (service.strategy, service.former) = (strategy, former);
+            (service.generation, self.generation) = (generation, generation);
         }
+    }
+
+    fn take_back(&mut self, name: &ServiceName, to: ServiceGeneration) {
+        let Some(service) = self.services.get_mut(name) else { return };
+        let ServiceGeneration { generation, config, needs, provides } = to;
+        (service.generation, service.config) = (generation, config);
+        (service.needs, service.provides) = (needs, provides);
+        (service.strategy, service.former) = (ReplacementStrategy::default(), None);
     }
 
     fn next_generation(&mut self) -> u64 {

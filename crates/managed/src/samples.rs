@@ -56,6 +56,7 @@ pub(super) fn configure(
         needs: needs.iter().map(|text| need(text)).collect(),
         provides: capabilities(provides),
         strategy,
+        running: None,
     }
 }
 
@@ -142,6 +143,7 @@ impl KindRules for SampleKinds {
             needs: texts("needs").iter().filter_map(Value::as_str).map(need).collect(),
             provides: texts("provides").iter().filter_map(Value::as_str).map(|it| it.parse().unwrap()).collect(),
             strategy: BLUE_GREEN,
+            running: None,
         })
     }
 }

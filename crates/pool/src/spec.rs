@@ -265,6 +265,8 @@ impl<W: Worker> PoolSpec<W> {
 
     /// Starts the supervisor of the workers, with all of them.
     async fn start_workers(self, context: StartContext) -> Result<Started, StartError> {
+        // Before there are workers, which end at a queue that is closed.
+        self.shared().queue.reopen();
         let rules = DynamicSupervisorSpec::default().intensity(self.intensity).backoff(self.backoff);
         let (started, supervisor) = context.spawn_dynamic_supervisor(rules).await?;
         let least = *self.shared().control.settings.rules().workers.start();

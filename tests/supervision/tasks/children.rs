@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use foundation::supervision::{
-    ChildError, DynamicSupervisorSpec, ExitReason, RestartIntensity, Shutdown, SupervisorSpec, TaskStop, TaskSupervisor,
+    Backoff, ChildError, DynamicSupervisorSpec, ExitReason, RestartIntensity, Shutdown, SupervisorSpec, TaskStop,
+    TaskSupervisor,
 };
 use foundation::{ChildSpec, Restart, Strategy, Supervisor};
 use foundation_testkit::{Gate, reports, soon, until};
@@ -78,6 +79,37 @@ async fn task_8_a_transient_child_runs_again_after_an_error_or_a_panic_only() {
 #[tokio::test]
 async fn task_8_a_permanent_child_runs_again_after_every_end_until_the_intensity_is_exceeded() {
     assert_eq!(runs(Restart::Permanent, |_| Ok(())).await, (2, vec![ExitReason::Normal, ExitReason::Normal]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_cannot_begin_is_a_failed_start_and_is_tried_again_after_the_backoff() {
+    let (reporter, mut reports) = reports();
+    let spec = DynamicSupervisorSpec::default().reporter(reporter).intensity(RestartIntensity::UNLIMITED);
+    let tasks = TaskSupervisor::start("tasks", spec).await.unwrap();
+    let (begun, worked) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (begin, work) = (Arc::clone(&begun), Arc::clone(&worked));
+    let spec = move || {
+        let (begin, work) = (Arc::clone(&begin), Arc::clone(&work));
+        let begin = move || {
+            let number = begin.fetch_add(1, Ordering::Relaxed);
+            async move { if matches!(number, 1 | 3) { Ok(number) } else { Err("the database is away") } }
+        };
+        let work = move |number, _stop| {
+            work.store(number, Ordering::Relaxed);
+            async move { if number == 1 { Err("lost the database") } else { pending().await } }
+        };
+        let second = Duration::from_secs(1);
+        ChildSpec::task_after("import", begin, work).restart(Restart::Transient).backoff(Backoff::Constant(second))
+    };
+    let error = tasks.start_child(spec()).await.unwrap_err();
+    assert!(matches!(error, ChildError::Start { .. }) && error.to_string().contains("is away"), "{error}");
+    let started = Instant::now();
+    tasks.start_child(spec()).await.unwrap();
+    assert_eq!(reports.exited("import").await, failed("lost the database"));
+    reports.restarted("import").await;
+    assert_eq!((begun.load(Ordering::Relaxed), started.elapsed().as_secs()), (4, 2), "one failed start between them");
+    until("its work", async || worked.load(Ordering::Relaxed) == 3).await;
+    tasks.shutdown().await;
 }
 
 #[tokio::test(start_paused = true)]

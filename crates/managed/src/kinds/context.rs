@@ -20,6 +20,8 @@ use foundation_discovery::{FieldError, Instance, InstanceName, InstanceRecord};
 pub(crate) const MAIN: &str = "main";
 /// The id of its successor, until that has the name.
 const NEXT: &str = "next";
+/// Why a successor that nothing waits for does not get the name.
+const WITHDRAWN: &str = "its replacement was withdrawn";
 
 /// Where a managed service is made: its namespace, its name, and what it says of itself.
 ///
@@ -137,14 +139,17 @@ impl Trial {
     }
 
     async fn pass<M: Message>(&self, actor: ActorCell) -> Result<(), BoxError> {
-        self.checks::<M>(actor).await?;
         let gate = self.gate.lock().take();
-        if let Some(Gate { passed, open }) = gate {
-            // A replacement that is not awaited any more has dropped the other end, too.
-            let _ = passed.send(());
-            waking_contained(open).await.map_err(|_| "its replacement was withdrawn")?;
+        let Some(Gate { mut passed, open }) = gate else { return self.checks::<M>(actor).await };
+        tokio::select! {
+            biased;
+            // At once: the next successor needs the name under which this one is checked.
+            () = waking_contained(passed.closed()) => return Err(WITHDRAWN.into()),
+            checked = self.checks::<M>(actor) => checked?,
         }
-        Ok(())
+        // A replacement that is not awaited any more has dropped the other end, too.
+        let _ = passed.send(());
+        waking_contained(open).await.map_err(|_| WITHDRAWN.into())
     }
 
     /// Runs the checks until each has succeeded once.

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use foundation_kernel::names::ServiceName;
 use serde::{Deserialize, Serialize};
 
-use super::{DesiredService, Roster, RosterFact};
+use super::{DesiredService, Roster, RosterFact, ServiceGeneration};
 
-/// One part of a checkpoint. The first says what is not about one service; the services follow, and then an open batch.
+/// One part of a checkpoint. The first says what is not about one service; the services follow, each with its former
+/// generation, and then an open batch.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum CheckpointPart {
     Head(CheckpointHead),
     Service(CheckpointService),
+    Former(CheckpointFormer),
     /// A batch that is begun and not ended.
     Batch(RosterFact),
 }
@@ -30,14 +32,27 @@ pub(crate) struct CheckpointService {
     service: DesiredService,
 }
 
+/// The former generation of a service that is in the checkpoint.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CheckpointFormer {
+    name: ServiceName,
+    #[serde(flatten)]
+    former: ServiceGeneration,
+}
+
+/// A service, and then its former generation.
+fn parts_of(name: &ServiceName, service: &DesiredService) -> impl Iterator<Item = CheckpointPart> {
+    let (name, mut service) = (name.clone(), service.clone());
+    let former = service.former.take().map(|former| CheckpointFormer { name: name.clone(), former });
+    [CheckpointPart::Service(CheckpointService { name, service })].into_iter().chain(former.map(CheckpointPart::Former))
+}
+
 impl Roster {
     /// The parts that the roster follows from.
     pub(crate) fn checkpoint(&self) -> Vec<CheckpointPart> {
         let generation = self.batch.as_ref().map_or(self.generation, |batch| batch.generation);
         let head = CheckpointPart::Head(CheckpointHead { generation });
-        let services = self.services.iter().map(|(name, service)| {
-            CheckpointPart::Service(CheckpointService { name: name.clone(), service: service.clone() })
-        });
+        let services = self.services.iter().flat_map(|(name, service)| parts_of(name, service));
         let batch = self.batch.iter().map(|batch| CheckpointPart::Batch(RosterFact::BatchBegun(batch.plan.clone())));
         [head].into_iter().chain(services).chain(batch).collect()
     }
@@ -49,6 +64,10 @@ impl Roster {
                 (self.services, self.generation, self.batch) = (BTreeMap::new(), generation, None);
             }
             CheckpointPart::Service(CheckpointService { name, service }) => drop(self.services.insert(name, service)),
+            CheckpointPart::Former(CheckpointFormer { name, former }) => {
+                let service = self.services.get_mut(&name);
+                service.into_iter().for_each(|service| service.former = Some(former.clone()));
+            }
             CheckpointPart::Batch(fact) => self.apply(&fact),
         }
     }
@@ -81,6 +100,9 @@ mod tests {
             CheckpointPart::Service(it) => {
                 CheckpointPart::Service(serde_json::from_value(serde_json::to_value(&it).unwrap()).unwrap())
             }
+            CheckpointPart::Former(it) => {
+                CheckpointPart::Former(serde_json::from_value(serde_json::to_value(&it).unwrap()).unwrap())
+            }
             batch => batch,
         }
     }
@@ -92,8 +114,14 @@ mod tests {
         let request = RosterRequest::Declare { name: name("a"), kind, config, needs: Vec::new(), provides: Vec::new() };
         let (roster, facts) = samples::roster(&[request]);
         let declared = RosterFact::Service(facts[0].clone()).to_payload().unwrap();
-        let CheckpointPart::Service(part) = &roster.checkpoint()[1] else { panic!("no service") };
-        assert_eq!(depth(&serde_json::to_value(part).unwrap()), depth(&declared));
+        let restarted = roster.after(&roster.decide(&samples::restart("a")).unwrap());
+        let parts = restarted.checkpoint();
+        let (CheckpointPart::Service(service), CheckpointPart::Former(former)) = (&parts[1], &parts[2]) else {
+            panic!("{parts:?}")
+        };
+        for part in [serde_json::to_value(service).unwrap(), serde_json::to_value(former).unwrap()] {
+            assert_eq!(depth(&part), depth(&declared));
+        }
     }
 
     proptest! {

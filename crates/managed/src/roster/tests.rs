@@ -30,7 +30,84 @@ fn what_is_as_requested_already_needs_no_fact() {
     samples::grant(&mut roster, &configure("a", 1, &[], &[], ReplacementStrategy::Nothing));
     assert_eq!(roster.get(&name("a")).map(|it| it.generation), Some(1), "nothing is to be replaced");
     samples::grant(&mut roster, &restart("a"));
-    assert_eq!(roster.get(&name("a")).map(|it| (it.generation, it.before)), Some((2, Some(1))));
+    assert_eq!(roster.get(&name("a")).map(|it| (it.generation, former(it))), Some((2, Some(1))));
+}
+
+fn former(service: &DesiredService) -> Option<u64> {
+    service.former.as_ref().map(|former| former.generation)
+}
+
+/// A configuration that is requested while this generation runs.
+fn configure_while(running: u64, number: u64) -> RosterRequest {
+    let mut request = configure("a", number, &[], &[], samples::BLUE_GREEN);
+    if let RosterRequest::Configure { running: of, .. } = &mut request {
+        *of = Some(running);
+    }
+    request
+}
+
+#[test]
+fn the_former_generation_is_the_one_that_runs_until_another_does() {
+    let mut roster = samples::roster(&[declare("a", &[], &[]), start("a")]).0;
+    let before = roster.get(&name("a")).unwrap().clone();
+    for (running, number, expected) in [(1, 1, 1), (1, 2, 1), (3, 3, 3)] {
+        samples::grant(&mut roster, &configure_while(running, number));
+        assert_eq!(roster.get(&name("a")).and_then(former), Some(expected), "{number}");
+    }
+    let service = roster.get(&name("a")).unwrap();
+    assert_eq!(service.config_of(4), Some(&service.config));
+    assert!(service.config_of(3).is_some_and(|config| *config != service.config));
+    assert_eq!(service.config_of(1), None);
+    assert!(service.former_with(&before.config, Some(1)).is_none(), "it is not the former any more");
+}
+
+#[test]
+fn what_is_taken_back_is_as_before_and_its_number_is_not_used_again() {
+    let mut roster = samples::roster(&[declare("a", &[], &[]), start("a")]).0;
+    let before = roster.get(&name("a")).unwrap().clone();
+    samples::grant(&mut roster, &configure_while(1, 1));
+    let service = roster.get(&name("a")).unwrap();
+    assert_eq!(service.former_with(&service.config, Some(1)), None);
+    let to = service.former_with(&before.config, Some(1)).unwrap().clone();
+    let facts = samples::grant(&mut roster, &RosterRequest::TakeBack { name: name("a"), to: to.clone() });
+    assert_eq!((facts.len(), roster.get(&name("a"))), (1, Some(&before)));
+    let recorded = RosterFact::Service(facts[0].clone());
+    let read = RosterFact::of(recorded.event_kind(), &recorded.to_payload().unwrap()).unwrap();
+    assert_eq!((recorded.event_kind(), read), ("service_taken_back", Some(recorded)));
+    assert_eq!(roster.decide(&RosterRequest::TakeBack { name: name("a"), to }), Ok(Vec::new()));
+    samples::grant(&mut roster, &configure_while(1, 2));
+    assert_eq!(roster.get(&name("a")).map(|it| it.generation), Some(3), "invariant 2");
+}
+
+#[test]
+fn what_ran_before_a_restart_does_not_run_on_although_it_is_made_from_the_same() {
+    let mut roster = samples::roster(&[declare("a", &[], &[]), start("a"), restart("a")]).0;
+    let service = roster.get(&name("a")).unwrap();
+    assert_eq!((former(service), service.restarted), (Some(1), 2));
+    assert_eq!(service.config_of(1), Some(&service.config));
+    assert_eq!(service.former_with(&service.config, Some(1)), None);
+    let config = service.config.clone();
+    samples::grant(&mut roster, &configure_while(2, 1));
+    let service = roster.get(&name("a")).unwrap();
+    assert_eq!(service.former_with(&config, Some(2)).map(|former| former.generation), Some(2));
+}
+
+#[test]
+fn a_change_is_not_taken_back_into_a_circle() {
+    let mut roster = samples::roster(&[declare("a", &["b"], &[]), declare("b", &[], &[])]).0;
+    let to = roster.get(&name("a")).unwrap().to_generation();
+    samples::grant(&mut roster, &configure("a", 1, &[], &[], samples::BLUE_GREEN));
+    samples::grant(&mut roster, &configure("b", 1, &["a"], &[], samples::BLUE_GREEN));
+    assert!(refused(&roster, &RosterRequest::TakeBack { name: name("a"), to }).contains("in a circle"));
+}
+
+#[test]
+fn facts_that_were_recorded_without_what_ran_are_read() {
+    let payload = serde_json::json!({
+        "name": "a", "config": { "section": "a" }, "needs": [], "provides": [], "strategy": "reload",
+    });
+    let fact = RosterFact::of("service_configured", &payload).unwrap();
+    assert!(matches!(fact, Some(RosterFact::Service(ServiceFact::Configured { running: None, .. }))), "{fact:?}");
 }
 
 #[test]
@@ -58,7 +135,7 @@ fn two_changes_of_a_service_in_a_batch_replace_what_ran_before_it() {
     let change = |number| configure("a", number, &[], &[], samples::BLUE_GREEN);
     let mut changes = roster.decide(&change(1)).unwrap();
     changes.extend(roster.after(&changes).decide(&change(2)).unwrap());
-    let found = |roster: &Roster| roster.get(&name("a")).map(|it| (it.generation, it.before, it.strategy));
+    let found = |roster: &Roster| roster.get(&name("a")).map(|it| (it.generation, former(it), it.strategy));
     let expected = Some((3, Some(1), samples::BLUE_GREEN));
     assert_eq!(found(&roster.after(&changes)), expected);
     let ready = ActualService::Ready { generation: 1 };

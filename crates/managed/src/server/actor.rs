@@ -19,13 +19,13 @@ impl Manager {
         let Some(message) = state.batches.defer(message) else { return };
         self.serve_one(state, message).await;
         // Before those that came later.
-        while let Some(message) = state.batches.next_deferred() {
+        while let Some(message) = state.next_deferred() {
             self.serve_one(state, message).await;
         }
     }
 
     async fn serve_one(&self, state: &mut State, message: ManagerMsg) {
-        let Some(message) = self.defer_early(state, message) else { return };
+        let Some(message) = self.defer_early(state, message).await else { return };
         match message {
             ManagerMsg::Request(request, reply) => self.request(state, request, reply).await,
             ManagerMsg::Batch(request) => self.batch(state, request).await,
@@ -37,13 +37,13 @@ impl Manager {
             ManagerMsg::JobEnded { name, job, outcome } => self.job_ended(state, name, job, outcome).await,
             ManagerMsg::SectionChanged(path) => self.section_changed(state, &path).await,
             ManagerMsg::KindRegistered => state.try_again(),
-            ManagerMsg::Found(children) => self.take_over(state, &children),
+            ManagerMsg::Found(children) => self.take_over(state, &children).await,
             ManagerMsg::ReadAgain => self.read_again(state).await,
             ManagerMsg::StopAgain(name) => {
                 state.paused.remove(&name);
                 state.reconcile();
             }
-            ManagerMsg::Reconcile => self.reconcile(state),
+            ManagerMsg::Reconcile => self.reconcile(state).await,
             ManagerMsg::Shutdown(reply) => self.shut_down(state, reply).await,
             ManagerMsg::KillAll => self.kill_all(state),
             ManagerMsg::Checkpoint => self.checkpoint(state).await,

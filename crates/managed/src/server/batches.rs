@@ -34,8 +34,8 @@ use super::service_table::{RunningService, ServiceTable};
 use super::state::{Manager, delay};
 use super::state::{Phase, State};
 use crate::batch::{Batch, DescribedConfig, KindRules};
-use crate::batch_error::FailedStep;
 use crate::batch_error::{BatchError, BatchFault, BatchFaultReason, BatchReport, LeftBehind};
+use crate::batch_error::{ENDED_BEFORE, FailedStep};
 use crate::batch_run::{take_steps, undo_steps};
 use crate::error::ManagedError;
 use crate::fact::{BatchOutcome, BatchPlan, RosterFact, ServiceConfig};
@@ -63,12 +63,12 @@ impl KindRules for TableKinds<'_> {
     ) -> Result<DescribedConfig, BatchFaultReason> {
         instance_name(name).map_err(|error| BatchFaultReason::Kind(error.to_string()))?;
         let prepared = self.manager.prepare(name, kind, config)?;
-        let running = self.table.services.contains_key(name);
-        let strategy = match running {
+        let strategy = match self.table.services.contains_key(name) {
             true => self.manager.strategy(self.table, name, &prepared)?,
             false => ReplacementStrategy::default(),
         };
-        Ok(DescribedConfig { needs: prepared.needs.clone(), provides: prepared.provides(), strategy })
+        let (needs, provides, running) = (prepared.needs.clone(), prepared.provides(), self.table.generation(name));
+        Ok(DescribedConfig { needs, provides, strategy, running })
     }
 }
 
@@ -88,6 +88,7 @@ impl Manager {
         state.batches.current = CurrentBatch::Waiting { request, since: Instant::now() };
         self.try_begin_batch(state).await;
         if matches!(state.batches.current, CurrentBatch::Waiting { .. }) {
+            state.reconcile();
             state.tasks.spawn(async move {
                 delay(within).await;
                 // A manager that has ended has no batch that waits.
@@ -166,7 +167,7 @@ impl Manager {
         let (namespace, reason) = (self.shared.names.namespace(), error.to_string());
         match error {
             EventStoreError::NoAnswer { .. } => {
-                state.in_sync = false;
+                self.unsettled(state, &reason);
                 BatchError::Unclear { namespace, reason }
             }
             _ => BatchError::NotRecorded { reason },
@@ -177,7 +178,7 @@ impl Manager {
         if state.in_sync {
             return Ok(());
         }
-        let roster = self.read_roster().await.map_err(|reason| BatchError::NotRecorded { reason })?;
+        let roster = self.read_roster(state.takeover).await.map_err(|reason| BatchError::NotRecorded { reason })?;
         self.synced(state, roster);
         Ok(())
     }
@@ -192,10 +193,19 @@ impl Manager {
         let changes = batch.validate(&table.roster, find, &kinds).map_err(|faults| BatchError::Refused { faults })?;
         let after = table.roster.after(&changes);
         let plan = BatchPlan::make(&table.roster, changes, &find(&after));
-        let names: BTreeSet<_> = plan.steps.iter().map(|step| step.take.name().clone()).collect();
-        let members = names.into_iter().map(|name| Ok((name.clone(), self.member(table, &after, &name)?)));
-        let members = members.collect::<Result<_, ManagedError>>().map_err(BatchError::refused)?;
+        let members = self.members(table, &after, &plan).map_err(BatchError::refused)?;
         Ok((plan, members))
+    }
+
+    /// The services that a batch takes steps of.
+    fn members(
+        &self,
+        table: &ServiceTable,
+        after: &Roster,
+        plan: &BatchPlan,
+    ) -> Result<BTreeMap<ServiceName, BatchMember>, ManagedError> {
+        let names: BTreeSet<_> = plan.steps.iter().map(|step| step.take.name().clone()).collect();
+        names.into_iter().map(|name| Ok((name.clone(), self.member(table, after, &name)?))).collect()
     }
 
     /// What is found of the services, with the needs that others meet.
@@ -209,6 +219,12 @@ impl Manager {
         let live = table.services.get(name);
         let mut prepared = live.map(|live| live.prepared.clone()).unwrap_or_default();
         for desired in [&table.roster, after].into_iter().filter_map(|roster| roster.get(name)) {
+            // The plan may be about what ran before what is desired. It is known already, except after a crash.
+            if let Some(former) = desired.former.as_ref().filter(|former| !prepared.contains_key(&former.generation))
+                && let Ok(made) = self.prepare(name, &desired.kind, &former.config)
+            {
+                prepared.insert(former.generation, Arc::new(made));
+            }
             if let Entry::Vacant(vacant) = prepared.entry(desired.generation) {
                 vacant.insert(Arc::new(self.prepare(name, &desired.kind, &desired.config)?));
             }
@@ -309,6 +325,7 @@ impl Manager {
         let RunningBatch { plan, members, reply, .. } = running;
         members.keys().for_each(|name| self.settle_member(state, name));
         state.table.forget_removed();
+        self.shared.batches.lock().left_behind.clone_from(&left);
         // Before the answer: the caller sees what the batch has done.
         self.show(state);
         let done = taken.map(|()| BatchReport::of(&plan)).map_err(|failed| failed.into_error(&plan, left));
@@ -324,12 +341,8 @@ impl Manager {
             // It is stopped, and started if it is wanted.
             return state.table.note(name, LifecycleFact::StopRequested);
         }
-        self.observe(state, name);
-        let is_missing = |live: &&mut RunningService| live.generation.is_some() && live.actor.is_none();
-        if state.table.running(name).filter(is_missing).is_some() {
-            // Its end may have been during the batch.
-            self.find_child(state, name, None);
-        }
+        // Its end may have been during the batch.
+        self.observe_again(state, name);
     }
 
     /// The end of a batch counts if it is recorded, or if it changes nothing.
@@ -344,7 +357,7 @@ impl Manager {
                 Ok(())
             }
             Err(error @ EventStoreError::NoAnswer { .. }) => {
-                state.in_sync = false;
+                self.unsettled(state, &error.to_string());
                 let is_recorded = self.found_ended(state).await?;
                 if is_recorded { Ok(()) } else { Err(Unrecorded::Certain(error.to_string())) }
             }
@@ -355,11 +368,9 @@ impl Manager {
     /// Whether the end of the batch is recorded, as the store shows it.
     async fn found_ended(&self, state: &mut State) -> Result<bool, Unrecorded> {
         let roster = self.journal.read().await.map_err(|error| Unrecorded::Unclear(error.to_string()))?;
-        state.in_sync = true;
         let is_ended = roster.open_batch().is_none();
-        if is_ended {
-            state.table.restore(roster);
-        }
+        // Also if it is not ended: other facts may be recorded that are not applied.
+        self.settled(state, roster);
         Ok(is_ended)
     }
 
@@ -377,17 +388,50 @@ impl Manager {
     }
 
     /// Undoes a batch whose end cannot be recorded.
-    fn undo_unrecorded(&self, state: &mut State, mut running: RunningBatch, error: &str) {
-        let (of, begun) = (Arc::clone(&running.plan), running.plan.steps.len());
-        let reason = format!("the end of the batch cannot be recorded: {error}");
+    fn undo_unrecorded(&self, state: &mut State, running: RunningBatch, error: &str) {
+        let RunningBatch { plan, members, reply, .. } = running;
+        self.undo_all(state, (plan, members), reply, format!("the end of the batch cannot be recorded: {error}"));
+    }
+
+    /// Takes all steps of a batch back, as it is recorded with them.
+    fn undo_all(
+        &self,
+        state: &mut State,
+        (plan, members): (Arc<BatchPlan>, BTreeMap<ServiceName, BatchMember>),
+        reply: Option<BatchReply>,
+        reason: String,
+    ) {
+        let (of, begun) = (Arc::clone(&plan), plan.steps.len());
         let failed = FailedStep { at: None, begun, reason };
-        let runner = self.batch_runner(state, &running.members);
+        let runner = self.batch_runner(state, &members);
         let report = EndReport { myself: state.myself.clone(), end: None };
-        running.task = state.tasks.spawn(async move {
+        let task = state.tasks.spawn(async move {
             let left = undo_steps(&of, begun, &runner).await;
             report.send(BatchEnd { taken: Err(failed), left });
         });
-        state.batches.current = CurrentBatch::Running(running);
+        state.batches.current = CurrentBatch::Running(RunningBatch { plan, members, task, reply });
+    }
+
+    /// Takes back the batch that an earlier manager has begun. If none of its services runs, nothing is to be taken back.
+    pub(super) async fn undo_open_batch(&self, state: &mut State) {
+        let Some(plan) = state.table.roster.open_batch().cloned() else { return };
+        let (reason, after) = (ENDED_BEFORE.to_owned(), state.table.roster.with_open_batch());
+        let members = self.members(&state.table, &after, &plan).inspect_err(|error| {
+            report(|| tracing::warn!(%error, "a batch is taken back by what is wanted, and not by its own undo"));
+        });
+        let runs = |name: &ServiceName| state.table.generation(name).is_some();
+        match members {
+            Ok(members) if matches!(state.phase, Phase::Open) && members.keys().any(runs) => {
+                self.undo_all(state, (Arc::new(plan), members), None, reason);
+            }
+            _ => {
+                let outcome = BatchOutcome::Undone { failed: None, why: reason };
+                if self.record_end(state, &outcome).await.is_err() {
+                    // The next manager finds the batch not ended, and nothing of it counts.
+                    state.table.apply(&[RosterFact::BatchEnded(outcome)]);
+                }
+            }
+        }
     }
 
     /// Gives a batch up, since everything is stopped: it counts for nothing. One that runs is over when its task is.

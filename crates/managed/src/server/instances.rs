@@ -7,6 +7,7 @@ use foundation_kernel::ractor::ActorId;
 use foundation_kernel::supervision::{ChildError, ChildState, ExitReason};
 
 use super::message::ManagerMsg;
+use super::service_table::RunningService;
 use super::state::Manager;
 use super::state::State;
 use crate::kinds::instance_name;
@@ -28,8 +29,10 @@ impl Manager {
 
     pub(super) fn observed(&self, state: &mut State, watched: InstanceWatched) {
         match watched {
-            InstanceWatched::Snapshot(records) => records.iter().for_each(|record| self.arrived(state, record)),
-            InstanceWatched::Lagged { snapshot, .. } => self.compare(state, &snapshot),
+            // The first one, too: what was taken over is known already.
+            InstanceWatched::Snapshot(snapshot) | InstanceWatched::Lagged { snapshot, .. } => {
+                self.compare(state, &snapshot);
+            }
             InstanceWatched::Change(InstanceChange::Added(record)) => self.arrived(state, &record),
             InstanceWatched::Change(InstanceChange::Removed { instance, cause }) if is_instance(&instance) => {
                 self.departed(state, instance.service(), instance.actor, cause);
@@ -40,7 +43,7 @@ impl Manager {
         state.reconcile();
     }
 
-    /// Some changes were dropped: compares what is there with what was found before.
+    /// Compares what is there with what was found before.
     fn compare(&self, state: &mut State, records: &[InstanceRecord]) {
         let there: BTreeMap<_, _> =
             records.iter().filter(|it| is_instance(it)).map(|it| (it.service().clone(), it)).collect();
@@ -81,6 +84,15 @@ impl Manager {
         };
         live.actor = None;
         self.find_child(state, name, reason);
+    }
+
+    /// Takes note of what has become of a service meanwhile.
+    pub(super) fn observe_again(&self, state: &mut State, name: &ServiceName) {
+        self.observe(state, name);
+        let is_missing = |live: &&mut RunningService| live.generation.is_some() && live.actor.is_none();
+        if state.table.running(name).filter(is_missing).is_some() {
+            self.find_child(state, name, None);
+        }
     }
 
     /// Finds out from the supervisor whether a service whose actor is not there is started again.

@@ -8,23 +8,23 @@ use tokio::sync::watch;
 
 use super::goal::Goal;
 use super::message::ManagerMsg;
-use super::prepared::{generation_of, with_generation};
+use super::prepared::generation_of;
 use super::runner::StepRunner;
 use super::service_table::RunningService;
 use super::state::{Job, JobKind, Phase, State, Takeover};
 use super::state::{Manager, delay};
 use crate::error::ManagedError;
-use crate::fact::ServiceFact;
 use crate::kinds::instance_name;
 use crate::needs::Need;
 use crate::reconcile::ServicePlan;
-use crate::replacement::{ReplacementStrategy, ServiceStep};
+use crate::replacement::ServiceStep;
+use crate::roster::RosterRequest;
 
 /// The pause after a stop that failed.
 const STOP_AGAIN: Duration = Duration::from_secs(1);
 
 impl Manager {
-    pub(super) fn reconcile(&self, state: &mut State) {
+    pub(super) async fn reconcile(&self, state: &mut State) {
         state.is_due = false;
         if state.takeover != Takeover::Done {
             return;
@@ -37,7 +37,9 @@ impl Manager {
             Phase::Open => state.table.roster.next_steps(&actual),
             Phase::ShuttingDown(_) => state.table.roster.after(&state.all_stopped()).next_steps(&actual),
         };
-        plans.into_iter().for_each(|plan| self.launch(state, plan));
+        for plan in plans {
+            self.launch(state, plan).await;
+        }
         state.table.forget_removed();
         self.show(state);
     }
@@ -62,7 +64,7 @@ impl Manager {
     }
 
     /// Begins the steps of a service, unless others are being taken.
-    fn launch(&self, state: &mut State, plan: ServicePlan) {
+    async fn launch(&self, state: &mut State, plan: ServicePlan) {
         let Some(kind) = kind_of(&plan.steps).filter(|_| !state.batches.waits_for(&plan.name)) else { return };
         let before = match state.jobs.get(&plan.name) {
             // The child may hang in its start: the supervisor stops it all the same.
@@ -73,18 +75,27 @@ impl Manager {
             Some(_) => return,
             None => None,
         };
-        let live = state.table.running(&plan.name);
-        let is_refused = |live: &mut RunningService| live.refused.is_some_and(|it| kind == JobKind::Replace(it));
-        if live.is_some_and(is_refused) || state.paused.contains(&plan.name) {
+        if state.paused.contains(&plan.name) {
             return;
         }
-        if let JobKind::Start(generation) | JobKind::Replace(generation) = kind
-            && let Err(error) = self.make_prepared(state, &plan.name, generation)
-        {
-            return state.give_up(&plan.name, generation, &error.to_string());
+        if let JobKind::Start(generation) | JobKind::Replace(generation) = kind {
+            if state.is_refused(&plan.name, kind) || state.table.to_take_back(&plan.name).is_some() {
+                return;
+            }
+            if let Err(error) = self.make_prepared(state, &plan.name, generation) {
+                return self.not_prepared(state, &plan.name, generation, error.to_string()).await;
+            }
         }
         state.begin(&plan, kind);
         self.spawn_job(state, plan, kind, before);
+    }
+
+    /// A generation cannot be started: what runs goes on, and if nothing does, the service is given up.
+    async fn not_prepared(&self, state: &mut State, name: &ServiceName, generation: u64, reason: String) {
+        match state.table.running(name).is_some_and(|live| live.actor.is_some()) {
+            true => self.take_back(state, name, generation, reason).await,
+            false => state.give_up(name, generation, &reason),
+        }
     }
 
     /// Makes sure that a generation can be started: after a restart of the manager it is known by its configuration only.
@@ -98,7 +109,9 @@ impl Manager {
         if state.table.running(name).is_some_and(is_prepared) {
             return Ok(());
         }
-        let prepared = self.prepare_again(&state.table, name)?;
+        let desired = state.table.roster.known(name)?;
+        let config = desired.config_of(generation).unwrap_or(&desired.config);
+        let prepared = self.prepare(name, &desired.kind, config)?;
         self.follow(&mut state.tasks, &mut state.followed, &state.myself, &prepared.source);
         if let Some(live) = state.table.running(name) {
             live.prepare(generation, prepared);
@@ -125,12 +138,23 @@ impl Manager {
             if let Some(mut before) = before {
                 let _ = before.changed().await;
             }
-            end.outcome = match StepRunner::new(supervisor, discovery, &end.name, prepared) {
-                Some(mut runner) => runner.run_all(&steps).await,
-                None => Err("it has no valid name".to_owned()),
+            end.outcome = match (StepRunner::new(supervisor, discovery, &end.name, prepared), kind) {
+                (Some(mut runner), JobKind::Settle(generation)) => runner.settle(generation).await,
+                (Some(mut runner), _) => runner.run_all(&steps).await,
+                (None, _) => Err("it has no valid name".to_owned()),
             };
         });
         state.jobs.insert(name, Job { number: state.job_number, kind, task, actor, ended: is_ended });
+    }
+
+    /// Makes sure that the next start of a service that was taken over is as any other: an earlier manager may have ended
+    /// before its successor was settled. A job, so that it is not late for the next replacement.
+    pub(super) fn settle_child(&self, state: &mut State, name: &ServiceName, generation: u64) {
+        let is_prepared = state.table.services.get(name).is_some_and(|live| live.prepared.contains_key(&generation));
+        if is_prepared && state.table.roster.open_batch().is_none() {
+            let plan = ServicePlan { name: name.clone(), steps: Vec::new() };
+            self.spawn_job(state, plan, JobKind::Settle(generation), None);
+        }
     }
 
     pub(super) async fn job_ended(
@@ -146,6 +170,7 @@ impl Manager {
         let Some(job) = state.jobs.remove(&name) else { return };
         match (job.kind, outcome) {
             (JobKind::Start(_), Ok(())) => self.observe(state, &name),
+            (JobKind::Settle(_), _) => self.observe_again(state, &name),
             (JobKind::Start(generation), Err(reason)) => state.give_up(&name, generation, &reason),
             (JobKind::Stop, Ok(())) => state.stopped(&name),
             (JobKind::Stop, Err(reason)) => not_stopped(state, &name, &reason),
@@ -160,8 +185,11 @@ impl Manager {
             (JobKind::Replace(generation), Err(reason)) if state.is_wanted(&name, generation) => {
                 self.take_back(state, &name, generation, reason).await;
             }
-            // Another generation is wanted by now.
-            (JobKind::Replace(_), Err(reason)) => state.not_replaced(&name, reason),
+            // Another generation is wanted by now. It may be made from the same as what runs.
+            (JobKind::Replace(_), Err(reason)) => {
+                state.not_replaced(&name, reason);
+                self.record_taken_back(state, &name).await.unwrap_or_else(|error| state.failed(&name, &error));
+            }
         }
         state.table.forget_old(&name);
         state.reconcile();
@@ -174,52 +202,37 @@ impl Manager {
         found.is_some_and(|found| generation_of(&found.instance) == Some(generation))
     }
 
-    /// Lets a service that was not replaced be as it was: its former configuration is recorded again.
+    /// Lets a service that was not replaced be as it was: the generation that runs is recorded as the desired one.
     async fn take_back(&self, state: &mut State, name: &ServiceName, generation: u64, reason: String) {
         let Some(live) = state.table.running(name) else { return };
         live.replacing = None;
         // Also if the former one is not known or cannot be recorded: the same failure is not repeated without end.
         live.refused = Some(generation);
-        let recorded = self.record_former(state, name).await;
+        let recorded = self.record_taken_back(state, name).await;
         let reason = match recorded {
             Ok(()) => reason,
             Err(error) => format!("{reason}; its former configuration is to be recorded again: {error}"),
         };
-        state.table.running(name).into_iter().for_each(|live| live.last_error = Some(reason.clone()));
+        state.failed(name, &reason);
         let error = || ManagedError::Replace { name: name.clone(), reason: reason.clone() };
-        state.waiters.fail(name, |goal| matches!(goal, Goal::Configured(_)), error);
+        state.waiters.fail(name, |goal| matches!(goal, Goal::Configured(_) | Goal::Healthy(_)), error);
     }
 
-    /// Records the configuration of what runs in place of one that is refused, if that is wanted still.
-    pub(super) async fn record_former(&self, state: &mut State, name: &ServiceName) -> Result<(), ManagedError> {
-        let wanted = state.table.roster.get(name).map(|it| it.generation);
-        let Some(live) = state.table.running(name).filter(|live| live.refused.is_some() && live.refused == wanted)
-        else {
-            return Ok(());
-        };
-        let Some(before) = live.generation.and_then(|generation| live.prepared.get(&generation)).cloned() else {
-            return Ok(());
-        };
-        let (config, needs, provides) = (before.source.clone(), before.needs.clone(), before.provides());
-        let strategy = ReplacementStrategy::Nothing;
-        let fact = ServiceFact::Configured { name: name.clone(), config, needs, provides, strategy };
-        // It is recorded when the store records again.
-        self.record(state, name, vec![fact]).await.inspect_err(|_| state.in_sync = false)?;
-        let generation = state.run_as_wanted(name, before);
-        if let (Some(generation), Ok(instance)) = (generation, instance_name(name))
-            && let Ok(owner) = self.shared.names.lookup_any(instance.registered())
-        {
-            let bears = |instance| with_generation(instance, generation);
-            // One that has just ended bears nothing.
-            let _ = self.shared.discovery.update(&instance, owner.cell(), bears);
-        }
+    /// Records that what runs is the desired generation again, if that is so. It is tried again until it is recorded.
+    pub(super) async fn record_taken_back(&self, state: &mut State, name: &ServiceName) -> Result<(), ManagedError> {
+        let Some(to) = state.table.to_take_back(name) else { return Ok(()) };
+        let (name, generation) = (name.clone(), to.generation);
+        let refused = state.table.roster.known(&name)?.generation;
+        let facts = state.table.roster.decide(&RosterRequest::TakeBack { name: name.clone(), to })?;
+        self.record(state, &name, facts).await?;
+        state.waiters.renumber(&name, refused, generation);
         Ok(())
     }
 }
 
 /// A service goes on although it was to be stopped: that is tried again after a pause.
 fn not_stopped(state: &mut State, name: &ServiceName, reason: &str) {
-    state.table.running(name).into_iter().for_each(|live| live.last_error = Some(reason.to_owned()));
+    state.failed(name, &reason);
     let error = || ManagedError::Stop { name: name.clone(), reason: reason.to_owned() };
     state.waiters.fail(name, |goal| goal == Goal::Stopped, error);
     state.paused.insert(name.clone());

@@ -16,6 +16,9 @@ const CHECKPOINT: EventKind = EventKind::from_static("roster_checkpoint");
 /// The kind of the events that follow it, one for each service: as small as the event that declared it.
 const CHECKPOINT_SERVICE: EventKind = EventKind::from_static("roster_service");
 
+/// The kind of the event that follows a service which has a former generation.
+const CHECKPOINT_FORMER: EventKind = EventKind::from_static("roster_former");
+
 /// The events about managed services in the event store of a namespace.
 ///
 /// They are held against pruning from the last checkpoint on, or from the first of them.
@@ -121,6 +124,8 @@ fn restore(roster: &mut Roster, event: &Event) -> Result<(), FactError> {
         roster.restore(CheckpointPart::Head(event.payload_as()?));
     } else if event.kind == CHECKPOINT_SERVICE {
         roster.restore(CheckpointPart::Service(event.payload_as()?));
+    } else if event.kind == CHECKPOINT_FORMER {
+        roster.restore(CheckpointPart::Former(event.payload_as()?));
     } else if let Some(fact) = RosterFact::of(event.kind.as_str(), &event.payload)? {
         roster.apply(&fact);
     }
@@ -137,6 +142,7 @@ fn checkpoint_event(part: &CheckpointPart) -> Result<NewEvent, EventStoreError> 
     Ok(match part {
         CheckpointPart::Head(head) => NewEvent::of(CHECKPOINT).source(SOURCE).payload(head)?,
         CheckpointPart::Service(service) => NewEvent::of(CHECKPOINT_SERVICE).source(SOURCE).payload(service)?,
+        CheckpointPart::Former(former) => NewEvent::of(CHECKPOINT_FORMER).source(SOURCE).payload(former)?,
         CheckpointPart::Batch(fact) => event(fact)?,
     })
 }
@@ -144,6 +150,7 @@ fn checkpoint_event(part: &CheckpointPart) -> Result<NewEvent, EventStoreError> 
 /// All facts, oldest first.
 fn all() -> Result<Query, EventStoreError> {
     let kinds = RosterFact::EVENT_KINDS.into_iter().map(str::parse::<EventKind>);
-    let kinds = kinds.chain([Ok(CHECKPOINT), Ok(CHECKPOINT_SERVICE)]).collect::<Result<Vec<_>, _>>()?;
+    let checkpoints = [CHECKPOINT, CHECKPOINT_SERVICE, CHECKPOINT_FORMER].map(Ok);
+    let kinds = kinds.chain(checkpoints).collect::<Result<Vec<_>, _>>()?;
     Ok(Query::new().kinds(kinds).source(SOURCE).limit(usize::MAX))
 }

@@ -16,6 +16,7 @@ use super::preparer::Preparer;
 use super::service_table::ServiceTable;
 use super::shared::Shared;
 use super::state::{Manager, Phase, State, Takeover, delay};
+use crate::batch_error::ENDED_BEFORE;
 use crate::error::ManagedError;
 use crate::fact::{BatchOutcome, RosterFact, ServiceConfig, ServiceFact};
 use crate::kinds::instance_name;
@@ -40,26 +41,31 @@ impl Manager {
         Preparer { kinds, discovery, config: server }.prepare(name, kind, config)
     }
 
+    /// The desired generation of a service.
     pub(super) fn prepare_again(&self, table: &ServiceTable, name: &ServiceName) -> Result<Prepared, ManagedError> {
         let desired = table.roster.known(name)?;
         self.prepare(name, &desired.kind, &desired.config)
     }
 
-    /// How a service gets this configuration, if it runs. While it is being replaced, it is to be compared with what it
-    /// will be.
+    /// How a service gets this configuration, if it runs: as what runs does. If that need not change, and the service is
+    /// being replaced, as what it will be does.
     pub(super) fn strategy(
         &self,
         table: &ServiceTable,
         name: &ServiceName,
         next: &Prepared,
     ) -> Result<ReplacementStrategy, ManagedError> {
-        let wanted = table.roster.get(name).map(|it| it.generation);
-        let running = table.services.get(name).and_then(|live| {
-            let running = live.generation?;
-            live.prepared.get(&wanted?).or_else(|| live.prepared.get(&running))
-        });
-        let strategy = running.map_or(Ok(ReplacementStrategy::default()), |running| running.strategy_to(next));
-        strategy.map_err(|source| ManagedError::Kind { name: name.clone(), source })
+        let (wanted, running) = (table.roster.get(name).map(|it| it.generation), table.generation(name));
+        let strategy_of = |generation: Option<u64>| {
+            let prepared = generation.and_then(|it| table.services.get(name)?.prepared.get(&it));
+            let strategy = prepared.map(|prepared| prepared.strategy_to(next)).transpose();
+            strategy.map_err(|source| ManagedError::Kind { name: name.clone(), source })
+        };
+        let strategy = match strategy_of(running)? {
+            Some(ReplacementStrategy::Nothing) if running != wanted => strategy_of(wanted)?,
+            strategy => strategy,
+        };
+        Ok(strategy.unwrap_or_default())
     }
 
     pub(super) async fn record(
@@ -78,7 +84,7 @@ impl Manager {
                 Ok(())
             }
             Err(source @ EventStoreError::NoAnswer { .. }) => {
-                state.in_sync = false;
+                self.unsettled(state, &source.to_string());
                 Err(ManagedError::Unclear { name: name.clone(), source })
             }
             Err(source) => Err(ManagedError::NotRecorded { name: name.clone(), source }),
@@ -102,6 +108,7 @@ impl Manager {
     /// Shows what there is, and answers those who waited for it.
     pub(super) fn show(&self, state: &mut State) {
         let records = state.table.records();
+        self.shared.batches.lock().pending = state.batches.pending();
         self.shared.published.show(records.clone(), state.table.take_changes());
         state.waiters.answer(|name, goal| state.table.outcome(name, goal), &records);
         let is_over = state.jobs.is_empty() && state.table.services.values().all(|live| live.generation.is_none());
@@ -148,27 +155,39 @@ impl Manager {
             let source = EventStoreError::NoAnswer { reason };
             ManagedError::NotRecorded { name: name.clone(), source }
         };
-        let roster = self.read_roster().await.map_err(unclear)?;
+        let roster = self.read_roster(state.takeover).await.map_err(unclear)?;
         self.synced(state, roster);
         Ok(())
     }
 
-    /// Takes note of what is recorded.
-    pub(super) fn synced(&self, state: &mut State, roster: Roster) {
+    /// Takes note that what is recorded may differ from what is applied.
+    pub(super) fn unsettled(&self, state: &mut State, reason: &str) {
+        state.in_sync = false;
+        *self.shared.problem.lock() = Some(format!("it is not known whether the last change is recorded: {reason}"));
+    }
+
+    /// Applies what is recorded.
+    pub(super) fn settled(&self, state: &mut State, roster: Roster) {
         state.table.restore(roster);
         (state.in_sync, state.reads) = (true, 0);
         *self.shared.problem.lock() = None;
+    }
+
+    /// Takes note of what is recorded, and goes on from there.
+    pub(super) fn synced(&self, state: &mut State, roster: Roster) {
+        self.settled(state, roster);
         if state.takeover == Takeover::Unread {
             self.ask_what_runs(state);
         }
         state.reconcile();
     }
 
-    /// The recorded roster. A batch that was begun and not ended is undone: nothing of it counts.
-    pub(super) async fn read_roster(&self) -> Result<Roster, String> {
+    /// The recorded roster. A batch that was begun and not ended is one of an earlier manager while it is not known what
+    /// runs, and its steps are taken back then. Afterwards no step of it was taken, and nothing of it counts.
+    pub(super) async fn read_roster(&self, takeover: Takeover) -> Result<Roster, String> {
         let mut roster = self.journal.read().await.map_err(|error| error.to_string())?;
-        if roster.open_batch().is_some() {
-            let why = "the manager ended before the batch did".to_owned();
+        if takeover == Takeover::Done && roster.open_batch().is_some() {
+            let why = ENDED_BEFORE.to_owned();
             let ended = RosterFact::BatchEnded(BatchOutcome::Undone { failed: None, why });
             if let Err(error) = self.journal.record(std::slice::from_ref(&ended)).await {
                 // What is read after it is the same with it and without it; the next manager records it.
@@ -205,7 +224,7 @@ impl Manager {
         let is_changing = state.jobs.contains_key(service) || state.batches.has(service);
         let Some(live) = state.table.running(service).filter(|live| live.generation.is_some()) else { return };
         let generation = live.generation_of(&record.instance);
-        generation.filter(|_| !is_changing).into_iter().for_each(|generation| live.runs(generation));
+        live.generation = generation.filter(|_| !is_changing).or(live.generation);
         let prepared = generation.and_then(|generation| live.prepared.get(&generation));
         let checks = prepared.map(|prepared| prepared.checks.clone()).unwrap_or_default();
         let is_of_service = [live.generation, live.replacing].contains(&generation);

@@ -99,3 +99,10 @@ pub(crate) enum ManagerMsg {
     Checkpoint,
 }
 local_message!(ManagerMsg);
+
+impl ManagerMsg {
+    /// Whether it asks for a change, which is decided by what is wanted and what runs.
+    pub(super) fn is_decided(&self) -> bool {
+        matches!(self, Self::Request(..) | Self::Batch(_) | Self::SectionChanged(_))
+    }
+}

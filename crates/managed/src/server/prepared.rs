@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use foundation_kernel::supervision::{ChildSpec, ExponentialBackoff, RestartIntensity};
 
-use crate::fact::ServiceConfig;
+use crate::fact::{ServiceConfig, ServiceGeneration};
 use crate::kinds::{AnyKind, KindError, TypedConfig};
 use crate::kinds::{Gate, ServiceContext, Times};
 use crate::needs::Need;
@@ -64,6 +64,12 @@ impl Prepared {
     pub(crate) fn successor(&self, generation: u64, ready: Duration, gate: Gate) -> Result<ChildSpec, KindError> {
         let context = self.context_with(generation, Times { ready, ..TIMES }, Some(gate))?;
         self.kind.child(&context, &self.config).map(with_restarts)
+    }
+
+    /// What is recorded of it as this generation.
+    pub(crate) fn to_generation(&self, generation: u64) -> ServiceGeneration {
+        let (config, needs, provides) = (self.source.clone(), self.needs.clone(), self.provides());
+        ServiceGeneration { generation, config, needs, provides }
     }
 
     /// What it provides.

@@ -61,10 +61,7 @@ impl Manager {
             }
             Request::Configure { name, config } => {
                 let prepared = self.prepare(name, &table.roster.known(name)?.kind, config)?;
-                let strategy = self.strategy(table, name, &prepared)?;
-                let (name, config) = (name.clone(), config.clone());
-                let (needs, provides) = (prepared.needs.clone(), prepared.provides());
-                (RosterRequest::Configure { name, config, needs, provides, strategy }, Some(prepared))
+                (self.configuration(table, name, &prepared)?, Some(prepared))
             }
             Request::Start(name) => (RosterRequest::Start(name.clone()), Some(self.prepare_again(table, name)?)),
             Request::Restart(name) => (RosterRequest::Restart(name.clone()), Some(self.prepare_again(table, name)?)),
@@ -72,6 +69,25 @@ impl Manager {
             Request::Remove(name) => (RosterRequest::Remove(name.clone()), None),
         };
         Ok((table.roster.decide(&request)?, prepared))
+    }
+
+    /// The request for another configuration. One that runs still, and is not being replaced, is taken back to.
+    fn configuration(
+        &self,
+        table: &ServiceTable,
+        name: &ServiceName,
+        prepared: &Prepared,
+    ) -> Result<RosterRequest, ManagedError> {
+        let (running, config) = (table.generation(name), prepared.source.clone());
+        let is_replaced = table.services.get(name).is_some_and(|live| live.replacing.is_some());
+        let former = table.roster.known(name)?.former_with(&config, running).filter(|_| !is_replaced).cloned();
+        let name = name.clone();
+        if let Some(to) = former {
+            return Ok(RosterRequest::TakeBack { name, to });
+        }
+        let strategy = self.strategy(table, &name, prepared)?;
+        let (needs, provides) = (prepared.needs.clone(), prepared.provides());
+        Ok(RosterRequest::Configure { name, config, needs, provides, strategy, running })
     }
 
     /// Takes note of a request that is recorded. Returns what its caller waits for.
@@ -125,7 +141,9 @@ impl Manager {
         let prepared = self.prepare_again(&state.table, name)?;
         let strategy = self.strategy(&state.table, name, &prepared)?;
         let (config, needs, provides) = (prepared.source.clone(), prepared.needs.clone(), prepared.provides());
-        let fact = ServiceFact::Configured { name: name.clone(), config, needs, provides, strategy };
+        let (name, running) = (name.clone(), state.table.generation(name));
+        let fact = ServiceFact::Configured { name: name.clone(), config, needs, provides, strategy, running };
+        let name = &name;
         self.record(state, name, vec![fact]).await?;
         let generation = state.table.roster.get(name).map(|it| it.generation).unwrap_or_default();
         if let Some(live) = state.table.running(name) {

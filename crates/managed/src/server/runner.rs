@@ -199,7 +199,8 @@ impl StepRunner {
         // Before the name is handed over: the supervisor reads the rule of the predecessor then.
         let overlap = self.overlap(from, to);
         self.drain_for(overlap).await;
-        let Some(beside) = &mut self.beside else { return Ok(()) };
+        let missing = || format!("there is no successor of generation {to} that could have the name");
+        let beside = self.beside.as_mut().filter(|beside| beside.generation == to).ok_or_else(missing)?;
         let Some(open) = beside.open.take() else { return Ok(()) };
         let mut watch = self.discovery.registry().watch_service(&Discovery::key::<()>(&self.name));
         // A successor that has ended meanwhile is found by the end of the replacement.
@@ -247,8 +248,12 @@ impl StepRunner {
             }
         };
         ended.map_err(text)?;
-        // Its limits were those of a successor.
-        let child = self.prepared(beside.generation)?.child(beside.generation).map_err(text)?;
+        self.settle(beside.generation).await
+    }
+
+    /// Lets the next start of the running child be as any other: the limits of a successor are those of its replacement.
+    pub(crate) async fn settle(&mut self, generation: u64) -> Result<(), String> {
+        let child = self.prepared(generation)?.child(generation).map_err(text)?;
         self.supervisor.reconfigure_child(child).await.or_else(unless_gone).map_err(text)
     }
 

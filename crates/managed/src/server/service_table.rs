@@ -16,7 +16,7 @@ use super::goal::Goal;
 use super::prepared::{Prepared, generation_of};
 use crate::change::ServiceChange;
 use crate::error::ManagedError;
-use crate::fact::RosterFact;
+use crate::fact::{RosterFact, ServiceGeneration};
 use crate::lifecycle::{LifecycleFact, ServiceState, UnhealthyCause};
 use crate::needs::{Need, NeedGraph};
 use crate::reconcile::{ActualService, ActualServices};
@@ -32,8 +32,6 @@ pub(crate) struct RunningService {
     pub(crate) generation: Option<u64>,
     /// The generation that is to take its place, while it does.
     pub(crate) replacing: Option<u64>,
-    /// The generation that its child bears, if it is another one: a former one that is wanted again.
-    pub(crate) renumbered: Option<u64>,
     /// A generation that did not take its place, and is not tried again.
     pub(crate) refused: Option<u64>,
     pub(crate) actor: Option<ActorId>,
@@ -60,10 +58,7 @@ impl RunningService {
 
     /// The generation of its instance.
     pub(crate) fn generation_of(&self, instance: &Instance) -> Option<u64> {
-        match generation_of(instance) {
-            Some(borne) if self.renumbered != Some(borne) => Some(borne),
-            _ => self.generation,
-        }
+        generation_of(instance).or(self.generation)
     }
 
     /// Takes note of what a generation is made from. What runs keeps what it was made from.
@@ -72,13 +67,6 @@ impl RunningService {
         match self.generation == Some(generation) {
             true => drop(self.prepared.entry(generation).or_insert(prepared)),
             false => drop(self.prepared.insert(generation, prepared)),
-        }
-    }
-
-    /// Takes note that this generation runs.
-    pub(crate) fn runs(&mut self, generation: u64) {
-        if self.generation.replace(generation) != Some(generation) {
-            self.renumbered = None;
         }
     }
 
@@ -136,6 +124,27 @@ impl ServiceTable {
                 }
             }
         }
+    }
+
+    /// The generation of a service that runs, or is given up.
+    pub(crate) fn generation(&self, name: &ServiceName) -> Option<u64> {
+        self.services.get(name)?.generation
+    }
+
+    /// The generation that is to be the desired one again: it runs, and the desired one is refused or made from the same.
+    pub(crate) fn to_take_back(&self, name: &ServiceName) -> Option<ServiceGeneration> {
+        let (desired, live) = (self.roster.get(name)?, self.services.get(name)?);
+        let running = live.generation.filter(|it| *it < desired.generation && live.replacing.is_none())?;
+        if live.refused == Some(desired.generation) {
+            return Some(live.prepared.get(&running)?.to_generation(running));
+        }
+        desired.former_with(&desired.config, Some(running)).cloned()
+    }
+
+    /// The services that have a generation which is to be the desired one again.
+    pub(crate) fn all_to_take_back(&self) -> Vec<ServiceName> {
+        let names = self.services.keys().filter(|name| self.to_take_back(name).is_some());
+        names.cloned().collect()
     }
 
     /// Applies facts that are recorded.
@@ -203,8 +212,8 @@ impl ServiceTable {
     fn strategies(&self) -> BTreeMap<ServiceName, ReplacementStrategy> {
         let strategy = |(name, live): (&ServiceName, &RunningService)| {
             let (running, desired) = (live.generation?, self.roster.get(name)?);
-            let is_decided = [desired.before, Some(desired.generation)].contains(&Some(running));
-            let next = live.prepared.get(&desired.generation).filter(|_| !is_decided)?;
+            // The roster has decided it for the former generation, and for itself.
+            let next = live.prepared.get(&desired.generation).filter(|_| desired.config_of(running).is_none())?;
             // A kind that fails to say it has the strategy that always works.
             Some((name.clone(), live.prepared.get(&running)?.strategy_to(next).ok()?))
         };

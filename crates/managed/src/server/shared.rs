@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use crate::kinds::Kinds;
 use crate::lifecycle_watch::Published;
+use crate::record::BatchRecords;
 use foundation_discovery::Discovery;
 
 /// The supervisor of the managed services.
@@ -26,6 +27,7 @@ pub(crate) struct Shared {
     pub(crate) is_shut_down: AtomicBool,
     /// Why the declared services are not known, or may be others than those that are shown.
     pub(crate) problem: Mutex<Option<String>>,
+    pub(crate) batches: Mutex<BatchRecords>,
 }
 
 impl Shared {
@@ -40,6 +42,7 @@ impl Shared {
             published: Arc::new(Published::new()),
             is_shut_down: AtomicBool::new(false),
             problem: Mutex::default(),
+            batches: Mutex::default(),
         }
     }
 

@@ -12,8 +12,7 @@ use tokio::time::timeout;
 
 use super::batches::queue::BatchQueue;
 use super::journal::Journal;
-use super::message::{BatchRequest, ManagerMsg};
-use super::prepared::Prepared;
+use super::message::ManagerMsg;
 use super::service_table::{RunningService, ServiceTable};
 use super::shared::Shared;
 use super::waiters::Waiters;
@@ -64,6 +63,8 @@ pub(super) enum JobKind {
     Start(u64),
     Stop,
     Replace(u64),
+    /// The specification of what runs is made that of this generation.
+    Settle(u64),
 }
 
 pub(super) struct Job {
@@ -82,8 +83,6 @@ pub(crate) struct State {
     pub(super) waiters: Waiters,
     pub(super) phase: Phase,
     pub(super) takeover: Takeover,
-    /// The batches that wait until the takeover is done.
-    pub(super) early: Vec<BatchRequest>,
     /// Whether every recorded fact is applied.
     pub(super) in_sync: bool,
     /// How often what is recorded was read in vain.
@@ -114,7 +113,6 @@ impl State {
             waiters: Waiters::default(),
             phase: Phase::Open,
             takeover: Takeover::Unread,
-            early: Vec::new(),
             in_sync: false,
             reads: 0,
             is_read_due: false,
@@ -128,6 +126,11 @@ impl State {
             followed: BTreeSet::new(),
             tasks: JoinSet::new(),
         }
+    }
+
+    /// The next message that has waited long enough: until it is known what runs, and until the end of a batch.
+    pub(super) fn next_deferred(&mut self) -> Option<ManagerMsg> {
+        if self.takeover == Takeover::Done { self.batches.next_deferred() } else { None }
     }
 
     /// Reconciles when the messages that are here are handled.
@@ -160,7 +163,7 @@ impl State {
         let fact = match kind {
             JobKind::Start(generation) => {
                 let was_running = live.generation.is_some();
-                live.runs(generation);
+                live.generation = Some(generation);
                 if was_running { LifecycleFact::RestartDue } else { LifecycleFact::StartRequested }
             }
             JobKind::Stop => LifecycleFact::StopRequested,
@@ -168,6 +171,7 @@ impl State {
                 live.replacing = Some(generation);
                 return;
             }
+            JobKind::Settle(_) => return,
         };
         self.table.note(&plan.name, fact);
     }
@@ -195,6 +199,21 @@ impl State {
         self.table.roster.get(name).is_some_and(|it| it.generation == generation)
     }
 
+    /// Whether this is not to be begun, since the generation has been refused while another one runs.
+    pub(super) fn is_refused(&self, name: &ServiceName, kind: JobKind) -> bool {
+        let Some(live) = self.table.services.get(name) else { return false };
+        match kind {
+            JobKind::Replace(generation) => live.refused == Some(generation),
+            JobKind::Start(generation) => live.refused == Some(generation) && live.actor.is_some(),
+            _ => false,
+        }
+    }
+
+    /// Takes note of why the last request about a service failed.
+    pub(super) fn failed(&mut self, name: &ServiceName, reason: &impl ToString) {
+        self.table.running(name).into_iter().for_each(|live| live.last_error = Some(reason.to_string()));
+    }
+
     pub(super) fn not_replaced(&mut self, name: &ServiceName, reason: String) {
         if let Some(live) = self.table.running(name) {
             live.replacing = None;
@@ -204,24 +223,16 @@ impl State {
 
     pub(super) fn replaced(&mut self, name: &ServiceName, generation: u64, left: Option<String>) {
         if let Some(live) = self.table.running(name) {
-            live.runs(generation);
+            live.generation = Some(generation);
             (live.replacing, live.last_error) = (None, left);
         }
     }
 
-    /// What runs is what is wanted, whatever its generation was. Returns the generation that it is from now on.
-    pub(super) fn run_as_wanted(&mut self, name: &ServiceName, prepared: Arc<Prepared>) -> Option<u64> {
-        let wanted = self.table.roster.get(name)?.generation;
-        let live = self.table.running(name)?;
-        // Its supervisor knows the child by the generation that it was started as.
-        live.renumbered = live.renumbered.or(live.generation);
-        (live.generation, live.refused) = (Some(wanted), None);
-        live.prepared.insert(wanted, prepared);
-        Some(wanted)
-    }
-
     /// Lets the services that could not be prepared be tried again.
     pub(super) fn try_again(&mut self) {
+        for live in self.table.services.values_mut() {
+            live.refused = live.refused.filter(|it| live.prepared.contains_key(it));
+        }
         let is_unprepared = |live: &RunningService| live.generation.is_some_and(|it| !live.prepared.contains_key(&it));
         let unprepared = self.table.services.iter().filter(|(_, live)| live.has_given_up() && is_unprepared(live));
         for name in unprepared.map(|(name, _)| name.clone()).collect::<Vec<_>>() {

@@ -14,12 +14,14 @@ use tokio::time::timeout;
 
 use super::message::ManagerMsg;
 use super::prepared::generation_of;
+use super::service_table::RunningService;
 use super::state::{Manager, delay};
 use super::state::{Phase, State, Takeover};
 use crate::batch_error::BatchError;
 use crate::kinds::instance_name;
 use crate::lifecycle::{ServiceState, ServiceStatus};
 use crate::record::ServiceRecord;
+use crate::roster::DesiredService;
 
 /// The generation of a child of which it is not known: it is none that is wanted, since they are numbered from 1.
 const UNKNOWN_GENERATION: u64 = 0;
@@ -51,7 +53,7 @@ impl Manager {
 
     async fn read(&self, state: &mut State) {
         let late = |_| Err(format!("the event store did not show it within {STORE_AT_START:?}"));
-        match timeout(STORE_AT_START, self.read_roster()).await.unwrap_or_else(late) {
+        match timeout(STORE_AT_START, self.read_roster(state.takeover)).await.unwrap_or_else(late) {
             Ok(roster) => self.synced(state, roster),
             Err(reason) => {
                 report(|| tracing::warn!(%reason, "it is not known which services are declared"));
@@ -63,7 +65,8 @@ impl Manager {
 
     /// Reads what is recorded again after a pause, unless all of it is known.
     pub(super) fn read_later(&self, state: &mut State) {
-        if state.in_sync || state.is_read_due {
+        let is_settled = state.in_sync && state.table.all_to_take_back().is_empty();
+        if is_settled || state.is_read_due {
             return;
         }
         state.is_read_due = true;
@@ -83,22 +86,30 @@ impl Manager {
         if state.in_sync {
             *self.shared.problem.lock() = None;
         }
+        let reads = state.reads;
         // A batch that runs is recorded as begun only: it reads by itself how it ended.
         if !state.in_sync && !state.batches.is_running() {
-            let reads = state.reads;
             self.read(state).await;
-            let names: Vec<_> = state.table.services.keys().cloned().collect();
-            for name in names {
-                if state.in_sync && self.record_former(state, &name).await.is_err() {
-                    state.reads = reads;
-                }
-            }
+        }
+        if state.in_sync && !state.batches.is_running() && !self.record_all_taken_back(state).await {
+            state.reads = reads;
         }
         state.reconcile();
     }
 
-    /// Keeps a batch until the takeover is done. It is given back if it need not wait.
-    pub(super) fn defer_early(&self, state: &mut State, message: ManagerMsg) -> Option<ManagerMsg> {
+    /// Records what could not be recorded when it was taken back. Returns whether nothing is left.
+    async fn record_all_taken_back(&self, state: &mut State) -> bool {
+        for name in state.table.all_to_take_back() {
+            if let Err(error) = self.record_taken_back(state, &name).await {
+                state.failed(&name, &error);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Keeps what is to be decided until it is known what runs. It is given back if it need not wait.
+    pub(super) async fn defer_early(&self, state: &mut State, message: ManagerMsg) -> Option<ManagerMsg> {
         match message {
             ManagerMsg::Batch(request) if state.takeover == Takeover::Unread => {
                 let problem = self.shared.problem.lock().clone();
@@ -106,26 +117,33 @@ impl Manager {
                 answer(request.reply, Err(BatchError::NotRecorded { reason }));
                 None
             }
-            ManagerMsg::Batch(request) if state.takeover == Takeover::Asking => {
-                state.early.push(request);
+            ManagerMsg::Request(request, reply) if self.has_to_read(state) => {
+                match self.settle(state, request.name()).await {
+                    Ok(()) => state.batches.deferred.push_back(ManagerMsg::Request(request, reply)),
+                    Err(error) => answer(reply, Err(error)),
+                }
+                None
+            }
+            message if state.takeover == Takeover::Asking && message.is_decided() => {
+                state.batches.deferred.push_back(message);
                 None
             }
             message => Some(message),
         }
     }
 
+    fn has_to_read(&self, state: &State) -> bool {
+        state.takeover == Takeover::Unread && matches!(state.phase, Phase::Open)
+    }
+
     /// Compares what runs with what is wanted, and goes on from there.
-    pub(super) fn take_over(&self, state: &mut State, children: &[ChildInfo]) {
+    pub(super) async fn take_over(&self, state: &mut State, children: &[ChildInfo]) {
         state.takeover = Takeover::Done;
         let records = self.shared.published.records();
         let is_open = matches!(state.phase, Phase::Open);
         for (name, live) in &mut state.table.services {
-            let is_wanted = is_open && state.table.roster.get(name).is_some_and(|it| it.is_wanted());
-            live.state = match (is_wanted, records.get(name)) {
-                (true, _) => ServiceState::Initializing,
-                (false, Some(record)) if record.status() != ServiceStatus::Unknown => ServiceState::Shutdown,
-                (false, _) => ServiceState::Unknown,
-            };
+            let desired = state.table.roster.get(name).filter(|it| is_open && it.is_wanted());
+            take_over_state(live, desired, records.get(name).map(Arc::as_ref));
         }
         for name in children.iter().filter(|child| child.state != ChildState::Stopped).filter_map(service_of) {
             self.take_over_running(state, &name, records.get(&name));
@@ -134,12 +152,12 @@ impl Manager {
         for source in sections {
             self.follow(&mut state.tasks, &mut state.followed, &state.myself, &source);
         }
-        state.early.drain(..).for_each(|batch| drop(state.myself.cast(ManagerMsg::Batch(batch))));
+        self.undo_open_batch(state).await;
         // Not later: until then it looks as if nothing were ready.
-        self.reconcile(state);
+        self.reconcile(state).await;
     }
 
-    /// Takes over a service that runs: as the generation that it bears, with its checks.
+    /// Takes over a service that runs: as the generation that it bears, with the checks of that.
     fn take_over_running(&self, state: &mut State, name: &ServiceName, shown: Option<&Arc<ServiceRecord>>) {
         let found = instance_name(name).ok().and_then(|name| self.shared.discovery.instance(&name));
         let live = state.table.services.entry(name.clone()).or_default();
@@ -147,19 +165,22 @@ impl Manager {
         let generation = found.as_ref().and_then(|found| generation_of(&found.instance)).unwrap_or(UNKNOWN_GENERATION);
         live.generation = Some(generation);
         let desired = state.table.roster.get(name);
-        let is_wanted = desired.is_some_and(|it| it.is_wanted() && it.generation == generation)
-            && matches!(state.phase, Phase::Open);
+        let is_known = desired.is_some_and(|it| it.config_of(generation).is_some());
+        let is_desired = desired.is_some_and(|it| it.generation == generation);
+        let is_wanted = desired.is_some_and(|it| it.is_wanted()) && matches!(state.phase, Phase::Open);
         let actor = found.as_ref().map(|found| found.actor);
-        if let Some(shown) = shown.filter(|shown| shown.actor.is_some() && shown.actor == actor && is_wanted) {
-            live.state = shown.state.clone();
+        let shown = shown.filter(|shown| is_known && shown.actor.is_some() && shown.actor == actor);
+        if is_wanted {
+            live.state = shown.map_or(ServiceState::Initializing, |shown| shown.state.clone());
         }
-        if desired.is_some_and(|it| it.generation == generation)
-            && let Err(error) = self.make_prepared(state, name, generation)
-        {
+        if is_known && let Err(error) = self.make_prepared(state, name, generation) {
             report(|| tracing::warn!(service = %name, %error, "it goes on without its checks"));
         }
-        if let Some(found) = found.filter(|found| is_wanted && found.instance.is_draining()) {
+        if let Some(found) = found.filter(|found| is_wanted && is_desired && found.instance.is_draining()) {
             self.resume(&found);
+        }
+        if is_wanted {
+            self.settle_child(state, name, generation);
         }
         self.observe(state, name);
     }
@@ -205,6 +226,24 @@ impl Manager {
             report(|| tracing::warn!(%error, "the declared services are not recorded anew, and older events are kept"));
         }
     }
+}
+
+/// The state of a service of which nothing runs, as far as it is known yet. One that was given up stays so.
+fn take_over_state(live: &mut RunningService, desired: Option<&DesiredService>, shown: Option<&ServiceRecord>) {
+    let gave_up = shown.filter(|shown| {
+        let is_same = desired.is_some_and(|desired| desired.generation == shown.generation);
+        is_same && shown.state.give_up_reason().is_some()
+    });
+    if let Some(shown) = gave_up {
+        (live.state, live.generation) = (shown.state.clone(), shown.running);
+        live.last_error = shown.last_error.clone();
+        return;
+    }
+    live.state = match (desired, shown) {
+        (Some(_), _) => ServiceState::Initializing,
+        (None, Some(record)) if record.status() != ServiceStatus::Unknown => ServiceState::Shutdown,
+        (None, _) => ServiceState::Unknown,
+    };
 }
 
 /// The managed service whose child this is; `None` of another child.

@@ -44,6 +44,16 @@ impl Waiters {
         }
     }
 
+    /// Lets the requests that wait for one generation of a service wait for another, which is made from the same.
+    pub(crate) fn renumber(&mut self, name: &ServiceName, from: u64, to: u64) {
+        for waiter in self.0.iter_mut().filter(|waiter| waiter.name == *name) {
+            match &mut waiter.goal {
+                Goal::Healthy(generation) | Goal::Configured(generation) if *generation == from => *generation = to,
+                _ => {}
+            }
+        }
+    }
+
     /// Answers the requests about a service that failed.
     pub(crate) fn fail(&mut self, name: &ServiceName, failed: impl Fn(Goal) -> bool, error: impl Fn() -> ManagedError) {
         for waiter in std::mem::take(&mut self.0) {

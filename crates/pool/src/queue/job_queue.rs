@@ -120,6 +120,15 @@ impl<J, T> JobQueue<J, T> {
         self.step(State::open);
     }
 
+    /// The same, unless it is only draining.
+    pub(crate) fn reopen(&self) {
+        self.step(|state, after| {
+            if state.is_closed() {
+                state.open(after)
+            }
+        });
+    }
+
     /// Takes no more jobs from now on.
     pub(crate) fn drain(&self) {
         self.step(State::drain);

@@ -5,7 +5,7 @@
 //! 1. What has waited is decided before what comes later.
 //! 2. The task of a batch reports its end however it ends.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use foundation_kernel::names::ServiceName;
@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::member::BatchMember;
 use crate::fact::BatchPlan;
+use crate::record::{BatchPhase, PendingBatch};
 use crate::server::message::{BatchEnd, BatchReply, BatchRequest, ManagerMsg};
 
 /// The batch that waits or runs, and what waits for its end.
@@ -111,6 +112,21 @@ impl BatchQueue {
     /// Whether a batch waits until a service has no job.
     pub(crate) fn waits_for(&self, name: &ServiceName) -> bool {
         matches!(&self.current, CurrentBatch::Waiting { request, .. } if request.is_about(name))
+    }
+
+    /// What is shown of the batch that waits or runs.
+    pub(crate) fn pending(&self) -> Option<PendingBatch> {
+        let (phase, services): (_, BTreeSet<_>) = match &self.current {
+            CurrentBatch::None => return None,
+            CurrentBatch::Waiting { request, .. } => {
+                let names = request.batch.operations().iter().map(|operation| operation.name().clone());
+                (BatchPhase::Waiting, names.collect())
+            }
+            CurrentBatch::Running(running) | CurrentBatch::Cancelled(running) => {
+                (BatchPhase::Running, running.members.keys().cloned().collect())
+            }
+        };
+        Some(PendingBatch { phase, services: services.into_iter().collect() })
     }
 
     /// Whether the steps of a batch are being taken.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foundation_kernel::names::ServiceName;
-use foundation_kernel::supervision::ChildState;
+use foundation_kernel::supervision::{ChildState, Shutdown};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::Mutex;
@@ -24,10 +24,10 @@ use crate::replacement::ServiceStep;
 use crate::server::prepared::Prepared;
 use crate::server::runner::StepRunner;
 use crate::server::shared::Shared;
-use foundation_discovery::Criteria;
 use foundation_discovery::health::InstanceStatus;
+use foundation_discovery::{Criteria, InstanceCheck};
 
-/// How long one step of an undo may take.
+/// How long one step of an undo may take, beside what it waits for.
 const UNDO_STEP: Duration = Duration::from_secs(30);
 const UNSURE: u64 = Position::UNSURE;
 
@@ -69,8 +69,9 @@ impl<N: Fn(&ServiceName, Position) + Send + Sync> BatchRunner<N> {
             ServiceStep::HandOver { from, to, .. } => self.hand_over(&mut member, step, from, to).await,
             ServiceStep::StopBeside { generation, .. } => self.stop_beside(&mut member, step, generation).await,
             ServiceStep::Reload { to, .. } if member.position.generation == Some(to) => Ok(()),
-            ServiceStep::Reload { to, .. } => {
+            ServiceStep::Reload { from, to, .. } => {
                 member.runner.run(step).await?;
+                self.end_checks(&member, step.name(), from, to);
                 self.moved(&mut member, step.name(), Some(to), None);
                 Ok(())
             }
@@ -81,6 +82,33 @@ impl<N: Fn(&ServiceName, Position) + Send + Sync> BatchRunner<N> {
                 Ok(())
             }
             ServiceStep::Drain { .. } | ServiceStep::Resume { .. } => member.runner.run(step).await,
+        }
+    }
+
+    /// Ends the checks of a generation that another one has not: an earlier manager may have begun them.
+    fn end_checks(&self, member: &Member, service: &ServiceName, from: u64, to: u64) {
+        let checks = |generation| member.prepared.get(&generation).map(|it| &it.checks[..]).unwrap_or_default();
+        let Ok(name) = instance_name(service) else { return };
+        let is_kept = |check: &&InstanceCheck| checks(to).iter().any(|kept| kept.name() == check.name());
+        for check in checks(from).iter().filter(|check| !is_kept(check)) {
+            self.shared.discovery.end_check(&name, check.name());
+        }
+    }
+
+    /// How long a step waits for the actors of its service, if they take all of their time.
+    async fn waits_for(&self, step: &ServiceStep) -> Duration {
+        match *step {
+            ServiceStep::Drain { within, .. } => within,
+            // What is started may have to be spawned, and then checked; an earlier replacement ends first.
+            ServiceStep::StartBeside { ready_within, .. } => ready_within.saturating_mul(4),
+            ServiceStep::Start { .. } | ServiceStep::Stop { .. } => {
+                let Some(member) = self.members.get(step.name()) else { return Duration::ZERO };
+                let prepared = member.lock().await.prepared.clone();
+                // Any of its generations may have to be stopped.
+                let rule = |(generation, it): (&u64, &Arc<Prepared>)| Some(it.child(*generation).ok()?.shutdown_rule());
+                prepared.iter().filter_map(rule).map(stop_time).max().unwrap_or_default()
+            }
+            _ => Duration::ZERO,
         }
     }
 
@@ -199,13 +227,22 @@ impl<N: Fn(&ServiceName, Position) + Send + Sync> TakeSteps for BatchRunner<N> {
 
     /// Within the time for a step of an undo.
     fn take_back<'a>(&'a self, step: &'a ServiceStep) -> BoxFuture<'a, Result<(), String>> {
-        let within = async move {
-            match timeout(UNDO_STEP, self.take_once(step)).await {
+        let taking = async move {
+            let within = self.waits_for(step).await.saturating_add(UNDO_STEP);
+            match timeout(within, self.take_once(step)).await {
                 Ok(taken) => taken,
-                Err(_) => Err(format!("it has not ended within {UNDO_STEP:?}")),
+                Err(_) => Err(format!("it has not ended within {within:?}")),
             }
         };
-        within.boxed()
+        taking.boxed()
+    }
+}
+
+/// How long the supervisor may wait for an actor that it stops.
+fn stop_time(rule: Shutdown) -> Duration {
+    match rule {
+        Shutdown::Timeout(within) | Shutdown::Drain(within) => within,
+        _ => Duration::ZERO,
     }
 }
 

@@ -1,0 +1,102 @@
+//! The end of a pool, by request and by its supervisor.
+
+use std::sync::{Arc, Barrier};
+use std::time::Duration;
+
+use foundation_pool::{JobError, PoolError, Retry};
+use tokio::runtime::Builder;
+use tokio::time::Instant;
+
+use crate::setup::{LONG, Order, busy, gate, letters, spec, start};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_is_stopped_by_its_supervisor_does_what_it_has_and_takes_no_more() {
+    let (top, pool) = start(&spec().workers(1).unwrap()).await;
+    let keeper = busy(&pool).await;
+    let waiting = pool.job(Order::Answer(7)).submit().unwrap();
+    let later = pool.job(Order::Answer(8)).after(5 * SECOND).submit().unwrap();
+    let stopping = tokio::spawn(async move { top.shutdown().await });
+    let refused = loop {
+        match pool.cast(Order::Answer(1)) {
+            Ok(_) => tokio::task::yield_now().await,
+            Err(refused) => break refused,
+        }
+    };
+    assert!(matches!(refused, PoolError::Draining { .. }));
+    keeper.open(1);
+    assert_eq!((waiting.wait(LONG).await.unwrap(), later.wait(LONG).await.unwrap()), (7, 8));
+    stopping.await.unwrap();
+    assert!(matches!(pool.cast(Order::Answer(1)), Err(PoolError::NotRunning { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_stopped_pool_does_not_do_in_time_goes_to_its_owners() {
+    let (dead_letters, mut letters) = letters();
+    let spec = spec().workers(1).unwrap().drain_within(10 * SECOND).worker_shutdown(2 * SECOND);
+    let (top, pool) = start(&spec.dead_letters(dead_letters)).await;
+    let _keeper = busy(&pool).await;
+    let called = pool.job(Order::Answer(1)).submit().unwrap();
+    let cast = pool.cast(Order::Answer(2)).unwrap();
+    let begun = Instant::now();
+    top.shutdown().await;
+    assert_eq!(begun.elapsed(), 12 * SECOND);
+    assert!(matches!(called.wait(LONG).await, Err(JobError::Returned { job: Order::Answer(1), .. })));
+    let (first, second) = (letters.recv().await.unwrap(), letters.recv().await.unwrap());
+    assert!(matches!(first.error, JobError::Returned { job: Order::Wait(_), .. }), "{:?}", first.error);
+    assert_eq!(second.id, cast);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_without_time_stops_at_once() {
+    let (top, pool) = start(&spec().workers(1).unwrap().worker_shutdown(Duration::ZERO)).await;
+    let _keeper = busy(&pool).await;
+    pool.cast(Order::Answer(2)).unwrap();
+    let drained = pool.drain(Duration::ZERO).await;
+    assert_eq!((drained.returned.len(), drained.took < SECOND), (2, true));
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_waits_for_later_attempts_and_tells_what_was_done_and_what_failed() {
+    let (top, pool) =
+        start(&spec().retry(Retry::attempts(2).backoff(foundation::supervision::Backoff::Constant(SECOND)))).await;
+    pool.cast(Order::Answer(1)).unwrap();
+    pool.cast(Order::Fail).unwrap();
+    let drained = pool.drain(LONG).await;
+    assert!(drained.is_complete());
+    assert_eq!(drained.done + drained.failed, 2);
+    assert_eq!(drained.failed, 1);
+    top.shutdown().await;
+}
+
+/// The workers have a runtime of their own: what a blocked worker wakes may wait for its thread.
+#[tokio::test]
+async fn a_worker_that_blocks_its_thread_is_abandoned_and_its_job_is_named() {
+    let release = Arc::new(Barrier::new(2));
+    let runtime = Builder::new_multi_thread().worker_threads(3).enable_all().build().unwrap();
+    let spec = spec().workers(1).unwrap().worker_shutdown(Duration::ZERO);
+    let (top, pool) = runtime.spawn(async move { start(&spec).await }).await.unwrap();
+    let (at, mut keeper) = gate();
+    let blocked = pool.cast(Order::BlockAt(at, Arc::clone(&release))).unwrap();
+    keeper.begun().await;
+    let waiting = pool.cast(Order::Answer(1)).unwrap();
+    let drained = pool.drain(Duration::ZERO).await;
+    assert_eq!(drained.abandoned, [blocked]);
+    assert_eq!(drained.returned.iter().map(|job| job.id).collect::<Vec<_>>(), [waiting]);
+    release.wait();
+    top.shutdown().await;
+    runtime.shutdown_background();
+}
+
+#[tokio::test]
+async fn a_pool_that_is_started_again_after_its_end_takes_jobs() {
+    let spec = spec();
+    let (top, pool) = start(&spec).await;
+    top.shutdown().await;
+    assert!(matches!(pool.cast(Order::Answer(1)), Err(PoolError::NotRunning { .. })));
+    let (top, _) = start(&spec).await;
+    assert_eq!(pool.call(Order::Answer(1), LONG).await.unwrap(), 1);
+    top.shutdown().await;
+}

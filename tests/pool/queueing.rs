@@ -1,0 +1,198 @@
+//! The order of jobs, their room and their time.
+
+use std::time::Duration;
+
+use foundation_pool::{DeadLetters, JobError, PoolError, QueueSpec, Retry, WhenFull};
+use futures::FutureExt;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::setup::{Keeper, LONG, Order, busy, gate, letters, spec, start};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn small(when_full: WhenFull) -> QueueSpec {
+    QueueSpec::bounded(1).unwrap().when_full(when_full)
+}
+
+#[tokio::test]
+async fn a_queue_that_refuses_lets_no_send_wait() {
+    let (top, pool) = start(&spec().workers(1).unwrap().queue(small(WhenFull::Refuse))).await;
+    let keeper = busy(&pool).await;
+    pool.send(Order::Answer(1)).await.unwrap();
+    assert!(matches!(pool.send(Order::Answer(2)).await, Err(PoolError::Full { job: Order::Answer(2), .. })));
+    assert!(matches!(pool.call(Order::Answer(2), LONG).await, Err(JobError::NotAccepted(PoolError::Full { .. }))));
+    keeper.open(1);
+    top.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_queue_that_drops_the_oldest_takes_the_new_job_and_tells_the_owner_of_the_old_one() {
+    let (top, pool) = start(&spec().workers(1).unwrap().queue(small(WhenFull::DropOldest))).await;
+    let keeper = busy(&pool).await;
+    let old = pool.job(Order::Answer(1)).submit().unwrap();
+    let new = pool.job(Order::Answer(2)).submit().unwrap();
+    assert!(matches!(old.wait(LONG).await, Err(JobError::Dropped { job: Order::Answer(1), .. })));
+    keeper.open(1);
+    assert_eq!(new.wait(LONG).await.unwrap(), 2);
+    top.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_queue_that_drops_the_newest_tells_its_owner_or_the_dead_letters() {
+    let (dead_letters, mut letters) = letters();
+    let spec = spec().workers(1).unwrap().queue(small(WhenFull::DropNewest)).dead_letters(dead_letters);
+    let (top, pool) = start(&spec).await;
+    let keeper = busy(&pool).await;
+    pool.cast(Order::Answer(1)).unwrap();
+    let dropped = pool.cast(Order::Answer(2)).unwrap();
+    let letter = letters.recv().await.unwrap();
+    assert_eq!(letter.id, dropped);
+    assert!(matches!(letter.error, JobError::Dropped { job: Order::Answer(2), .. }));
+    let dropped = pool.call(Order::Answer(3), LONG).await;
+    assert!(matches!(dropped, Err(JobError::Dropped { job: Order::Answer(3), .. })));
+    keeper.open(1);
+    top.shutdown().await;
+}
+
+#[tokio::test]
+async fn senders_get_room_in_the_order_in_which_they_came_and_one_that_gives_up_is_passed_over() {
+    let (top, pool) = start(&spec().workers(1).unwrap().queue(small(WhenFull::Wait))).await;
+    let keeper = busy(&pool).await;
+    pool.cast(Order::Answer(0)).unwrap();
+    let mut senders: Vec<_> = (1..=3).map(|number| Box::pin(pool.send(Order::Answer(number)))).collect();
+    assert!(senders.iter_mut().all(|sender| sender.now_or_never().is_none()));
+    drop(senders.remove(1));
+    keeper.open(1);
+    let ids = futures::future::join_all(senders).await;
+    let ids: Vec<_> = ids.into_iter().map(|id| id.unwrap().number()).collect();
+    assert_eq!(ids, [3, 4]);
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_finds_no_room_in_its_time_gets_its_job_back() {
+    let (top, pool) = start(&spec().workers(1).unwrap().queue(small(WhenFull::Wait))).await;
+    let keeper = busy(&pool).await;
+    pool.cast(Order::Answer(1)).unwrap();
+    let refused = pool.call(Order::Answer(2), SECOND).await;
+    assert!(matches!(refused, Err(JobError::NotAccepted(PoolError::Full { job: Order::Answer(2), queued: 1 }))));
+    keeper.open(1);
+    top.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_more_urgent_of_the_waiting_jobs_is_begun_first() {
+    let queue = QueueSpec::default().priorities([3, 1]);
+    let (top, pool) = start(&spec().workers(1).unwrap().queue(queue)).await;
+    let keeper = busy(&pool).await;
+    let (noted, mut order) = mpsc::unbounded_channel();
+    for (number, level) in [(1, 1), (2, 1), (3, 0), (4, 0)] {
+        pool.job(Order::Note(number, noted.clone())).priority(level).cast().unwrap();
+    }
+    keeper.open(1);
+    let mut begun = Vec::new();
+    for _ in 0..4 {
+        begun.push(order.recv().await.unwrap());
+    }
+    assert_eq!(begun, [3, 4, 1, 2]);
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_for_later_is_not_begun_before_its_time() {
+    let (top, pool) = start(&spec()).await;
+    let begun = Instant::now();
+    let later = pool.job(Order::Answer(7)).after(60 * SECOND).submit().unwrap();
+    let sooner = pool.job(Order::Answer(8)).after(5 * SECOND).submit().unwrap();
+    assert_eq!(sooner.wait(LONG).await.unwrap(), 8);
+    assert_eq!(begun.elapsed().as_secs(), 5);
+    assert_eq!(later.wait(LONG).await.unwrap(), 7);
+    assert_eq!(begun.elapsed().as_secs(), 60);
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_waits_for_longer_than_it_may_expires_though_no_worker_is_free() {
+    let (top, pool) = start(&spec().workers(1).unwrap().deadline(5 * SECOND)).await;
+    let keeper = busy(&pool).await;
+    let begun = Instant::now();
+    let expired = pool.job(Order::Answer(1)).submit().unwrap().wait(LONG).await;
+    let Err(JobError::Expired { waited, job: Order::Answer(1), .. }) = expired else { panic!("it expires") };
+    assert!(waited >= 5 * SECOND && begun.elapsed() < 6 * SECOND, "{waited:?}");
+    let longer = pool.job(Order::Answer(2)).deadline(Duration::MAX).submit().unwrap();
+    tokio::time::advance(100 * SECOND).await;
+    keeper.open(1);
+    assert_eq!(longer.wait(LONG).await.unwrap(), 2);
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_job_is_tried_again_after_its_delay() {
+    let (top, pool) =
+        start(&spec().retry(Retry::attempts(3).backoff(foundation::supervision::Backoff::Constant(SECOND)))).await;
+    let begun = Instant::now();
+    let Err(JobError::Failed { attempts: 3, .. }) = pool.call(Order::Fail, LONG).await else { panic!("it fails") };
+    assert_eq!(begun.elapsed().as_secs(), 2);
+    assert_eq!(pool.call(Order::AnswerAtAttempt(3), LONG).await.unwrap(), 3);
+    top.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_worker_can_forbid_another_attempt_and_say_when_it_is() {
+    let (top, pool) = start(&spec().retry(Retry::attempts(9))).await;
+    let Err(JobError::Failed { attempts: 1, .. }) = pool.call(Order::FailForGood, LONG).await else {
+        panic!("it fails");
+    };
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_takes_too_long_is_given_up() {
+    let (top, pool) = start(&spec().workers(1).unwrap().limit(SECOND)).await;
+    let (at, _keeper): (_, Keeper) = gate();
+    let Err(JobError::OutOfTime { limit: SECOND, attempts: 1, .. }) = pool.call(Order::Wait(at), LONG).await else {
+        panic!("it takes too long");
+    };
+    assert_eq!(pool.call(Order::Answer(1), LONG).await.unwrap(), 1);
+    top.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_second_job_with_an_idempotency_key_is_refused_while_the_pool_has_the_first() {
+    let (top, pool) = start(&spec().workers(1).unwrap()).await;
+    let keeper = busy(&pool).await;
+    let first = pool.job(Order::Answer(1)).idempotency_key("bill 7").submit().unwrap();
+    let second = pool.job(Order::Answer(2)).idempotency_key("bill 7").cast();
+    let Err(PoolError::Duplicate { job: Order::Answer(2), id }) = second else { panic!("it is a duplicate") };
+    assert_eq!(id, first.id());
+    keeper.open(1);
+    assert_eq!(first.wait(LONG).await.unwrap(), 1);
+    let again = pool.job(Order::Answer(2)).idempotency_key("bill 7").submit().unwrap();
+    assert_eq!(again.wait(LONG).await.unwrap(), 2);
+    top.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_paused_pool_takes_jobs_and_begins_none() {
+    let (top, pool) = start(&spec()).await;
+    pool.pause();
+    let mut waiting = Box::pin(pool.job(Order::Answer(1)).submit().unwrap().wait(LONG));
+    for _ in 0..20 {
+        assert!((&mut waiting).now_or_never().is_none());
+        tokio::task::yield_now().await;
+    }
+    assert!(pool.is_paused() && pool.queued() == 1);
+    pool.resume();
+    assert_eq!(waiting.await.unwrap(), 1);
+    top.shutdown().await;
+}
+
+#[tokio::test]
+async fn dead_letters_that_panic_harm_nothing() {
+    let spec = spec().dead_letters(DeadLetters::function(|_| panic!("no letters")));
+    let (top, pool) = start(&spec).await;
+    pool.cast(Order::Fail).unwrap();
+    assert_eq!(pool.call(Order::Answer(1), LONG).await.unwrap(), 1);
+    top.shutdown().await;
+}

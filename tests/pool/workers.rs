@@ -1,0 +1,131 @@
+//! Workers that panic, break, cannot start, and are restarted.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use foundation::supervision::{RestartIntensity, Strategy, Supervisor, SupervisorSpec};
+use foundation_pool::{JobError, PoolSpec, Retry};
+
+use crate::setup::{LONG, Obedient, Order, busy, gate, spec, start, worker};
+
+/// A pool of one worker that counts how often it is made, and cannot be made while the flag is set.
+fn counted() -> (PoolSpec<Obedient>, Arc<AtomicU64>, Arc<AtomicBool>) {
+    let (made, away) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let (count, flag) = (Arc::clone(&made), Arc::clone(&away));
+    let spec = PoolSpec::new(move |_| {
+        let (count, flag) = (Arc::clone(&count), Arc::clone(&flag));
+        async move {
+            count.fetch_add(1, Ordering::Relaxed);
+            if flag.load(Ordering::Relaxed) { Err("the database is away".into()) } else { Ok(Obedient::default()) }
+        }
+    });
+    (spec.workers(1).unwrap(), made, away)
+}
+
+#[tokio::test]
+async fn a_panic_makes_the_worker_anew_in_place_and_the_job_is_tried_again() {
+    let (spec, made, _) = counted();
+    let (top, pool) = start(&spec.retry(Retry::attempts(2))).await;
+    let before = worker(&top).await.get_id();
+    let Err(JobError::Panicked { attempts: 2, .. }) = pool.call(Order::Panic, LONG).await else {
+        panic!("it panics");
+    };
+    assert_eq!(pool.call(Order::Answer(1), LONG).await.unwrap(), 1);
+    assert_eq!((made.load(Ordering::Relaxed), worker(&top).await.get_id()), (3, before));
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn three_panics_in_a_row_end_the_worker_which_is_restarted() {
+    let (spec, ..) = counted();
+    let (top, pool) = start(&spec).await;
+    let before = worker(&top).await.get_id();
+    for _ in 0..3 {
+        assert!(pool.call(Order::Panic, LONG).await.is_err());
+    }
+    assert_eq!(pool.call(Order::Answer(1), LONG).await.unwrap(), 1);
+    assert_ne!(worker(&top).await.get_id(), before);
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_says_that_it_is_broken_is_restarted() {
+    let (spec, made, _) = counted();
+    let (top, pool) = start(&spec).await;
+    assert!(matches!(pool.call(Order::Break, LONG).await, Err(JobError::Failed { .. })));
+    assert_eq!(pool.call(Order::Answer(1), LONG).await.unwrap(), 1);
+    assert_eq!(made.load(Ordering::Relaxed), 2);
+    top.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_first_worker_that_cannot_start_fails_the_start_of_the_pool_which_keeps_its_jobs() {
+    let (spec, _, away) = counted();
+    away.store(true, Ordering::Relaxed);
+    let pool = spec.handle();
+    let waiting = pool.job(Order::Answer(7)).submit().unwrap();
+    let top = || SupervisorSpec::new(Strategy::OneForOne).child(spec.child("pool"));
+    let error = Supervisor::start("top", top()).await.unwrap_err();
+    assert!(error.to_string().contains("the database is away"), "{error}");
+    away.store(false, Ordering::Relaxed);
+    let top = Supervisor::start("top", top()).await.unwrap();
+    assert_eq!(waiting.wait(LONG).await.unwrap(), 7);
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_cannot_start_again_is_tried_with_growing_delays_and_the_jobs_wait() {
+    let (spec, made, away) = counted();
+    let (top, pool) = start(&spec).await;
+    away.store(true, Ordering::Relaxed);
+    worker(&top).await.kill();
+    let mut waiting = Box::pin(pool.call(Order::Answer(7), LONG));
+    let minute = Duration::from_secs(60);
+    assert!(tokio::time::timeout(minute, &mut waiting).await.is_err(), "there is no worker");
+    let tried = made.load(Ordering::Relaxed);
+    assert!((10..=20).contains(&tried), "{tried} starts in a minute");
+    away.store(false, Ordering::Relaxed);
+    assert_eq!(waiting.await.unwrap(), 7);
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_whose_workers_collapse_goes_on_with_its_jobs() {
+    let (spec, ..) = counted();
+    let spec = spec.intensity(RestartIntensity::new(0, Duration::from_secs(5)));
+    let (top, pool) = start(&spec).await;
+    let keeper = busy(&pool).await;
+    let waiting = pool.job(Order::Answer(7)).submit().unwrap();
+    worker(&top).await.kill();
+    // The job at the gate is begun again, by the worker of the next life.
+    keeper.open(1);
+    assert_eq!(waiting.wait(LONG).await.unwrap(), 7);
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_ends_its_worker_each_time_dies() {
+    let (spec, ..) = counted();
+    let (top, pool) = start(&spec).await;
+    let (at, mut keeper) = gate();
+    let call = tokio::spawn({
+        let pool = pool.clone();
+        async move { pool.call(Order::Wait(at), LONG).await }
+    });
+    for _ in 0..3 {
+        keeper.begun().await;
+        worker(&top).await.kill();
+    }
+    assert!(matches!(call.await.unwrap(), Err(JobError::Interrupted { attempts: 3, .. })));
+    top.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_worker_ends_in_order_when_it_is_stopped() {
+    let (spec, stopped) = (spec().workers(1).unwrap(), Arc::new(AtomicU64::new(0)));
+    let (top, pool) = start(&spec).await;
+    pool.call(Order::CountStops(Arc::clone(&stopped)), LONG).await.unwrap();
+    top.shutdown().await;
+    assert_eq!(stopped.load(Ordering::Relaxed), 1);
+}
