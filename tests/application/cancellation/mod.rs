@@ -5,6 +5,7 @@
 //! and leaves no task behind. Another call of the function works.
 
 mod discovery;
+mod durable;
 mod fixture;
 mod managed;
 mod names;

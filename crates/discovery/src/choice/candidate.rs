@@ -117,8 +117,8 @@ pub(crate) trait Instances {
     fn in_flight(&self, at: usize) -> u32;
     fn figures(&self, at: usize) -> Figures;
     fn idle(&self, at: usize) -> Option<Duration>;
-    /// All that is known of one, for scores of users.
-    fn candidate(&self, at: usize) -> Candidate<'_>;
+    /// All that is known of one, for scores of users; `None` if it is no instance.
+    fn candidate(&self, at: usize) -> Option<Candidate<'_>>;
 }
 
 impl Instances for [Candidate<'_>] {
@@ -138,8 +138,8 @@ impl Instances for [Candidate<'_>] {
         self[at].load().idle
     }
 
-    fn candidate(&self, at: usize) -> Candidate<'_> {
-        self[at]
+    fn candidate(&self, at: usize) -> Option<Candidate<'_>> {
+        Some(self[at])
     }
 }
 

@@ -204,9 +204,9 @@ impl Load {
         self.ended.store(ended, Ordering::Relaxed);
     }
 
-    /// Calls that have begun and not ended.
+    /// Calls that have begun and not ended. Cost: reading an atomic.
     #[inline]
-    pub(crate) fn in_flight(&self) -> u32 {
+    pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::SeqCst)
     }
 

@@ -117,7 +117,7 @@ impl<I: Instances + ?Sized> Among<'_, I> {
 
     #[inline(never)]
     fn custom_score(&self, score: &dyn Score, member: &Member) -> f64 {
-        let candidate = self.instances.candidate(member.at);
+        let Some(candidate) = self.instances.candidate(member.at) else { return f64::INFINITY };
         let candidate = candidate.assuming(|| Duration::from_nanos(self.assumed_latency() as u64));
         contained(|| score.score(&candidate, member.weight))
     }

@@ -108,7 +108,7 @@ impl<M> Instances for Loads<'_, M> {
         self.fitting[at].calls.load.idle(self.now.get())
     }
 
-    fn candidate(&self, at: usize) -> Candidate<'_> {
-        self.fitting[at].candidate(self.now.get())
+    fn candidate(&self, at: usize) -> Option<Candidate<'_>> {
+        Some(self.fitting[at].candidate(self.now.get()))
     }
 }
