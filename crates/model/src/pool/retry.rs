@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Retry;
+pub(crate) struct Retry(());
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum RetryAdvice {

@@ -31,14 +31,16 @@ fn job(job: u8) -> NewJob<u8, ()> {
     NewJob { job, reply: None, options: JobOptions::default() }
 }
 
-/// A worker that performs one job; `false` if there is none for it.
+/// A worker that performs one job; `false` if there is none for it. What it has claimed may be taken back before it begins.
 fn work_once(queue: &Arc<Queue>) -> bool {
     let mut claim = Claim::new(Arc::clone(queue));
-    block_on(claim.renew(1)) && {
-        assert!(claim.begin().is_some());
-        claim.done(());
-        true
+    while block_on(claim.renew(1)) {
+        if claim.begin().is_some() {
+            claim.done(());
+            return true;
+        }
     }
+    false
 }
 
 /// A worker that looks for a job, and goes away.

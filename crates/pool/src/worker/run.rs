@@ -76,9 +76,10 @@ struct Running<'a, W: Worker> {
     slot: Slot,
     state: Arc<SlotState>,
     stop: &'a TaskStop,
+    /// Dropped before the worker, whose destructor may take its time: the jobs are back first.
+    claim: Claim<W::Job, W::Output>,
     /// `None` while it is made anew.
     worker: Option<W>,
-    claim: Claim<W::Job, W::Output>,
     panics: u32,
 }
 
