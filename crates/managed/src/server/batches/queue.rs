@@ -110,16 +110,16 @@ impl BatchQueue {
         if !has_to_wait {
             return Deferral::Now(message);
         }
-        self.keep(message).map_or_else(Deferral::Refused, |()| Deferral::Kept)
+        self.keep(message)
     }
 
-    /// Keeps a message that has to wait. It is given back if as many wait as may.
-    pub(crate) fn keep(&mut self, message: ManagerMsg) -> Result<(), ManagerMsg> {
+    /// Keeps a message that has to wait. It is refused if as many wait as may.
+    pub(crate) fn keep(&mut self, message: ManagerMsg) -> Deferral {
         if self.deferred.len() >= MAX_WAITING_REQUESTS {
-            return Err(message);
+            return Deferral::Refused(message);
         }
         self.deferred.push_back(message);
-        Ok(())
+        Deferral::Kept
     }
 
     /// The next message that has waited long enough.
