@@ -8,6 +8,8 @@ pub(crate) mod claim;
 pub(crate) mod delayed;
 #[path = "../../../pool/src/queue/job_queue.rs"]
 pub(crate) mod job_queue;
+#[path = "../../../pool/src/queue/keys.rs"]
+pub(crate) mod keys;
 #[path = "../../../pool/src/queue/priorities.rs"]
 pub(crate) mod priorities;
 #[path = "rate.rs"]
