@@ -12,6 +12,7 @@ use foundation_kernel::ractor::{ActorCell, RpcReplyPort};
 use foundation_kernel::supervision::{ChildInfo, ChildState};
 use tokio::time::timeout;
 
+use super::batches::queue::Deferral;
 use super::message::{ManagerMsg, ShutdownReply};
 use super::prepared::generation_of;
 use super::service_table::RunningService;
@@ -243,7 +244,9 @@ impl Manager {
 
 /// Keeps what is to be decided later, unless as many wait as may.
 fn keep_or_refuse(state: &mut State, message: ManagerMsg) {
-    state.batches.keep(message).unwrap_or_else(ManagerMsg::refuse_to_wait);
+    if let Deferral::Refused(message) = state.batches.keep(message) {
+        message.refuse_to_wait();
+    }
 }
 
 /// Takes over a service that is being stopped: it is gone before anything else becomes of it.

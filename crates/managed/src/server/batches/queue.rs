@@ -110,16 +110,16 @@ impl BatchQueue {
         if !has_to_wait {
             return Deferral::Now(message);
         }
-        self.keep(message).map_or_else(Deferral::Refused, |()| Deferral::Kept)
+        self.keep(message)
     }
 
-    /// Keeps a message that has to wait. It is given back if as many wait as may.
-    pub(crate) fn keep(&mut self, message: ManagerMsg) -> Result<(), ManagerMsg> {
+    /// Keeps a message that has to wait, unless as many wait as may.
+    pub(crate) fn keep(&mut self, message: ManagerMsg) -> Deferral {
         if self.deferred.len() >= MAX_WAITING_REQUESTS {
-            return Err(message);
+            return Deferral::Refused(message);
         }
         self.deferred.push_back(message);
-        Ok(())
+        Deferral::Kept
     }
 
     /// The next message that has waited long enough.
@@ -204,5 +204,16 @@ mod tests {
         };
         let order: Vec<_> = (0..4).map(|_| about(queue.next_deferred())).collect();
         assert_eq!(order, ["a", "b", "batch", "none"]);
+    }
+
+    #[test]
+    fn no_more_messages_wait_than_the_limit_also_before_there_is_a_batch() {
+        let mut queue = BatchQueue::default();
+        for _ in 0..MAX_WAITING_REQUESTS {
+            assert!(matches!(queue.keep(request("a")), Deferral::Kept));
+        }
+        assert!(matches!(queue.keep(request("b")), Deferral::Refused(ManagerMsg::Request(..))));
+        assert!(queue.next_deferred().is_some());
+        assert!(matches!(queue.keep(request("b")), Deferral::Kept));
     }
 }
