@@ -3,8 +3,8 @@
 //! Start with `hello`, an actor that crashes and is found again, then `quickstart`, the main job from start to end.
 //! `supervision_tree` shows the rules of restarting, and `isolated_tests` a thousand namespaces side by side;
 //! `config_watch` edits its settings while it runs, `event_log` kills itself while it records events, `discovery`
-//! chooses among instances that fail, are slow, or are lost, and `managed` replaces a service under load and undoes a
-//! batch. Each runs with `cargo run --example NAME`.
+//! chooses among instances that fail, are slow, or are lost, `managed` replaces a service under load and undoes a
+//! batch, and `durable_jobs` is killed while it works and goes on. Each runs with `cargo run --example NAME`.
 
 use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};

@@ -189,6 +189,10 @@ async fn picks_and_checks_are_measured_by_service(namespace: TestNamespace) {
     };
     let counted = ["succeeded", "failed", "cancelled", "cast"].map(picks);
     assert_eq!(counted, [Some(5), Some(3), Some(2), Some(1)], "{}", namespace.telemetry().prometheus());
+    namespace.discovery().selector::<u64>(Criteria::service(&ORDERS)).pick().unwrap_err();
+    let none = Criteria::service(&ORDERS).capability("refund").unwrap();
+    namespace.discovery().selector::<Command>(none).pick().unwrap_err();
+    assert_eq!(["other_message", "none_fits"].map(picks), [Some(1), Some(1)]);
     let snapshot = namespace.telemetry().snapshot();
     assert_eq!(snapshot.counter(r#"discovery.fail_open_picks{service="orders"}"#), Some(1));
     namespace.discovery().check(Criteria::service(&ORDERS), InstanceCheck::function("ready", |_| ready(true))).unwrap();

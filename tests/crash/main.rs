@@ -7,6 +7,7 @@
 
 mod batches;
 mod child;
+mod jobs;
 mod ledger;
 mod mark;
 mod output;

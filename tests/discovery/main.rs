@@ -1,5 +1,6 @@
 //! Discovery: instances, their health, watches of them, and the choice of one for each call.
 
+mod calls;
 mod checking;
 mod choosing;
 mod declared_checks;

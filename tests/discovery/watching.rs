@@ -175,14 +175,25 @@ async fn each_of_many_watches_shows_each_status_of_many_instances() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_was_registered_again_is_found_although_the_reason_of_the_former_end_is_still_to_come() {
     let world = world().await;
-    for _ in 0..50 {
-        let former = world.spawn("a").await;
-        former.stop_and_wait(None, None).await.unwrap();
-        let next = world.spawn("a").await;
-        assert_eq!(world.discovery.instance(&name("a")).map(|it| it.actor), Some(next.get_id()));
-        next.stop_and_wait(None, None).await.unwrap();
+    // It is read before, so that each end has a reason to come.
+    assert!(world.ids().is_empty());
+    let tasks: Vec<_> = (0..8)
+        .map(|task| {
+            let (discovery, instance) = (world.discovery.clone(), orders(&format!("i{task}")).build().unwrap());
+            tokio::spawn(async move {
+                for round in 0..100 {
+                    let actor = discovery.spawn(&instance, Probe::default(), ()).await.unwrap();
+                    let found = discovery.instance(instance.name()).map(|it| it.actor);
+                    assert_eq!(found, Some(actor.get_id()), "round {round}");
+                    actor.kill_and_wait(None).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use foundation::supervision::Backoff;
 use foundation_pool::{JobContext, JobFailure, PoolSpec, Retry, Worker};
 use parking_lot::Mutex;
 
@@ -52,5 +53,33 @@ async fn ten_thousand_jobs_of_four_senders_are_each_done_once() {
     top.shutdown().await;
     let done = done.lock();
     assert_eq!(done.len(), 10_000);
+    assert!(done.values().all(|times| *times == 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn killed_workers_and_pauses_lose_no_job_and_do_none_twice() {
+    let done = Arc::new(Mutex::new(BTreeMap::new()));
+    let notes = Arc::clone(&done);
+    let spec = PoolSpec::new(move |_| {
+        let notes = Arc::clone(&notes);
+        async move { Ok(Clumsy(notes)) }
+    });
+    let spec = spec.workers(4).unwrap().retry(Retry::attempts(100)).backoff(Backoff::None);
+    let (top, pool) = start_any(&spec).await;
+    let workers = top.supervisor("pool").await.unwrap().unwrap().supervisor("workers").await.unwrap().unwrap();
+    for round in 0..100 {
+        for job in 0..50 {
+            pool.send(round * 50 + job).await.unwrap();
+        }
+        workers.actor().unwrap().get_children().into_iter().take(1 + round as usize % 4).for_each(|it| it.kill());
+        pool.pause();
+        tokio::task::yield_now().await;
+        pool.resume();
+    }
+    let drained = pool.drain(LONG).await;
+    assert!(drained.is_complete(), "{drained}");
+    top.shutdown().await;
+    let done = done.lock();
+    assert_eq!((done.len(), drained.failed), (5_000, 0));
     assert!(done.values().all(|times| *times == 1));
 }

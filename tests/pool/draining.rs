@@ -79,7 +79,7 @@ async fn a_worker_that_blocks_its_thread_is_abandoned_and_its_job_is_named() {
     let spec = spec().workers(1).unwrap().worker_shutdown(Duration::ZERO);
     let (top, pool) = runtime.spawn(async move { start(&spec).await }).await.unwrap();
     let (at, mut keeper) = gate();
-    let blocked = pool.cast(Order::BlockAt(at, Arc::clone(&release))).unwrap();
+    let blocked = pool.cast(Order::Block(at, Arc::clone(&release))).unwrap();
     keeper.begun().await;
     let waiting = pool.cast(Order::Answer(1)).unwrap();
     let drained = pool.drain(Duration::ZERO).await;

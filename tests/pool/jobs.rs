@@ -1,8 +1,11 @@
 //! Jobs that go in, and what comes of them.
 
-use foundation_pool::{JobError, PoolError, QueueSpec, SpecError};
-use futures::FutureExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+use foundation_pool::{JobError, PoolError, QueueSpec, SpecError};
+use futures::{FutureExt, StreamExt, stream};
 use tokio::sync::oneshot;
 
 use crate::setup::{LONG, Order, gate, spec, start, worker};
@@ -116,4 +119,23 @@ fn a_pool_without_workers_or_without_room_is_refused() {
     assert!(matches!(spec().workers(0), Err(SpecError::Workers { most: 0, .. })));
     assert!(matches!(spec().workers(usize::MAX), Err(SpecError::Workers { .. })));
     assert!(matches!(QueueSpec::bounded(0), Err(SpecError::NoRoom)));
+}
+
+#[tokio::test]
+async fn a_stream_of_jobs_is_performed_so_many_at_a_time_and_in_order() {
+    let (top, pool) = start(&spec().workers(4).unwrap()).await;
+    let (at, mut keeper) = gate();
+    let jobs = [Order::Wait(at.clone()), Order::Answer(2), Order::Fail, Order::Wait(at), Order::Answer(5)];
+    let taken = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&taken);
+    let jobs = stream::iter(jobs).inspect(move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+    });
+    let each = tokio::spawn(pool.each(jobs, 3, LONG).collect::<Vec<_>>());
+    keeper.begun().await;
+    assert_eq!(taken.load(Ordering::Relaxed), 3, "the first is not done");
+    keeper.open(2);
+    let outcomes: Vec<_> = each.await.unwrap().into_iter().map(Result::ok).collect();
+    assert_eq!(outcomes, [Some(1), Some(2), None, Some(1), Some(5)]);
+    top.shutdown().await;
 }

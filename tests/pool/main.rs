@@ -2,7 +2,9 @@
 
 mod delivery;
 mod draining;
+mod durable;
 mod jobs;
+mod keys;
 mod misuse;
 mod namespace;
 mod queueing;

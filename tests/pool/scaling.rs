@@ -1,5 +1,6 @@
 //! How many workers a pool has: by its load, by request, and beside those that are stuck.
 
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use foundation_pool::{Pool, PoolEvent, PoolWatch, PoolWatched, Retry, Scaling, Stuck, WorkerState};
@@ -116,14 +117,15 @@ async fn a_worker_that_blocks_its_thread_gets_a_spare_one_until_it_goes_on() {
     let stuck = Stuck::slow_after(SECOND / 20).spare_slots(1);
     let (top, pool) = start(&spec().workers(1..=1).unwrap().stuck(stuck)).await;
     let mut watch = pool.watch();
-    let (release, blocked) = std::sync::mpsc::channel();
-    pool.cast(Order::Block(blocked)).unwrap();
+    let ((at, _keeper), release) = (gate(), Arc::new(Barrier::new(2)));
+    pool.cast(Order::Block(at, Arc::clone(&release))).unwrap();
     let shown = event(&mut watch, |event| matches!(event, PoolEvent::WorkerStuck { blocking: true, .. })).await;
     // Nothing waits for the worker that blocks: another one performs this.
     assert_eq!(pool.call(Order::Answer(7), LONG).await.unwrap(), 7, "{shown}");
     let stats = pool.stats();
     assert_eq!((stats.workers, stats.stuck, stats.in_work), (2, 1, 1), "{stats:?}");
-    release.send(()).unwrap();
+    // The worker is there already.
+    release.wait();
     event(&mut watch, |event| matches!(event, PoolEvent::WorkerEnded { .. })).await;
     assert_eq!((pool.workers().len(), pool.stats().done), (1, 2));
     top.shutdown().await;

@@ -26,10 +26,8 @@ pub(crate) enum Order {
     Wait(Gate),
     /// Take so long.
     Last(Duration),
-    /// Block the thread until this is sent.
-    Block(std::sync::mpsc::Receiver<()>),
     /// Tell that it has begun, and block the thread.
-    BlockAt(Gate, Arc<Barrier>),
+    Block(Gate, Arc<Barrier>),
     /// Note this number.
     Note(u64, mpsc::UnboundedSender<u64>),
     /// Fail before this attempt.
@@ -107,11 +105,7 @@ impl Worker for Obedient {
                 last(*time).await;
                 Ok(0)
             }
-            Order::Block(released) => {
-                released.recv()?;
-                Ok(0)
-            }
-            Order::BlockAt(gate, barrier) => {
+            Order::Block(gate, barrier) => {
                 let _ = gate.begun.send(());
                 barrier.wait();
                 Ok(0)

@@ -2,12 +2,13 @@
 //!
 //! # Invariants
 //!
-//! 1. The counters of a service are asked for once, under no lock, at the end of its first pick: so every pick is counted. If
-//!    there are none, they are asked for again, less and less often, and picks are not counted until then.
-//! 2. A pick only adds to counters: it takes no lock for them, and runs none of the meter's code.
+//! 1. The counters of a service are asked for under no lock, at the end of its first pick; if there are none, again, less and
+//!    less often. What is picked meanwhile, by the meter itself too, is counted beside them and added afterwards: so every pick
+//!    is counted.
+//! 2. Another pick only adds to counters: it takes no lock for them, and runs none of the meter's code.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -22,10 +23,12 @@ use crate::choice::Outcome;
 ///
 /// It must not block. A panic in it is contained and logged.
 pub trait DiscoveryMeter: Send + Sync + 'static {
-    /// The counters of the picks of a service. Called once for a service, until its last instance is gone.
+    /// The counters of the picks of a service. Called once for a service, until its last instance and selector are gone. A
+    /// meter that picks here is counted afterwards.
     ///
     /// # Errors
-    /// Why they cannot be counted now. It is logged, and the meter is asked again after 1, 2, 4 and so on picks that are not counted.
+    /// Why they cannot be counted now. It is logged, and the meter is asked again after 1, 2, 4 and so on picks, which are
+    /// counted as soon as there are counters.
     fn picks(&self, names: &ServiceRegistry, service: &ServiceName) -> Result<PickCounters, BoxError>;
 
     /// A check of an instance of this service has run, and has taken so long. Heartbeat checks do not run.
@@ -46,6 +49,13 @@ pub struct PickCounters {
     pub cast: Arc<Counter>,
     /// Of all of them, those for which too few instances were in rotation, so that those that are out took part.
     pub fail_open: Arc<Counter>,
+    /// Picks without an instance, since the service has none, or none that meets the criteria. A selector that asks for no
+    /// service counts for none.
+    pub none_fits: Arc<Counter>,
+    /// Picks without an instance, since those that meet the criteria answer to another message type.
+    pub other_message: Arc<Counter>,
+    /// Picks without an instance, since those that meet the criteria are out of rotation.
+    pub none_in_rotation: Arc<Counter>,
 }
 
 /// A foreign meter, contained, if there is one.
@@ -86,67 +96,143 @@ impl fmt::Debug for Meter {
     }
 }
 
+/// What is counted of a pick.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Counted {
+    Succeeded,
+    Failed,
+    Cancelled,
+    Cast,
+    FailOpen,
+    NoneFits,
+    OtherMessage,
+    NoneInRotation,
+}
+
+impl Counted {
+    const ALL: [Self; 8] = [
+        Self::Succeeded,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Cast,
+        Self::FailOpen,
+        Self::NoneFits,
+        Self::OtherMessage,
+        Self::NoneInRotation,
+    ];
+}
+
+impl PickCounters {
+    fn of(&self, counted: Counted) -> &Counter {
+        match counted {
+            Counted::Succeeded => &self.succeeded,
+            Counted::Failed => &self.failed,
+            Counted::Cancelled => &self.cancelled,
+            Counted::Cast => &self.cast,
+            Counted::FailOpen => &self.fail_open,
+            Counted::NoneFits => &self.none_fits,
+            Counted::OtherMessage => &self.other_message,
+            Counted::NoneInRotation => &self.none_in_rotation,
+        }
+    }
+}
+
 /// The counters of the picks of one service, if there is a meter.
 #[derive(Debug, Default)]
-pub(crate) struct PickMeter {
-    of: Option<(Meter, ServiceRegistry, ServiceName)>,
+pub(crate) struct PickMeter(Option<ServicePicks>);
+
+#[derive(Debug)]
+struct ServicePicks {
+    of: (Meter, ServiceRegistry, ServiceName),
+    /// Whether the meter is being asked.
+    is_asked: AtomicBool,
     counters: OnceLock<PickCounters>,
-    /// How many picks were not counted, from the first failure on, and one.
+    /// What was counted before there were counters.
+    early: [AtomicU64; Counted::ALL.len()],
+    /// How much of it there was.
     uncounted: AtomicU64,
 }
 
 impl PickMeter {
     pub(crate) fn new(meter: &Meter, names: &ServiceRegistry, service: &ServiceName) -> Self {
-        let of = meter.0.is_some().then(|| (meter.clone(), names.clone(), service.clone()));
-        Self { of, counters: OnceLock::new(), uncounted: AtomicU64::new(0) }
+        let new = || ServicePicks {
+            of: (meter.clone(), names.clone(), service.clone()),
+            is_asked: AtomicBool::new(false),
+            counters: OnceLock::new(),
+            early: Default::default(),
+            uncounted: AtomicU64::new(0),
+        };
+        Self(meter.0.is_some().then(new))
     }
 
     /// A call has ended.
+    #[inline]
     pub(crate) fn note(&self, outcome: Outcome, fail_open: bool) {
-        let counter = |counters: &PickCounters| match outcome {
-            Outcome::Succeeded(_) => counters.succeeded.increment(),
-            Outcome::Failed => counters.failed.increment(),
-            Outcome::Cancelled => counters.cancelled.increment(),
-        };
-        self.count(fail_open, counter);
+        let Some(picks) = &self.0 else { return };
+        picks.count(match outcome {
+            Outcome::Succeeded(_) => Counted::Succeeded,
+            Outcome::Failed => Counted::Failed,
+            Outcome::Cancelled => Counted::Cancelled,
+        });
+        picks.count_if(fail_open, Counted::FailOpen);
     }
 
     /// A message was sent.
+    #[inline]
     pub(crate) fn note_cast(&self, fail_open: bool) {
-        self.count(fail_open, |counters| counters.cast.increment());
+        let Some(picks) = &self.0 else { return };
+        picks.count(Counted::Cast);
+        picks.count_if(fail_open, Counted::FailOpen);
     }
 
-    fn count(&self, fail_open: bool, count: impl FnOnce(&PickCounters)) {
-        let Some(counters) = self.counters.get().or_else(|| self.make()) else { return };
-        count(counters);
-        if fail_open {
-            counters.fail_open.increment();
+    /// A pick has found no instance, for this reason.
+    pub(crate) fn note_none(&self, reason: Counted) {
+        let Some(picks) = &self.0 else { return };
+        picks.count(reason);
+    }
+}
+
+impl ServicePicks {
+    fn count(&self, counted: Counted) {
+        match self.counters.get() {
+            Some(counters) => counters.of(counted).increment(),
+            None => self.count_early(counted),
+        }
+    }
+
+    fn count_if(&self, happened: bool, counted: Counted) {
+        if happened {
+            self.count(counted);
         }
     }
 
     #[cold]
-    fn make(&self) -> Option<&PickCounters> {
-        let (meter, names, service) = self.of.as_ref()?;
-        if !self.is_due() {
-            return None;
+    fn count_early(&self, counted: Counted) {
+        self.early[counted as usize].fetch_add(1, Ordering::AcqRel);
+        let is_due = (self.uncounted.fetch_add(1, Ordering::Relaxed) + 1).is_power_of_two();
+        // One at a time: the meter may pick, too, and other threads do not wait for it.
+        if is_due && !self.is_asked.swap(true, Ordering::Relaxed) {
+            self.ask();
+            self.is_asked.store(false, Ordering::Relaxed);
         }
-        // Asked for before the cell is locked: the meter may pick, too.
+        // Added before it is looked whether there are counters, and taken after there are: one of the two sees the other.
+        let Some(counters) = self.counters.get() else { return };
+        for counted in Counted::ALL {
+            let early = self.early[counted as usize].swap(0, Ordering::AcqRel);
+            counters.of(counted).add(early);
+        }
+    }
+
+    fn ask(&self) {
+        let (meter, names, service) = &self.of;
         match meter.with(|meter| meter.picks(names, service)) {
-            Some(Ok(made)) => return Some(self.counters.get_or_init(|| made)),
+            Some(Ok(made)) => drop(self.counters.set(made)),
             Some(Err(error)) => {
                 let (namespace, error) = (names.namespace(), display_text(&error));
-                report(|| tracing::warn!(%namespace, %service, %error, "picks are not counted"));
+                report(|| tracing::warn!(%namespace, %service, %error, "picks are not counted yet"));
             }
             // It panicked, which is reported.
             None => {}
         }
-        self.uncounted.fetch_max(1, Ordering::Relaxed);
-        None
-    }
-
-    /// Whether the meter is asked: at the first pick, and after a failure when the number of uncounted picks has doubled.
-    fn is_due(&self) -> bool {
-        let uncounted = self.uncounted.load(Ordering::Relaxed);
-        uncounted == 0 || self.uncounted.fetch_add(1, Ordering::Relaxed).is_power_of_two()
     }
 }

@@ -65,7 +65,7 @@ async fn register_one() -> Registration {
     sample
 }
 
-struct Idle;
+pub(crate) struct Idle;
 
 #[cfg_attr(feature = "async-trait", foundation_kernel::ractor::async_trait)]
 impl Actor for Idle {

@@ -13,6 +13,28 @@ pub(crate) mod sync {
 
     pub(crate) use super::lock::OnceLock;
     pub(crate) use loom::sync::atomic;
+
+    pub(crate) mod oneshot {
+        //! No caller waits for an answer.
+
+        use std::marker::PhantomData;
+
+        pub(crate) struct Sender<T>(PhantomData<T>);
+
+        impl<T> Sender<T> {
+            pub(crate) fn send(self, value: T) -> Result<(), T> {
+                Err(value)
+            }
+
+            pub(crate) fn is_closed(&self) -> bool {
+                true
+            }
+        }
+    }
+}
+
+pub(crate) mod supervision {
+    pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 }
 
 pub(crate) mod task {
@@ -40,12 +62,24 @@ pub(crate) mod time {
     use std::ops::Add;
     use std::time::Duration;
 
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
     pub(crate) struct Instant;
 
     impl Instant {
         pub(crate) fn now() -> Self {
             Self
+        }
+
+        pub(crate) fn elapsed(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        pub(crate) fn saturating_duration_since(&self, _: Self) -> Duration {
+            Duration::ZERO
+        }
+
+        pub(crate) fn checked_add(&self, _: Duration) -> Option<Self> {
+            Some(Self)
         }
     }
 

@@ -31,4 +31,11 @@ races![
     a_join_against_the_loss_of_all_else,
     a_join_against_a_close,
     a_join_against_the_last_leaving,
+    two_workers_against_two_jobs,
+    a_worker_that_goes_away_against_a_job,
+    a_job_against_a_close,
+    a_claim_that_is_dropped_against_a_close,
+    two_senders_against_a_claim,
+    a_drain_against_the_last_job,
+    a_pause_against_a_job,
 ];

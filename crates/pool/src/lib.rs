@@ -3,6 +3,7 @@
 mod control;
 mod dead_letters;
 mod drain;
+pub mod durable;
 mod error;
 mod event;
 mod job;
@@ -12,6 +13,8 @@ mod overflow;
 mod pool;
 mod queue;
 mod retry;
+#[allow(dead_code, reason = "the queue uses it from the next steps on")]
+mod routing;
 mod scaling;
 mod settings;
 mod shared;
@@ -34,6 +37,7 @@ pub use pool::Pool;
 pub use queue::rate::{OverRate, Rate, RateError};
 pub use queue::rules::QueueSpec;
 pub use retry::Retry;
+pub use routing::Routing;
 pub use scaling::{Scaling, ScalingError};
 pub use settings::WorkerLimits;
 pub use spec::PoolSpec;

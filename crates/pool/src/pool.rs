@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foundation_kernel::supervision::Health;
+use futures::{Stream, StreamExt};
 
 use crate::drain::{Drained, drain};
 use crate::error::{JobError, PoolError, SpecError};
@@ -76,6 +77,43 @@ impl<J, T> Pool<J, T> {
     /// room; [`JobError::TimedOut`] when it is over before the job is done; otherwise what became of the job.
     pub async fn call(&self, job: J, limit: Duration) -> Result<T, JobError<J>> {
         self.job(job).call(limit).await
+    }
+
+    /// Performs the jobs of a stream, so many at a time, and yields what comes of them in the order of the stream. Each may
+    /// take as long as this.
+    ///
+    /// The stream is pulled only as fast as the pool performs, and as the results are read. Dropped early, it leaves the
+    /// jobs that were put in to the pool.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use futures::{Stream, StreamExt, stream};
+    /// # use foundation_pool::{JobError, Pool};
+    /// # async fn read(readers: Pool<String, u64>) -> Result<u64, JobError<String>> {
+    /// let texts = stream::iter(["1".to_owned(), "2".to_owned()]);
+    /// let mut numbers = Box::pin(readers.each(texts, 16, Duration::from_secs(10)));
+    /// let mut sum = 0;
+    /// while let Some(number) = numbers.next().await {
+    ///     sum += number?;
+    /// }
+    /// # Ok(sum)
+    /// # }
+    /// ```
+    pub fn each<S>(
+        &self,
+        jobs: S,
+        at_once: usize,
+        limit: Duration,
+    ) -> impl Stream<Item = Result<T, JobError<J>>> + use<S, J, T>
+    where
+        S: Stream<Item = J>,
+    {
+        let pool = self.clone();
+        let call = move |job| {
+            let pool = pool.clone();
+            async move { pool.call(job, limit).await }
+        };
+        jobs.map(call).buffered(at_once.max(1))
     }
 
     /// How many jobs wait for a worker.

@@ -220,6 +220,10 @@ impl<W: Worker> PoolSpec<W> {
         })
     }
 
+    pub(crate) fn job_queue(&self) -> Arc<JobQueue<W::Job, W::Output>> {
+        Arc::clone(&self.shared().queue)
+    }
+
     /// A handle on the pool.
     pub fn handle(&self) -> Pool<W::Job, W::Output> {
         Pool::new(Arc::clone(self.shared()))

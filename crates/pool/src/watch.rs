@@ -49,10 +49,12 @@ impl fmt::Debug for PoolWatch {
     }
 }
 
+type Listener = dyn Fn(&PoolEvent) + Send + Sync;
+
 /// The events of a pool, for its watches and for one listener.
 pub(crate) struct Events {
     watches: broadcast::Sender<PoolEvent>,
-    listener: OnceLock<Box<dyn Fn(&PoolEvent) + Send + Sync>>,
+    listener: OnceLock<Box<Listener>>,
 }
 
 impl Events {

@@ -5,9 +5,11 @@
 //! and leaves no task behind. Another call of the function works.
 
 mod discovery;
+mod durable;
 mod fixture;
 mod managed;
 mod names;
+mod pool;
 mod root;
 mod services;
 mod supervisors;

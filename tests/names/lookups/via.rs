@@ -44,6 +44,22 @@ async fn a_via_survives_restarts() {
 }
 
 #[tokio::test]
+async fn a_pinned_via_never_reaches_the_successor_of_its_actor() {
+    let (_registry, names) = test_registry().await;
+    assert_error!(names.via(&PROBE).pinned().map(drop), RegistryError::NotFound { .. });
+    let puppet = supervised(&names).await;
+    let mut via = names.via(&PROBE).pinned().unwrap();
+    via.cast(Command::Note("first")).unwrap();
+    via.actor_ref().unwrap().kill();
+    puppet.lived(2).await;
+    names.wait_for_service(&PROBE, SOON).await.unwrap();
+    let error = via.cast(Command::Note("second")).unwrap_err();
+    assert!(matches!(error.message, Command::Note("second")), "the message comes back");
+    assert!(matches!(via.call(Command::Id, SOON).await, Err(CallError::NotDelivered(_))));
+    assert!(!via.is_alive() && via.refresh().resolve().is_err() && via.clone().actor_ref().is_err());
+}
+
+#[tokio::test]
 async fn a_via_that_is_refreshed_is_bound_to_the_new_incarnation() {
     let (_registry, names) = test_registry().await;
     let puppet = supervised(&names).await;

@@ -33,6 +33,8 @@ pub enum OutReason {
     Ejected,
     /// It is about to leave. It is not chosen even if all others are out.
     Draining,
+    /// Its actor has ended, or has lost its name, as the registry is about to say.
+    Ended,
 }
 
 /// No instance that fits can be chosen, with how many are out of rotation and why.
@@ -115,8 +117,8 @@ pub(crate) trait Instances {
     fn in_flight(&self, at: usize) -> u32;
     fn figures(&self, at: usize) -> Figures;
     fn idle(&self, at: usize) -> Option<Duration>;
-    /// All that is known of one, for scores of users.
-    fn candidate(&self, at: usize) -> Candidate<'_>;
+    /// All that is known of one, for scores of users; `None` if it is no instance.
+    fn candidate(&self, at: usize) -> Option<Candidate<'_>>;
 }
 
 impl Instances for [Candidate<'_>] {
@@ -136,8 +138,8 @@ impl Instances for [Candidate<'_>] {
         self[at].load().idle
     }
 
-    fn candidate(&self, at: usize) -> Candidate<'_> {
-        self[at]
+    fn candidate(&self, at: usize) -> Option<Candidate<'_>> {
+        Some(self[at])
     }
 }
 
@@ -147,14 +149,20 @@ impl fmt::Display for OutReason {
             Self::Unhealthy => "unhealthy",
             Self::Ejected => "ejected",
             Self::Draining => "draining",
+            Self::Ended => "ended",
         })
     }
 }
 
 impl NoneInRotationError {
     pub(super) fn of(candidates: &[Candidate<'_>]) -> Self {
+        Self::counting(candidates.iter().filter_map(Candidate::out))
+    }
+
+    /// With the reason of each instance.
+    pub(crate) fn counting(reasons: impl IntoIterator<Item = OutReason>) -> Self {
         let mut out = BTreeMap::new();
-        for reason in candidates.iter().filter_map(Candidate::out) {
+        for reason in reasons {
             *out.entry(reason).or_insert(0) += 1;
         }
         Self { out }

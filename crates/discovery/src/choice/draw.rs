@@ -6,9 +6,9 @@ use crate::hash::stable_hash;
 /// What is given to one choice: chance, the turn, and the key of the call.
 #[derive(Debug)]
 pub struct Draw<'d> {
-    pub(super) random: &'d mut fastrand::Rng,
-    pub(super) turn: u64,
-    pub(super) key: Option<&'d [u8]>,
+    pub(crate) random: &'d mut fastrand::Rng,
+    pub(crate) turn: u64,
+    pub(crate) key: Option<&'d [u8]>,
 }
 
 impl<'d> Draw<'d> {

@@ -2,11 +2,13 @@
 //!
 //! # Invariants
 //!
-//! 1. Calls in flight are those that have begun and not ended: both are counted in one atomic, with those that ended.
+//! 1. Calls in flight are those that have begun and not ended. A call that ends without having begun changes nothing.
 //! 2. A reading changes nothing, and takes no lock.
+//! 3. Figures have 24 bits. A step that they cannot show is either taken at once, if it is the last one, or waits with the
+//!    age of the figure until it can be shown: so no figure stops short of what it tends to.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use foundation_kernel::written::some_millis;
@@ -18,8 +20,12 @@ use super::stamped::{Aged, Stamped};
 
 /// How much of the success one outcome is.
 const SHARE_OF_OUTCOME: f64 = 0.125;
-/// One call that has ended, beside those in flight.
-const ENDED: u64 = 1 << 32;
+/// Latencies whose difference is a smaller share of them are alike.
+const ALIKE: f64 = 1e-3;
+/// The smallest share of a latency by which a written one differs: one of its 24 bits.
+const STEP: f64 = f32::EPSILON as f64;
+/// A success above is one without a failure.
+const FLAWLESS: f64 = 1.0 - 1e-6;
 /// A latency that has not been measured.
 const UNMEASURED: f32 = -1.0;
 /// No call has begun.
@@ -82,8 +88,9 @@ impl LoadRules {
 #[derive(Debug)]
 pub struct Load {
     origin: Instant,
-    /// In the lower half those in flight; in the upper half those that ended and were not cancelled, modulo 2³².
-    calls: AtomicU64,
+    in_flight: AtomicU32,
+    /// Those that ended and were not cancelled.
+    ended: AtomicU64,
     /// When the last call began, in nanoseconds since the origin.
     begun_at: AtomicU64,
     /// In nanoseconds.
@@ -119,7 +126,8 @@ impl Load {
     pub fn new(now: Instant) -> Self {
         Self {
             origin: now,
-            calls: AtomicU64::new(0),
+            in_flight: AtomicU32::new(0),
+            ended: AtomicU64::new(0),
             begun_at: AtomicU64::new(NEVER),
             latency: Stamped::new(UNMEASURED),
             success: Stamped::new(1.0),
@@ -129,6 +137,11 @@ impl Load {
     /// A call begins.
     pub fn begin(&self, now: Instant) {
         self.enter();
+        self.note_begin(now);
+    }
+
+    /// A call that has been entered begins at this time.
+    pub(crate) fn note_begin(&self, now: Instant) {
         self.begun_at.store(self.nanos(now), Ordering::Relaxed);
     }
 
@@ -137,17 +150,19 @@ impl Load {
         self.leave(outcome);
         let now = self.nanos(now);
         if let Outcome::Succeeded(latency) = outcome {
-            self.latency.note(now, |before| next_latency(rules, before, latency.as_nanos() as f64));
+            self.latency.note(now, |before| next_latency(rules, before, nanos(latency) as f64));
         }
         self.note_success(rules, outcome, now);
     }
 
-    /// A call begins whose time is not measured.
+    /// A call begins whose time is not measured, or not yet.
+    #[inline]
     pub(crate) fn enter(&self) {
-        self.calls.fetch_add(1, Ordering::SeqCst);
+        self.in_flight.fetch_add(1, Ordering::SeqCst);
     }
 
     /// A call ends whose latency is not measured: the time is asked for only if it is needed.
+    #[inline]
     pub(crate) fn end_unmeasured(&self, rules: &LoadRules, outcome: Outcome, now: impl FnOnce() -> Instant) {
         self.leave(outcome);
         if outcome.is_success() == Some(false) || self.success.figure() < 1.0 {
@@ -155,13 +170,14 @@ impl Load {
         }
     }
 
-    fn leave(&self, outcome: Outcome) {
-        if self.in_flight() == 0 {
-            return;
+    /// A call is in flight no more.
+    #[inline]
+    pub(crate) fn leave(&self, outcome: Outcome) {
+        let one_less = |calls: u32| calls.checked_sub(1);
+        let left = self.in_flight.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
+        if left.is_ok() && outcome.is_success().is_some() {
+            self.ended.fetch_add(1, Ordering::Relaxed);
         }
-        // One less in flight; and the carry, one more that ended.
-        let counted = if outcome.is_success().is_some() { ENDED } else { 0 };
-        self.calls.fetch_add(counted.wrapping_sub(1), Ordering::SeqCst);
     }
 
     fn note_success(&self, rules: &LoadRules, outcome: Outcome, now: u64) {
@@ -171,19 +187,27 @@ impl Load {
             let outcome = f64::from(u8::from(success));
             self.success.note(now, |before| {
                 let before = recovered(rules, before);
-                before + (outcome - before) * SHARE_OF_OUTCOME
+                let next = before + (outcome - before) * SHARE_OF_OUTCOME;
+                Some(if next > FLAWLESS { 1.0 } else { next })
             });
         }
     }
 
-    /// How many calls have ended and were not cancelled, modulo 2³².
-    pub(crate) fn ended(&self) -> u32 {
-        (self.calls.load(Ordering::Relaxed) >> 32) as u32
+    /// How many calls have ended and were not cancelled.
+    pub(crate) fn ended(&self) -> u64 {
+        self.ended.load(Ordering::Relaxed)
     }
 
-    /// Calls that have begun and not ended.
-    pub(crate) fn in_flight(&self) -> u32 {
-        self.calls.load(Ordering::SeqCst) as u32
+    /// As if so many had ended.
+    #[cfg(test)]
+    pub(crate) fn set_ended(&self, ended: u64) {
+        self.ended.store(ended, Ordering::Relaxed);
+    }
+
+    /// Calls that have begun and not ended. Cost: reading an atomic.
+    #[inline]
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::SeqCst)
     }
 
     /// For how long no call whose time is measured has begun; `None` if none ever has.
@@ -214,9 +238,13 @@ impl Load {
     }
 
     fn nanos(&self, now: Instant) -> u64 {
-        // An age of 584 years fits.
-        now.saturating_duration_since(self.origin).as_nanos() as u64
+        nanos(now.saturating_duration_since(self.origin))
     }
+}
+
+/// 584 years fit.
+fn nanos(duration: Duration) -> u64 {
+    duration.as_nanos() as u64
 }
 
 impl LoadReading {
@@ -224,7 +252,7 @@ impl LoadReading {
     pub const IDLE: Self = Self { in_flight: 0, latency: None, success: 1.0, idle: None };
 
     pub(super) fn figures(&self) -> Figures {
-        let latency_nanos = self.latency.map(|latency| latency.as_nanos() as f64);
+        let latency_nanos = self.latency.map(|latency| nanos(latency) as f64);
         Figures { in_flight: self.in_flight, latency_nanos, success: self.success }
     }
 }
@@ -240,22 +268,26 @@ impl fmt::Display for LoadReading {
     }
 }
 
-/// The peak in full, and what is below it in time.
-fn next_latency(rules: &LoadRules, before: Aged, latency: f64) -> f64 {
-    if before.figure > latency {
-        latency + (before.figure - latency) * left_after(before.nanos, rules.decay)
-    } else {
-        latency
+/// The peak in full, and what is below it in time. `None` if the former peak has hardly decayed yet.
+fn next_latency(rules: &LoadRules, before: Aged, latency: f64) -> Option<f64> {
+    let above = before.figure - latency;
+    if above <= before.figure * ALIKE {
+        return Some(latency);
     }
+    let decayed = latency + above * left_after(before.nanos, rules.decay);
+    (before.figure - decayed >= before.figure * STEP).then_some(decayed)
 }
 
 fn recovered(rules: &LoadRules, success: Aged) -> f64 {
+    if success.figure >= 1.0 {
+        return 1.0;
+    }
     1.0 - (1.0 - success.figure) * left_after(success.nanos, rules.recovery)
 }
 
-/// What is left of a weight of 1.
-fn left_after(nanos: u64, decay: Duration) -> f64 {
-    let times = nanos as f64 * 1e-9 / decay.as_secs_f64();
+/// What is left of a weight of 1 after so many nanoseconds.
+fn left_after(age: u64, decay: Duration) -> f64 {
+    let times = age as f64 / nanos(decay) as f64;
     // Under load calls follow each other closely. The series is above the exponential function, by less than 2e-10 here, so
     // what is left never grows with the time.
     if times < 0.001 { 1.0 - times + times * times / 2.0 } else { (-times).exp() }
@@ -314,6 +346,42 @@ mod tests {
         assert_eq!((load.reading(&RULES, now), load.ended()), (expected, 0));
     }
 
+    #[test]
+    fn a_latency_that_decays_in_hours_decays_under_load_too() {
+        let (now, rules) = (Instant::now(), LoadRules::new().decay(SECOND * 3_600));
+        let load = after(&[Outcome::Succeeded(millis(100))], now);
+        for call in 1..=3_600 {
+            load.begin(now);
+            load.end(&rules, Outcome::Succeeded(millis(10)), now + millis(2) * call);
+        }
+        // In 7.2 s a five-hundredth of the 90 ms above has gone.
+        let latency = load.reading(&rules, now + millis(2) * 3_600).latency.unwrap();
+        assert!(latency > Duration::from_micros(99_780) && latency < Duration::from_micros(99_840), "{latency:?}");
+    }
+
+    #[test]
+    fn after_a_failure_and_many_successes_an_instance_is_without_a_failure_again() {
+        let now = Instant::now();
+        let outcomes: Vec<_> = [Outcome::Failed].into_iter().chain([Outcome::Succeeded(millis(1)); 200]).collect();
+        // A smaller step than the last ones cannot be written.
+        assert_eq!(after(&outcomes, now).success.figure(), 1.0);
+    }
+
+    #[test]
+    fn calls_that_end_at_once_are_each_ended_once() {
+        let (now, ends) = (Instant::now(), 4);
+        for _ in 0..2_000 {
+            let load = Load::new(now);
+            load.begin(now);
+            std::thread::scope(|scope| {
+                for _ in 0..ends {
+                    scope.spawn(|| load.end(&RULES, Outcome::Failed, now));
+                }
+            });
+            assert_eq!((load.in_flight(), load.ended()), (0, 1), "one had begun");
+        }
+    }
+
     fn outcomes() -> impl Strategy<Value = Vec<(u64, Outcome)>> {
         let outcome = prop_oneof![
             3 => (0..5_000_u64).prop_map(|it| Outcome::Succeeded(millis(it))),
@@ -354,7 +422,7 @@ mod tests {
             (0..ended).for_each(|_| load.end(&RULES, Outcome::Cancelled, now));
             prop_assert_eq!((load.reading(&RULES, now).in_flight, load.ended()), (begun.saturating_sub(ended), 0));
             (ended..begun).for_each(|_| load.end_unmeasured(&RULES, Outcome::Succeeded(Duration::ZERO), || now));
-            prop_assert_eq!((load.reading(&RULES, now).in_flight, load.ended()), (0, begun.saturating_sub(ended)));
+            prop_assert_eq!((load.reading(&RULES, now).in_flight, load.ended()), (0, u64::from(begun.saturating_sub(ended))));
         }
     }
 }

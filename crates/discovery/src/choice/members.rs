@@ -9,7 +9,15 @@ pub(crate) struct Member {
     pub(crate) at: usize,
     /// Its weight after the slow start.
     pub(crate) weight: f64,
+    /// One by the weight: each choice multiplies with it, which takes a fifth of the time of a division.
+    pub(crate) per_weight: f64,
     pub(crate) tier: Locality,
+}
+
+impl Member {
+    pub(crate) fn new(at: usize, weight: f64, tier: Locality) -> Self {
+        Self { at, weight, per_weight: 1.0 / weight, tier }
+    }
 }
 
 /// The members that a policy chooses among.

@@ -5,6 +5,7 @@
 
 mod budget;
 mod candidate;
+mod contenders;
 mod draw;
 mod load;
 mod locality;
@@ -21,6 +22,7 @@ mod stamped;
 pub use budget::RetryBudget;
 pub(crate) use candidate::Instances;
 pub use candidate::{Candidate, NoneInRotationError, OutReason};
+pub use contenders::{ContenderLoads, Contenders};
 pub use draw::Draw;
 pub(crate) use load::Figures;
 pub use load::{Load, LoadReading, LoadRules};

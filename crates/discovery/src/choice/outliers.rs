@@ -10,10 +10,10 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::Hash;
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
-use foundation_kernel::ractor::ActorId;
 use tokio::time::Instant;
 
 /// When an instance is ejected, and for how long. The rules are Envoy's, with limits that hold.
@@ -137,12 +137,12 @@ pub enum EjectionCause {
     },
 }
 
-/// An ejection of an instance.
+/// An ejection of an instance, which is known by a key.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
-pub struct Ejection {
-    /// The actor of the instance.
-    pub actor: ActorId,
+pub struct Ejection<K> {
+    /// The key of the instance.
+    pub instance: K,
     /// When it ends.
     pub until: Instant,
     /// Why it began.
@@ -152,47 +152,56 @@ pub struct Ejection {
 /// The outliers among the instances of one service: a pure state machine, which is given the outcome of each call, the
 /// time, and chance.
 ///
+/// The key of an instance is that of its incarnation: the next one begins without a record. An actor that is registered as
+/// several instances has a key for each.
+///
 /// Cost: of an outcome a look in a map, and once for each window linear in the instances.
 ///
 /// ```
 /// use foundation_discovery::choice::{OutlierRules, Outliers};
-/// use foundation_kernel::ractor::ActorId;
 /// use tokio::time::Instant;
 ///
 /// let (now, mut random) = (Instant::now(), fastrand::Rng::with_seed(7));
 /// let mut outliers = Outliers::new(OutlierRules::new(), now);
-/// outliers.set_members((1..=4).map(ActorId::Local), now);
+/// outliers.set_members(1..=4, now);
 ///
-/// let ejections: Vec<_> = (0..5).flat_map(|_| outliers.record(ActorId::Local(1), false, now, &mut random)).collect();
+/// let ejections: Vec<_> = (0..5).flat_map(|_| outliers.record(&1, false, now, &mut random)).collect();
 /// assert_eq!(ejections.len(), 1);
 /// assert_eq!(ejections[0].cause.to_string(), "5 failures in a row");
-/// assert!(outliers.ejection(ActorId::Local(1), now).is_some());
+/// assert!(outliers.ejection(&1, now).is_some());
 /// ```
 #[derive(Debug, Clone)]
-pub struct Outliers {
+pub struct Outliers<K> {
     rules: OutlierRules,
-    members: HashMap<ActorId, Member, RandomState>,
+    members: HashMap<K, Member<K>, RandomState>,
     window_began: Instant,
     /// When the last of the ejections so far ends.
     last_end: Option<Instant>,
 }
 
-#[derive(Debug, Clone, Default)]
-struct Member {
+#[derive(Debug, Clone)]
+struct Member<K> {
     failures_in_a_row: u32,
-    calls: u32,
-    successes: u32,
+    calls: u64,
+    successes: u64,
     /// How often it was ejected lately.
     times: u32,
     /// Whether it has returned from an ejection, and has had no success since.
     on_probation: bool,
-    ejection: Option<Ejection>,
+    ejection: Option<Ejection<K>>,
 }
 
-impl Member {
+// By hand: a key need not have a default.
+impl<K> Default for Member<K> {
+    fn default() -> Self {
+        Self { failures_in_a_row: 0, calls: 0, successes: 0, times: 0, on_probation: false, ejection: None }
+    }
+}
+
+impl<K> Member<K> {
     /// Begins anew after an ejection that is over.
     fn return_if_due(&mut self, now: Instant) {
-        if self.ejection.is_some_and(|ejection| ejection.until <= now) {
+        if self.ejection.as_ref().is_some_and(|ejection| ejection.until <= now) {
             self.end_ejection();
         }
     }
@@ -202,7 +211,7 @@ impl Member {
     }
 
     fn is_ejected(&self, now: Instant) -> bool {
-        self.ejection.is_some_and(|ejection| ejection.until > now)
+        self.ejection.as_ref().is_some_and(|ejection| ejection.until > now)
     }
 
     /// Notes an outcome. The first success since its return halves the number of its ejections.
@@ -211,46 +220,55 @@ impl Member {
             self.times /= 2;
         }
         self.calls = self.calls.saturating_add(1);
-        self.successes = self.successes.saturating_add(u32::from(success));
+        self.successes = self.successes.saturating_add(u64::from(success));
         self.failures_in_a_row = if success { 0 } else { self.failures_in_a_row.saturating_add(1) };
     }
 
     fn share(&self) -> f64 {
-        f64::from(self.successes) / f64::from(self.calls)
+        self.successes as f64 / self.calls as f64
     }
 }
 
-impl Outliers {
+impl<K: Clone + Eq + Hash + Ord> Outliers<K> {
     /// Without members.
     pub fn new(rules: OutlierRules, now: Instant) -> Self {
         Self { rules, members: HashMap::default(), window_began: now, last_end: None }
     }
 
-    /// Sets the instances of the service, by their actors: the shares are of all of them. Those that stay keep their
-    /// records.
-    pub fn set_members(&mut self, actors: impl IntoIterator<Item = ActorId>, now: Instant) {
+    /// Sets the instances of the service, by their keys: the shares are of all of them. Those that stay keep their records.
+    pub fn set_members(&mut self, instances: impl IntoIterator<Item = K>, now: Instant) {
         let mut before = std::mem::take(&mut self.members);
-        self.members = actors.into_iter().map(|actor| (actor, before.remove(&actor).unwrap_or_default())).collect();
+        let mut member = |instance| {
+            let member = before.remove(&instance).unwrap_or_default();
+            (instance, member)
+        };
+        self.members = instances.into_iter().map(&mut member).collect();
         self.end_surplus(now);
     }
 
     /// Ends the ejections beyond the limit, which a smaller number of members may have lowered.
     fn end_surplus(&mut self, now: Instant) {
         let mut ejections: Vec<_> =
-            self.members.values().filter(|it| it.is_ejected(now)).filter_map(|it| it.ejection).collect();
+            self.members.values().filter(|it| it.is_ejected(now)).filter_map(|it| it.ejection.clone()).collect();
         let surplus = ejections.len().saturating_sub(self.rules.max_ejected(self.members.len()));
         ejections.sort_by_key(|ejection| ejection.until);
         for ejection in &ejections[..surplus] {
-            if let Some(member) = self.members.get_mut(&ejection.actor) {
+            if let Some(member) = self.members.get_mut(&ejection.instance) {
                 member.end_ejection();
             }
         }
     }
 
     /// Takes the outcome of a call in, and returns the ejections that follow from it: of this instance, or, at the end of
-    /// a window, of others. An actor that is no member is ignored.
-    pub fn record(&mut self, actor: ActorId, success: bool, now: Instant, random: &mut fastrand::Rng) -> Vec<Ejection> {
-        let Some(member) = self.members.get_mut(&actor) else { return Vec::new() };
+    /// a window, of others. An instance that is no member is ignored.
+    pub fn record(
+        &mut self,
+        instance: &K,
+        success: bool,
+        now: Instant,
+        random: &mut fastrand::Rng,
+    ) -> Vec<Ejection<K>> {
+        let Some(member) = self.members.get_mut(instance) else { return Vec::new() };
         member.return_if_due(now);
         if member.ejection.is_none() {
             member.note(success);
@@ -258,7 +276,7 @@ impl Outliers {
         let failures = member.failures_in_a_row;
         let mut ejections = Vec::new();
         if member.ejection.is_none() && failures >= self.rules.failures_in_a_row {
-            ejections.extend(self.eject(actor, EjectionCause::FailuresInARow(failures), now, random));
+            ejections.extend(self.eject(instance, EjectionCause::FailuresInARow(failures), now, random));
         }
         if self.is_window_over(now) {
             ejections.extend(self.end_window(now, random));
@@ -270,8 +288,8 @@ impl Outliers {
     ///
     /// The same as [`record`](Self::record) of each of them, but for the end of a window: ask
     /// [`is_window_over`](Self::is_window_over) before.
-    pub fn add_successes(&mut self, actor: ActorId, calls: u32) {
-        let Some(member) = self.members.get_mut(&actor).filter(|member| member.ejection.is_none()) else { return };
+    pub fn add_successes(&mut self, instance: &K, calls: u64) {
+        let Some(member) = self.members.get_mut(instance).filter(|member| member.ejection.is_none()) else { return };
         member.calls = member.calls.saturating_add(calls);
         member.successes = member.successes.saturating_add(calls);
     }
@@ -283,16 +301,16 @@ impl Outliers {
 
     /// Whether the next success of an instance changes more than the number of its calls: it has failed, or is back from
     /// an ejection.
-    pub fn awaits_success(&self, actor: ActorId) -> bool {
-        let awaits = |it: &Member| it.failures_in_a_row > 0 || it.on_probation || it.ejection.is_some();
-        self.members.get(&actor).is_some_and(awaits)
+    pub fn awaits_success(&self, instance: &K) -> bool {
+        let awaits = |it: &Member<K>| it.failures_in_a_row > 0 || it.on_probation || it.ejection.is_some();
+        self.members.get(instance).is_some_and(awaits)
     }
 
     /// The ejection of an instance, if it is ejected at this time.
-    pub fn ejection(&self, actor: ActorId, now: Instant) -> Option<&Ejection> {
+    pub fn ejection(&self, instance: &K, now: Instant) -> Option<&Ejection<K>> {
         // Most of the time there is none.
         self.last_end.filter(|end| *end > now)?;
-        let ejection = self.members.get(&actor)?.ejection.as_ref();
+        let ejection = self.members.get(instance)?.ejection.as_ref();
         ejection.filter(|ejection| ejection.until > now)
     }
 
@@ -303,42 +321,44 @@ impl Outliers {
 
     fn eject(
         &mut self,
-        actor: ActorId,
+        instance: &K,
         cause: EjectionCause,
         now: Instant,
         random: &mut fastrand::Rng,
-    ) -> Option<Ejection> {
+    ) -> Option<Ejection<K>> {
         if self.ejected(now) >= self.rules.max_ejected(self.members.len()) {
             return None;
         }
-        let member = self.members.get_mut(&actor)?;
+        let member = self.members.get_mut(instance)?;
         member.times = member.times.saturating_add(1);
-        let ejection = Ejection { actor, until: now + self.rules.lasts(member.times, random), cause };
-        member.ejection = Some(ejection);
+        let ejection =
+            Ejection { instance: instance.clone(), until: now + self.rules.lasts(member.times, random), cause };
+        member.ejection = Some(ejection.clone());
         self.last_end = self.last_end.max(Some(ejection.until));
         Some(ejection)
     }
 
     /// Compares the success of all, and ejects those far below the mean, the worst first.
-    fn end_window(&mut self, now: Instant, random: &mut fastrand::Rng) -> Vec<Ejection> {
-        let is_compared = |member: &Member| !member.is_ejected(now) && member.calls >= self.rules.min_calls;
+    fn end_window(&mut self, now: Instant, random: &mut fastrand::Rng) -> Vec<Ejection<K>> {
+        let is_compared =
+            |member: &Member<K>| !member.is_ejected(now) && member.calls >= u64::from(self.rules.min_calls);
         let compared = self.members.iter().filter(|(_, member)| is_compared(member));
-        let mut shares: Vec<_> = compared.map(|(actor, member)| (*actor, member.share())).collect();
-        shares.sort_by(|one, other| one.1.total_cmp(&other.1).then(one.0.pid().cmp(&other.0.pid())));
+        let mut shares: Vec<_> = compared.map(|(instance, member)| (instance.clone(), member.share())).collect();
+        shares.sort_by(|one, other| one.1.total_cmp(&other.1).then(one.0.cmp(&other.0)));
         let (mean, deviation) = mean_and_deviation(&shares);
         let is_outlier = |share: f64| shares.len() >= MIN_COMPARED && share < mean - self.rules.deviations * deviation;
-        let outliers: Vec<_> = shares.iter().copied().filter(|(_, share)| is_outlier(*share)).collect();
+        let outliers: Vec<_> = shares.iter().filter(|(_, share)| is_outlier(*share)).cloned().collect();
         for member in self.members.values_mut() {
             (member.calls, member.successes) = (0, 0);
         }
         self.window_began = now;
-        let eject = |(actor, share)| self.eject(actor, EjectionCause::Success { share, mean }, now, random);
+        let eject = |(instance, share)| self.eject(&instance, EjectionCause::Success { share, mean }, now, random);
         outliers.into_iter().filter_map(eject).collect()
     }
 }
 
 /// Of all shares; 0 of none.
-fn mean_and_deviation(shares: &[(ActorId, f64)]) -> (f64, f64) {
+fn mean_and_deviation<K>(shares: &[(K, f64)]) -> (f64, f64) {
     let number = shares.len().max(1) as f64;
     let mean = shares.iter().map(|(_, share)| share).sum::<f64>() / number;
     let variance = shares.iter().map(|(_, share)| (share - mean).powi(2)).sum::<f64>() / number;

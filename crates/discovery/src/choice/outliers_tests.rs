@@ -10,38 +10,34 @@ const SECOND: Duration = Duration::from_secs(1);
 /// A service with a clock and chance.
 #[derive(Clone)]
 struct Service {
-    outliers: Outliers,
+    outliers: Outliers<u64>,
     now: Instant,
     random: fastrand::Rng,
-}
-
-fn actor(number: u64) -> ActorId {
-    ActorId::Local(number)
 }
 
 impl Service {
     fn new(rules: OutlierRules, members: u64) -> Self {
         let now = Instant::now();
         let mut outliers = Outliers::new(rules, now);
-        outliers.set_members((0..members).map(actor), now);
+        outliers.set_members(0..members, now);
         Self { outliers, now, random: fastrand::Rng::with_seed(7) }
     }
 
-    fn record(&mut self, number: u64, success: bool) -> Vec<Ejection> {
-        self.outliers.record(actor(number), success, self.now, &mut self.random)
+    fn record(&mut self, number: u64, success: bool) -> Vec<Ejection<u64>> {
+        self.outliers.record(&number, success, self.now, &mut self.random)
     }
 
-    fn fails(&mut self, number: u64, times: u32) -> Vec<Ejection> {
+    fn fails(&mut self, number: u64, times: u32) -> Vec<Ejection<u64>> {
         (0..times).flat_map(|_| self.record(number, false)).collect()
     }
 
     fn is_ejected(&self, number: u64) -> bool {
-        self.outliers.ejection(actor(number), self.now).is_some()
+        self.outliers.ejection(&number, self.now).is_some()
     }
 }
 
 /// Without chance, so that the time of an ejection is known up to a tenth.
-fn about(ejection: &Ejection, now: Instant, expected: Duration) {
+fn about(ejection: &Ejection<u64>, now: Instant, expected: Duration) {
     let lasts = ejection.until - now;
     assert!(lasts >= expected.mul_f64(0.9) && lasts <= expected.mul_f64(1.1), "{lasts:?} for {expected:?}");
 }
@@ -105,7 +101,7 @@ fn an_instance_whose_success_is_far_below_the_others_is_ejected_at_the_end_of_th
     assert_eq!(service.outliers.ejected(service.now), 0);
     service.now += SECOND * 10;
     let ejections = service.record(1, true);
-    assert_eq!((ejections.len(), ejections[0].actor), (1, actor(0)));
+    assert_eq!((ejections.len(), ejections[0].instance), (1, 0));
     assert_eq!(ejections[0].cause.to_string(), "50 % of its calls succeeded, of all 92 %");
 }
 
@@ -122,12 +118,12 @@ fn success_is_compared_among_enough_instances_with_enough_calls_only() {
 }
 
 #[test]
-fn a_new_incarnation_has_no_record_and_an_unknown_actor_is_ignored() {
+fn a_new_incarnation_has_no_record_and_an_unknown_one_is_ignored() {
     let mut service = Service::new(OutlierRules::new(), 4);
     service.fails(0, 5);
-    service.outliers.set_members((1..5).map(actor), service.now);
+    service.outliers.set_members(1..5, service.now);
     assert!(!service.is_ejected(0) && service.fails(0, 20).is_empty());
-    service.outliers.set_members((0..5).map(actor), service.now);
+    service.outliers.set_members(0..5, service.now);
     assert!(service.fails(0, 4).is_empty() && !service.is_ejected(0));
 }
 
@@ -168,9 +164,9 @@ proptest! {
         for (number, success, more) in calls {
             let ejections = one_by_one.record(number, success);
             prop_assert_eq!(ejections, together.record(number, success));
-            if !together.outliers.awaits_success(actor(number)) {
+            if !together.outliers.awaits_success(&number) {
                 (0..more).for_each(|_| drop(one_by_one.record(number, true)));
-                together.outliers.add_successes(actor(number), more);
+                together.outliers.add_successes(&number, more.into());
             }
         }
         (one_by_one.now, together.now) = (one_by_one.now + SECOND * 1_000, together.now + SECOND * 1_000);
@@ -189,7 +185,7 @@ proptest! {
                 Step::Wait(seconds) => service.now += SECOND * u32::try_from(seconds).unwrap(),
                 Step::Members(number) => {
                     members = number as usize;
-                    service.outliers.set_members((0..number).map(actor), service.now);
+                    service.outliers.set_members(0..number, service.now);
                 }
             }
             let ejected = service.outliers.ejected(service.now);

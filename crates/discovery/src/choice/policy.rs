@@ -8,7 +8,7 @@ use foundation_kernel::containment::catch_panic;
 
 use super::candidate::{Candidate, Instances};
 use super::draw::Draw;
-use super::members::Among;
+use super::members::{Among, Member};
 use super::reason::Basis;
 use super::rendezvous::{self, Node};
 
@@ -94,24 +94,32 @@ pub enum ScoreBy {
 
 impl<I: Instances + ?Sized> Among<'_, I> {
     /// What one more call costs at a member.
+    #[inline]
     pub(crate) fn score(&self, by: &ScoreBy, place: usize) -> f64 {
-        let member = self.members[place];
+        let member = &self.members[place];
         match by {
-            ScoreBy::InFlight => (f64::from(self.instances.in_flight(member.at)) + 1.0) / member.weight,
-            ScoreBy::PeakEwma => {
-                let figures = self.instances.figures(member.at);
-                let latency = figures.latency_nanos.unwrap_or_else(|| self.assumed_latency()) + FLOOR;
-                let calls = (f64::from(figures.in_flight) + 1.0) / member.weight;
-                // In milliseconds.
-                calls * latency * 1e-6 / figures.success.max(MIN_SUCCESS).powi(3)
-            }
-            ScoreBy::Custom(score) => {
-                let candidate = self.instances.candidate(member.at);
-                let assumed = || Duration::from_nanos(self.assumed_latency() as u64);
-                let candidate = candidate.assuming(assumed);
-                contained(|| score.score(&candidate, member.weight))
-            }
+            ScoreBy::InFlight => (f64::from(self.instances.in_flight(member.at)) + 1.0) * member.per_weight,
+            ScoreBy::PeakEwma => self.peak_ewma(member),
+            ScoreBy::Custom(score) => self.custom_score(&**score, member),
         }
+    }
+
+    #[inline(never)]
+    fn peak_ewma(&self, member: &Member) -> f64 {
+        let figures = self.instances.figures(member.at);
+        let latency = figures.latency_nanos.unwrap_or_else(|| self.assumed_latency()) + FLOOR;
+        let calls = (f64::from(figures.in_flight) + 1.0) * member.per_weight;
+        // In milliseconds.
+        let score = calls * latency * 1e-6;
+        // Most of the time all succeed.
+        if figures.success < 1.0 { score / figures.success.max(MIN_SUCCESS).powi(3) } else { score }
+    }
+
+    #[inline(never)]
+    fn custom_score(&self, score: &dyn Score, member: &Member) -> f64 {
+        let Some(candidate) = self.instances.candidate(member.at) else { return f64::INFINITY };
+        let candidate = candidate.assuming(|| Duration::from_nanos(self.assumed_latency() as u64));
+        contained(|| score.score(&candidate, member.weight))
     }
 
     /// The median of the latencies that have been measured: what is not known is assumed to be as the others, so that a
@@ -173,6 +181,8 @@ impl Policy {
     }
 
     /// Chooses one of the members. `None` if there is none.
+    // Always inlined, as what calls it is: a decision that is returned through memory costs more than to come to it.
+    #[inline(always)]
     pub(crate) fn choose<I: Instances + ?Sized>(&self, among: &Among<'_, I>, draw: &mut Draw<'_>) -> Option<Choice> {
         let number = among.members.len();
         match (self, number) {
@@ -189,6 +199,7 @@ impl Policy {
 }
 
 /// Without a key any does.
+#[inline(never)]
 fn by_key<I: Instances + ?Sized>(among: &Among<'_, I>, bound: Option<u16>, draw: &mut Draw<'_>) -> Option<Choice> {
     let any = draw.random.u64(..).to_le_bytes();
     let nodes = among.members.iter().map(|member| Node {
@@ -201,6 +212,7 @@ fn by_key<I: Instances + ?Sized>(among: &Among<'_, I>, bound: Option<u16>, draw:
 }
 
 /// The candidates lie one after the other on a line, each as long as its weight; the turns visit its points evenly.
+#[inline(never)]
 fn weighted<I: ?Sized>(among: &Among<'_, I>, turn: u64) -> usize {
     let total: f64 = among.members.iter().map(|member| member.weight).sum();
     let mut left = total * rendezvous::fraction(turn.wrapping_mul(GOLDEN));
@@ -212,6 +224,7 @@ fn weighted<I: ?Sized>(among: &Among<'_, I>, turn: u64) -> usize {
 }
 
 /// The search begins anywhere, so that equal ones share what comes.
+#[inline(never)]
 fn least_loaded<I: Instances + ?Sized>(among: &Among<'_, I>, by: &ScoreBy, random: &mut fastrand::Rng) -> Choice {
     let number = among.members.len();
     let first = random.usize(..number);
@@ -221,14 +234,15 @@ fn least_loaded<I: Instances + ?Sized>(among: &Among<'_, I>, by: &ScoreBy, rando
     (place, Basis::LowestScore { score, compared: number })
 }
 
+#[inline(always)]
 fn better_of_two<I: Instances + ?Sized>(among: &Among<'_, I>, by: &ScoreBy, random: &mut fastrand::Rng) -> Choice {
     let (number, seed) = (among.members.len() as u64, random.u64(..));
     // Two draws of 32 bits each, of all and of the others.
     let first = scaled(seed >> 32, number);
     let second = first + 1 + scaled(seed & u64::from(u32::MAX), number - 1);
     let second = if second < number { second } else { second - number };
-    let draws = [first as usize, second as usize];
-    let [one, other] = draws.map(|place| (place, among.score(by, place)));
+    let (first, second) = (first as usize, second as usize);
+    let (one, other) = ((first, among.score(by, first)), (second, among.score(by, second)));
     let (better, worse) = if other.1 < one.1 { (other, one) } else { (one, other) };
     let tried = by.is_estimate() && random.u32(..TRIES) == 0 && is_idle(among, worse.0);
     let ((place, score), (other, other_score)) = if tried { (worse, better) } else { (better, worse) };

@@ -26,11 +26,8 @@ struct Weighed<'a>(Vec<Candidate<'a>>, Vec<Member>);
 impl<'a> Weighed<'a> {
     fn of(candidates: Vec<Candidate<'a>>) -> Self {
         let weight = |it: &Candidate<'_>| f64::from(it.record().instance.weight());
-        let members = candidates
-            .iter()
-            .enumerate()
-            .map(|(at, it)| Member { at, weight: weight(it), tier: Locality::Elsewhere })
-            .collect();
+        let members =
+            candidates.iter().enumerate().map(|(at, it)| Member::new(at, weight(it), Locality::Elsewhere)).collect();
         Self(candidates, members)
     }
 
@@ -44,7 +41,7 @@ fn candidates<'a>(records: &'a [InstanceRecord], load: impl Fn(usize) -> LoadRea
 }
 
 fn score(by: &ScoreBy, candidate: Candidate<'_>, weight: f64) -> f64 {
-    Among { members: &[Member { at: 0, weight, tier: Locality::Elsewhere }], instances: &[candidate][..] }.score(by, 0)
+    Among { members: &[Member::new(0, weight, Locality::Elsewhere)], instances: &[candidate][..] }.score(by, 0)
 }
 
 fn busy(in_flight: u32) -> LoadReading {

@@ -44,7 +44,7 @@ impl Rotation {
         };
         let taking_part = candidates.iter().enumerate().filter(|(_, candidate)| takes_part(candidate));
         let mut members: Vec<_> =
-            taking_part.map(|(at, it)| Member { at, weight: it.ramped_weight(slow_start), tier: tier(it) }).collect();
+            taking_part.map(|(at, it)| Member::new(at, it.ramped_weight(slow_start), tier(it))).collect();
         if members.is_empty() {
             return Err(NoneInRotationError::of(candidates));
         }
@@ -76,6 +76,7 @@ impl Rotation {
     }
 
     /// The members of a tier that is drawn.
+    #[inline]
     pub(super) fn among<'r, I: ?Sized>(
         &'r self,
         instances: &'r I,
@@ -98,6 +99,7 @@ impl Rotation {
     }
 
     /// Draws a tier by its share.
+    #[inline]
     fn draw_tier(&self, draw: &mut Draw<'_>) -> (Option<Locality>, Range<usize>) {
         let Some(shares) = &self.shares else { return (None, 0..self.members.len()) };
         let mut left = draw.fraction("tier") * shares.iter().sum::<f64>();

@@ -141,6 +141,7 @@ impl Choice {
 
 impl Policy {
     /// Chooses one of a rotation: first the tier, and then within it.
+    #[inline(always)]
     pub(crate) fn decide<I: Instances + ?Sized>(
         &self,
         rotation: &Rotation,

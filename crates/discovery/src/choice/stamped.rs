@@ -43,13 +43,14 @@ impl Stamped {
         aged(figure, at, ticks(now))
     }
 
-    /// Notes the figure that follows from the one before.
-    pub(super) fn note(&self, now: u64, next: impl Fn(Aged) -> f64) {
+    /// Notes the figure that follows from the one before. `None` leaves that one with its age, so that a change too small to be
+    /// written is not lost: it grows until it can be.
+    pub(super) fn note(&self, now: u64, next: impl Fn(Aged) -> Option<f64>) {
         let now = ticks(now);
         let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |packed| {
             let (figure, at) = unpack(packed);
             let at_latest = if now.wrapping_sub(at) > u32::MAX - MAX_BEHIND { at } else { now };
-            let noted = pack(next(aged(figure, at, now)) as f32, at_latest);
+            let noted = pack(next(aged(figure, at, now))? as f32, at_latest);
             (noted != packed).then_some(noted)
         });
     }
@@ -85,7 +86,7 @@ mod tests {
         fn a_figure_is_read_with_its_age_up_to_a_tick(figure: f32, at in 0..1_u64 << 60, age in 0..1_u64 << 51) {
             prop_assume!(!figure.is_nan());
             let stamped = Stamped::new(0.0);
-            stamped.note(at, |_| f64::from(figure));
+            stamped.note(at, |_| Some(f64::from(figure)));
             let read = stamped.read(at + age);
             prop_assert_eq!((read.figure, stamped.figure()), (f64::from(figure), figure));
             prop_assert!(read.nanos.abs_diff(age) < 1 << TICK, "{} for {}", read.nanos, age);
@@ -94,9 +95,9 @@ mod tests {
         #[test]
         fn a_reader_that_is_behind_sees_a_figure_of_no_age(at in 1_u64 << 40..1 << 60, behind in 0..60_000_000_000_u64) {
             let stamped = Stamped::new(0.0);
-            stamped.note(at, |_| 1.0);
+            stamped.note(at, |_| Some(1.0));
             prop_assert_eq!(stamped.read(at - behind).nanos, 0);
-            stamped.note(at - behind, |before| before.figure + 1.0);
+            stamped.note(at - behind, |before| Some(before.figure + 1.0));
             prop_assert!(stamped.read(at).nanos < 1 << TICK, "the later time is kept");
         }
     }
@@ -106,7 +107,7 @@ mod tests {
         let stamped = Stamped::new(0.0);
         std::thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| (0..10_000).for_each(|_| stamped.note(0, |before| before.figure + 1.0)));
+                scope.spawn(|| (0..10_000).for_each(|_| stamped.note(0, |before| Some(before.figure + 1.0))));
             }
         });
         assert_eq!(stamped.figure(), 40_000.0);

@@ -8,6 +8,9 @@
 //! 3. A call is counted before it is looked whether its instance is being drained, and a drain is noted before the calls in
 //!    flight are: in one order of all, so one of the two sees the other.
 //! 4. What is kept of an incarnation goes with it: a call that ends afterwards changes nothing that others see.
+//! 5. An incarnation is an instance and its actor: an actor that has the names of two instances has a record for each.
+//! 6. A selector that finds the generation of its service unchanged misses no change of an instance of it, and no ejection:
+//!    both are noted before the generation grows.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -26,11 +29,13 @@ use crate::choice::{Ejection, Load, LoadRules, Outcome, OutlierRules, Outliers};
 use crate::instance::InstanceName;
 use crate::meter::PickMeter;
 
+/// An instance and its actor.
+type Incarnation = (InstanceName, ActorId);
+
 /// The calls to one incarnation.
 #[derive(Debug)]
 pub(super) struct InstanceCalls {
-    name: InstanceName,
-    pub(super) actor: ActorId,
+    pub(super) incarnation: Incarnation,
     /// Since when it is known.
     pub(super) since: Instant,
     pub(super) load: Load,
@@ -43,40 +48,60 @@ pub(super) struct InstanceCalls {
     ended: Notify,
 }
 
-/// How the calls of one service ended.
+/// How the calls of one service ended, and how often its instances have changed.
 #[derive(Debug)]
 pub(super) struct ServiceCalls {
     namespace: Namespace,
     pub(super) rules: LoadRules,
-    /// Grows with each ejection, so that selectors look again at who is in rotation.
-    generation: Arc<AtomicU64>,
+    /// Grows with each change of an instance, and with each ejection.
+    generation: Generation,
     notices: Arc<Notices>,
     /// Counts the picks.
     pub(super) picks: PickMeter,
     recorded: Mutex<Recorded>,
 }
 
+/// How often the instances of a service have changed, so that selectors look again at who is in rotation; and those of all
+/// services, for selectors that ask for none.
+#[derive(Debug)]
+pub(super) struct Generation {
+    of_service: AtomicU64,
+    of_all: Arc<AtomicU64>,
+}
+
+impl Generation {
+    pub(super) fn new(of_all: Arc<AtomicU64>) -> Self {
+        Self { of_service: AtomicU64::new(0), of_all }
+    }
+
+    fn advance(&self) {
+        self.of_service.fetch_add(1, Ordering::Release);
+        self.of_all.fetch_add(1, Ordering::Release);
+    }
+}
+
 #[derive(Debug)]
 struct Recorded {
-    outliers: Outliers,
+    outliers: Outliers<Incarnation>,
     random: fastrand::Rng,
-    members: HashMap<ActorId, Member>,
+    members: HashMap<Incarnation, Member>,
 }
 
 #[derive(Debug)]
 struct Member {
     calls: Arc<InstanceCalls>,
     /// How many of its calls the outliers know.
-    known: u32,
+    known: u64,
 }
 
 impl InstanceCalls {
-    pub(super) fn new((name, actor): (InstanceName, ActorId), now: Instant) -> Self {
+    pub(super) fn new(incarnation: Incarnation, now: Instant) -> Self {
         let (load, awaits_success, draining) = (Load::new(now), AtomicBool::new(false), AtomicBool::new(false));
-        Self { name, actor, since: now, load, awaits_success, draining, ended: Notify::new() }
+        Self { incarnation, since: now, load, awaits_success, draining, ended: Notify::new() }
     }
 
     /// Whether no call may begin.
+    #[inline]
     pub(super) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::SeqCst)
     }
@@ -92,6 +117,7 @@ impl InstanceCalls {
     }
 
     /// A call has ended, as the load says already.
+    #[inline]
     pub(super) fn note_end(&self) {
         if self.is_draining() {
             self.ended.notify_waiters();
@@ -116,7 +142,7 @@ impl ServiceCalls {
     pub(super) fn new(
         namespace: Namespace,
         (rules, outliers): (LoadRules, OutlierRules),
-        (generation, notices): (Arc<AtomicU64>, Arc<Notices>),
+        (generation, notices): (Generation, Arc<Notices>),
         (random, now): (fastrand::Rng, Instant),
     ) -> Self {
         let recorded = Recorded { outliers: Outliers::new(outliers, now), random, members: HashMap::new() };
@@ -129,84 +155,101 @@ impl ServiceCalls {
         Self { picks, ..self }
     }
 
+    /// How often its instances have changed.
+    #[inline]
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.of_service.load(Ordering::Acquire)
+    }
+
+    /// An instance has changed, as the catalog says already.
+    pub(super) fn note_change(&self) {
+        self.generation.advance();
+    }
+
+    /// Whether it has no instance.
+    pub(super) fn is_empty(&self) -> bool {
+        self.recorded.lock().members.is_empty()
+    }
+
     /// Sets the instances of the service. Those that stay keep their records.
     pub(super) fn set_members(&self, members: impl IntoIterator<Item = Arc<InstanceCalls>>, now: Instant) {
         let mut recorded = self.recorded.lock();
         let mut before = std::mem::take(&mut recorded.members);
         let member = |calls: Arc<InstanceCalls>| {
-            let known = before.remove(&calls.actor).map_or_else(|| calls.load.ended(), |member| member.known);
-            (calls.actor, Member { calls, known })
+            let known = before.remove(&calls.incarnation).map_or_else(|| calls.load.ended(), |member| member.known);
+            (calls.incarnation.clone(), Member { calls, known })
         };
         recorded.members = members.into_iter().map(member).collect();
-        let actors: Vec<_> = recorded.members.keys().copied().collect();
-        recorded.outliers.set_members(actors, now);
+        let incarnations: Vec<_> = recorded.members.keys().cloned().collect();
+        recorded.outliers.set_members(incarnations, now);
     }
 
     /// Takes in that a call has ended, which its load knows already.
+    #[inline]
     pub(super) fn record(&self, calls: &InstanceCalls, outcome: Outcome, now: &Now) {
         match outcome.is_success() {
             Some(true) if !calls.awaits_success.load(Ordering::Relaxed) => {}
-            Some(success) => {
-                let ejections = self.recorded.lock().record(calls.actor, success, now.get());
-                ejections.into_iter().for_each(|(instance, ejection)| self.note(instance, &ejection, now.get()));
-            }
+            Some(success) => self.record_locked(calls, success, now.get()),
             None => {}
         }
     }
 
-    /// Under no lock: notices wake their readers.
     #[cold]
-    fn note(&self, instance: InstanceName, ejection: &Ejection, now: Instant) {
-        self.generation.fetch_add(1, Ordering::Release);
-        let (namespace, Ejection { actor, cause, .. }) = (&self.namespace, *ejection);
+    fn record_locked(&self, calls: &InstanceCalls, success: bool, now: Instant) {
+        let ejections = self.recorded.lock().record(&calls.incarnation, success, now);
+        ejections.iter().for_each(|ejection| self.note(ejection, now));
+    }
+
+    /// Under no lock: notices wake their readers.
+    fn note(&self, ejection: &Ejection<Incarnation>, now: Instant) {
+        self.generation.advance();
+        let (namespace, Ejection { instance: (instance, actor), cause, .. }) = (&self.namespace, ejection);
         tracing::info!(%namespace, %instance, %actor, %cause, "instance ejected");
         let lasts = ejection.until.saturating_duration_since(now);
+        let (instance, actor, cause) = (instance.clone(), *actor, *cause);
         self.notices.send(Notice::Ejected { instance, actor, cause, lasts });
     }
 
     /// How many of these are ejected at this time.
-    pub(super) fn count_ejected(&self, actors: impl IntoIterator<Item = ActorId>, now: Instant) -> usize {
+    pub(super) fn count_ejected(&self, incarnations: impl IntoIterator<Item = Incarnation>, now: Instant) -> usize {
         let recorded = self.recorded.lock();
-        actors.into_iter().filter(|actor| recorded.outliers.ejection(*actor, now).is_some()).count()
+        incarnations.into_iter().filter(|it| recorded.outliers.ejection(it, now).is_some()).count()
     }
 
     /// Until when an instance is ejected, if it is at this time.
-    pub(super) fn ejected_until(&self, actor: ActorId, now: Instant) -> Option<Instant> {
-        self.recorded.lock().outliers.ejection(actor, now).map(|ejection| ejection.until)
+    pub(super) fn ejected_until(&self, calls: &InstanceCalls, now: Instant) -> Option<Instant> {
+        self.recorded.lock().outliers.ejection(&calls.incarnation, now).map(|ejection| ejection.until)
     }
 }
 
 impl Recorded {
-    /// Returns those that are ejected now, with their names.
-    fn record(&mut self, actor: ActorId, success: bool, now: Instant) -> Vec<(InstanceName, Ejection)> {
+    fn record(&mut self, incarnation: &Incarnation, success: bool, now: Instant) -> Vec<Ejection<Incarnation>> {
         if self.outliers.is_window_over(now) {
-            let others: Vec<_> = self.members.keys().copied().filter(|other| *other != actor).collect();
-            others.into_iter().for_each(|other| self.take_in(other, 0));
+            let others: Vec<_> = self.members.keys().filter(|other| *other != incarnation).cloned().collect();
+            others.iter().for_each(|other| self.take_in(other, 0));
         }
         // This call itself has ended, and is recorded below.
-        self.take_in(actor, 1);
-        let ejections = self.outliers.record(actor, success, now, &mut self.random);
-        if let Some(member) = self.members.get(&actor) {
-            member.calls.awaits_success.store(self.outliers.awaits_success(actor), Ordering::Relaxed);
+        self.take_in(incarnation, 1);
+        let ejections = self.outliers.record(incarnation, success, now, &mut self.random);
+        if let Some(member) = self.members.get(incarnation) {
+            member.calls.awaits_success.store(self.outliers.awaits_success(incarnation), Ordering::Relaxed);
         }
-        let ejected = ejections.into_iter().filter_map(|ejection| {
-            let member = self.members.get(&ejection.actor)?;
-            // Ejected at the end of a window: on probation afterwards.
-            member.calls.awaits_success.store(true, Ordering::Relaxed);
-            Some((member.calls.name.clone(), ejection))
-        });
-        ejected.collect()
+        // Ejected at the end of a window: on probation afterwards.
+        for ejected in ejections.iter().filter_map(|ejection| self.members.get(&ejection.instance)) {
+            ejected.calls.awaits_success.store(true, Ordering::Relaxed);
+        }
+        ejections
     }
 
     /// Takes in the successes that were noted without a lock: all calls that ended, but so many that are recorded next.
-    fn take_in(&mut self, actor: ActorId, recorded: u32) {
-        let Some(member) = self.members.get_mut(&actor) else { return };
+    fn take_in(&mut self, incarnation: &Incarnation, recorded: u64) {
+        let Some(member) = self.members.get_mut(incarnation) else { return };
         // Another call that failed may have ended, and wait for the lock: it counts as a success now, and as a call that
-        // is known already when it is recorded. Then there is one less, and not 2³² more.
-        let unknown = member.calls.load.ended().wrapping_sub(member.known).wrapping_sub(recorded).cast_signed();
-        let successes = unknown.max(0).cast_unsigned();
-        member.known = member.known.wrapping_add(successes).wrapping_add(recorded);
-        self.outliers.add_successes(actor, successes);
+        // is known already when it is recorded. Then more are known than have ended, and none is taken in.
+        let known = member.known + recorded;
+        let successes = member.calls.load.ended().saturating_sub(known);
+        member.known = known + successes;
+        self.outliers.add_successes(incarnation, successes);
     }
 }
 
@@ -215,16 +258,26 @@ mod tests {
     use super::*;
     use crate::samples::ORDERS;
 
-    const CALLS: u32 = 5_000;
+    const CALLS: u64 = 5_000;
+
+    fn incarnation(id: u64, actor: u64) -> Incarnation {
+        (InstanceName::new(&ORDERS, &id.to_string()).unwrap(), ActorId::Local(actor))
+    }
 
     fn service(instances: u64, outliers: OutlierRules) -> (ServiceCalls, Vec<Arc<InstanceCalls>>) {
+        service_of((0..instances).map(|at| incarnation(at, at)), outliers)
+    }
+
+    fn service_of(
+        incarnations: impl Iterator<Item = Incarnation>,
+        outliers: OutlierRules,
+    ) -> (ServiceCalls, Vec<Arc<InstanceCalls>>) {
         let (now, random) = (Instant::now(), fastrand::Rng::with_seed(7));
-        let of = |at: u64| (InstanceName::new(&ORDERS, &at.to_string()).unwrap(), ActorId::Local(at));
-        let calls: Vec<_> = (0..instances).map(|at| Arc::new(InstanceCalls::new(of(at), now))).collect();
+        let calls: Vec<_> = incarnations.map(|it| Arc::new(InstanceCalls::new(it, now))).collect();
         let service = ServiceCalls::new(
             Namespace::test(),
             (LoadRules::new(), outliers),
-            (Arc::default(), Arc::new(Notices::new())),
+            (Generation::new(Arc::default()), Arc::new(Notices::new())),
             (random, now),
         );
         service.set_members(calls.iter().cloned(), now);
@@ -242,7 +295,7 @@ mod tests {
         // No failures in a row, and no window that ends: the calls are counted.
         let (service, calls) = service(2, OutlierRules::new().failures_in_a_row(u32::MAX));
         std::thread::scope(|scope| {
-            for thread in 0..4_u32 {
+            for thread in 0..4_u64 {
                 let (service, calls) = (&service, &calls);
                 scope.spawn(move || {
                     for turn in 0..CALLS {
@@ -255,8 +308,8 @@ mod tests {
         });
         let mut recorded = service.recorded.lock();
         for calls in &calls {
-            recorded.take_in(calls.actor, 0);
-            assert_eq!((recorded.members[&calls.actor].known, calls.load.ended()), (2 * CALLS, 2 * CALLS));
+            recorded.take_in(&calls.incarnation, 0);
+            assert_eq!((recorded.members[&calls.incarnation].known, calls.load.ended()), (2 * CALLS, 2 * CALLS));
             assert_eq!(calls.load.in_flight(), 0);
         }
     }
@@ -266,7 +319,7 @@ mod tests {
         let (service, calls) = service(3, OutlierRules::new());
         service.set_members(calls[1..].iter().cloned(), Instant::now());
         (0..20).for_each(|_| call(&service, &calls[0], Outcome::Failed));
-        assert_eq!(service.ejected_until(ActorId::Local(0), Instant::now()), None);
+        assert_eq!(service.ejected_until(&calls[0], Instant::now()), None);
         assert!(!calls[0].awaits_success.load(Ordering::Relaxed));
     }
 
@@ -279,9 +332,36 @@ mod tests {
             call(&service, &calls[0], Outcome::Succeeded(Default::default()));
             assert!(!calls[0].awaits_success.load(Ordering::Relaxed));
         }
-        assert_eq!(service.ejected_until(ActorId::Local(0), now), None);
+        assert_eq!(service.ejected_until(&calls[0], now), None);
         (0..5).for_each(|_| call(&service, &calls[0], Outcome::Failed));
-        assert!(service.ejected_until(ActorId::Local(0), now).is_some());
-        assert_eq!(service.generation.load(Ordering::Relaxed), 1);
+        assert!(service.ejected_until(&calls[0], now).is_some());
+        assert_eq!(service.generation(), 1);
+    }
+    #[test]
+    fn the_successes_of_years_without_a_failure_count_in_the_window_of_the_first_one() {
+        for successes in [(1 << 31) + 100, (1 << 32) + 7, 1 << 40] {
+            let rules = OutlierRules::new().window(std::time::Duration::ZERO).failures_in_a_row(u32::MAX);
+            let (service, calls) = service(6, rules);
+            calls.iter().for_each(|calls| calls.load.set_ended(successes));
+            call(&service, &calls[0], Outcome::Failed);
+            let recorded = service.recorded.lock();
+            let known = calls.iter().map(|it| recorded.members[&it.incarnation].known);
+            assert!(known.eq([successes + 1].into_iter().chain([successes; 5])), "of {successes}");
+        }
+    }
+
+    #[test]
+    fn two_instances_of_one_actor_have_a_record_each() {
+        let (service, calls) = service_of(
+            [(0, 7), (1, 7), (2, 8), (3, 9)].map(|(id, actor)| incarnation(id, actor)).into_iter(),
+            OutlierRules::new(),
+        );
+        for _ in 0..4 {
+            call(&service, &calls[0], Outcome::Failed);
+            call(&service, &calls[1], Outcome::Succeeded(Default::default()));
+        }
+        call(&service, &calls[0], Outcome::Failed);
+        let ejected = |at: usize| service.ejected_until(&calls[at], Instant::now()).is_some();
+        assert_eq!([0, 1, 2, 3].map(ejected), [true, false, false, false], "five failures of one in a row");
     }
 }

@@ -16,11 +16,19 @@ use tokio::sync::oneshot;
 use tokio::task::{Id, JoinError, JoinSet};
 
 use super::checker::{CheckRun, PAUSE, pause, report_panic};
+use super::discovery::Discovery;
 use super::state::Shared;
 use crate::check::{DeclaredCheck, DeclaredChecks};
 
-/// Runs all declared checks, those to come included, until the namespace ends. If another task runs them, waits to take over.
-pub(crate) async fn run_declared_checks(shared: Arc<Shared>) {
+impl Discovery {
+    /// Runs all [declared](Self::check) checks, those to come included, until the namespace ends. If another task runs them
+    /// already, waits to take over.
+    pub async fn run_declared_checks(&self) {
+        run_declared_checks(Arc::clone(&self.shared)).await;
+    }
+}
+
+async fn run_declared_checks(shared: Arc<Shared>) {
     let declared = shared.names.extension(DeclaredChecks::new);
     let _only_one = waking_contained(declared.runner.lock()).await;
     // Subscribe before reading: a change between the two is noticed.

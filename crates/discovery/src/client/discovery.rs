@@ -10,7 +10,6 @@ use foundation_kernel::supervision::{ChildSpec, Health};
 use tokio::time::Instant;
 
 use super::checker::{CheckRun, check_until_gone, check_until_success};
-use super::declared_runs::run_declared_checks;
 use super::drain::{Drained, drain, resume};
 use super::error::{DiscoveryError, OtherInstances};
 use super::heartbeat::Heartbeat;
@@ -22,7 +21,6 @@ use super::options::DiscoveryOptions;
 use super::places::LimitReached;
 use super::registration::{InstanceRegistration, Place};
 use super::state::Shared;
-use super::update::update;
 use super::watch::InstanceWatch;
 use crate::catalog::{Catalog, FindError, ServiceSummary};
 use crate::check::{CheckHandle, CheckSlot, DeclaredCheck, DeclaredChecks, InstanceCheck, check_name};
@@ -243,7 +241,7 @@ impl Discovery {
         owner: &ActorCell,
         change: impl FnMut(InstanceBuilder) -> InstanceBuilder,
     ) -> Result<Instance, DiscoveryError> {
-        update(&self.shared, name, owner, change)
+        self.shared.update(name, owner, change)
     }
 
     // ---- draining ----
@@ -375,12 +373,6 @@ impl Discovery {
         let number = declared.add(DeclaredCheck { criteria, check })?;
         self.shared.begin();
         Ok(CheckHandle::new(declared, number, name))
-    }
-
-    /// Runs all [declared](Self::check) checks, those to come included, until the namespace ends. If another task runs them
-    /// already, waits to take over.
-    pub async fn run_declared_checks(&self) {
-        run_declared_checks(Arc::clone(&self.shared)).await;
     }
 
     /// Runs one check of each instance that meets the criteria, those to come included, whatever their status: the building

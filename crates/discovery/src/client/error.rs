@@ -1,6 +1,5 @@
 //! The errors of discovery in a namespace.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use foundation_kernel::names::{CallError, MetadataError, Namespace, NearMisses, RegistryError};
@@ -179,13 +178,6 @@ pub enum PickError {
         /// Which one.
         namespace: Namespace,
     },
-}
-
-impl PickError {
-    /// All that were in rotation have ended, or have been tried.
-    pub(super) fn none_left(namespace: Namespace) -> Self {
-        Self::NoneInRotation { namespace, source: NoneInRotationError { out: BTreeMap::new() } }
-    }
 }
 
 /// Why a call through a [`Selector`](crate::Selector) has no answer.

@@ -16,7 +16,6 @@ use self::cell::LeaseCell;
 use super::error::{DiscoveryError, LeaseLostError};
 use super::heartbeat::Heartbeat;
 use super::state::Shared;
-use super::update::update;
 use crate::instance::{Instance, InstanceBuilder, InstanceName, Remote};
 use crate::lease::{LeaseEnd, LeaseTerms};
 
@@ -77,7 +76,7 @@ impl InstanceLease {
     /// [`DiscoveryError::LeaseLost`]; [`DiscoveryError::Field`] and [`DiscoveryError::OtherName`] as for
     /// [`Discovery::update`](crate::Discovery::update): then nothing is changed.
     pub fn update(&self, change: impl FnMut(InstanceBuilder) -> InstanceBuilder) -> Result<Instance, DiscoveryError> {
-        let updated = update(&self.shared, &self.name, self.owner(), change);
+        let updated = self.shared.update(&self.name, self.owner(), change);
         // What the registry says of a name that was lost is no news: the lease is lost.
         match updated {
             Err(DiscoveryError::Registry(_)) if self.is_lost() => Err(self.lost().into()),

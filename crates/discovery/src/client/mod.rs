@@ -18,7 +18,6 @@ mod places;
 mod registration;
 mod selector;
 mod state;
-mod update;
 mod watch;
 
 pub use discovery::Discovery;

@@ -3,35 +3,38 @@
 //! # Invariants
 //!
 //! 1. A list of instances never changes: a place in it means the same instance for as long as the list is there.
-//! 2. The list is made anew when the catalog changes, or an ejection begins. The rotation is made anew with it, and when an
-//!    ejection ends or a weight has grown.
+//! 2. The list is made anew when an instance of the service changes, or an ejection of one begins; of all services, if the
+//!    criteria ask for none. The rotation is made anew with it, and when an ejection ends or a weight has grown.
 //! 3. Who is in rotation is decided over all that fit, and only then those are left out that a call has tried.
+//! 4. A call that is not made is not counted: a retry is paid for before it begins.
 
 pub(super) mod candidates;
 mod fitting;
+mod known;
 pub(super) mod picked;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foundation_kernel::names::{CallError, CastError, RegistryError, ServiceKey};
+use foundation_kernel::names::{CallError, CastError};
 use foundation_kernel::ractor::{Message, RpcReplyPort};
 use tokio::time::Instant;
 
 use self::candidates::CandidateReport;
 use self::fitting::{Fitting, Loads};
+use self::known::Known;
 use self::picked::Picked;
+use super::calls::ServiceCalls;
 use super::discovery::Discovery;
 use super::error::{CallInstanceError, CastInstanceError, CastInstanceReason, PickError};
 use super::now::Now;
 use super::state::Shared;
-use crate::choice::{Choice, Decision, Draw, Locality, NoneInRotationError, Policy, RetryBudget, Rotation};
+use crate::choice::{Choice, Decision, Draw, Locality, NoneInRotationError, Policy, RetryBudget};
 use crate::criteria::Criteria;
 use crate::instance::{InstanceName, InstanceRecord, Remote};
+use crate::meter::Counted;
 
-/// During the slow start a weight grows in so many steps.
-const STEPS: u32 = 32;
 /// How many instances one call tries at most.
 const MAX_TRIES: usize = 3;
 
@@ -46,6 +49,8 @@ const MAX_TRIES: usize = 3;
 /// even read the clock.
 pub struct Selector<M> {
     shared: Arc<Shared>,
+    /// Those of the service that the criteria ask for.
+    calls: Option<Arc<ServiceCalls>>,
     criteria: Criteria,
     choice: Choice,
     by_key: Policy,
@@ -72,8 +77,10 @@ impl Discovery {
 
 impl<M: Message> Selector<M> {
     pub(super) fn new(shared: Arc<Shared>, criteria: Criteria, choice: Choice) -> Self {
+        let known = Known::nothing(shared.names.namespace());
         Self {
             random: shared.random(),
+            calls: criteria.wanted_service().map(|service| shared.service_calls(service)),
             shared,
             criteria,
             by_key: choice.wanted_policy().by_key(),
@@ -81,13 +88,18 @@ impl<M: Message> Selector<M> {
             idempotent: false,
             budget: RetryBudget::default(),
             turn: 0,
-            known: Known::default(),
+            known,
         }
     }
 
     /// How an instance is chosen.
     pub fn choice(self, choice: Choice) -> Self {
-        Self { by_key: choice.wanted_policy().by_key(), choice, known: Known::default(), ..self }
+        Self {
+            by_key: choice.wanted_policy().by_key(),
+            choice,
+            known: Known::nothing(self.shared.names.namespace()),
+            ..self
+        }
     }
 
     /// Whether a call may be made again that was delivered and has no answer. Default: no.
@@ -104,6 +116,7 @@ impl<M: Message> Selector<M> {
     ///
     /// # Errors
     /// [`PickError`] says why there is none.
+    #[inline]
     pub fn pick(&mut self) -> Result<Picked<M>, PickError> {
         self.pick_by(None)
     }
@@ -139,7 +152,7 @@ impl<M: Message> Selector<M> {
         let mut picked = self.pick()?;
         loop {
             let left = limit.saturating_sub(began.elapsed());
-            let error = match picked.chosen().via.call(&message, left).await {
+            let error = match picked.via().call(&message, left).await {
                 Ok(reply) => {
                     picked.succeeded();
                     return Ok(reply);
@@ -166,35 +179,40 @@ impl<M: Message> Selector<M> {
     /// [`CastInstanceError`] gives the message back, and says why no instance took it.
     pub fn cast(&mut self, message: M) -> Result<(), CastInstanceError<M>> {
         self.budget.deposit();
-        let decided = match self.choose(None, &[], &Now::default()) {
+        let now = Now::default();
+        let decided = match self.choose_usual(None, &now).map_or_else(|| self.choose_of_rest(None, &[], &now), Ok) {
             Ok(decided) => decided,
-            Err(error) => return Err(CastInstanceError { message, reason: CastInstanceReason::Pick(error).into() }),
+            Err(error) => return Err(self.not_picked(message, error)),
         };
-        let chosen = &self.known.fitting()[decided.at];
-        match chosen.via.cast(message) {
-            Ok(()) => {
-                chosen.service.picks.note_cast(decided.fail_open);
-                Ok(())
-            }
+        match self.known.list[decided.at].cast(message, decided.fail_open) {
+            Ok(()) => Ok(()),
             Err(error) => {
-                let first = chosen.record.clone();
+                let first = self.known.list[decided.at].record.clone();
                 self.cast_again(first, error)
             }
         }
     }
 
     #[cold]
+    fn not_picked(&self, message: M, error: PickError) -> CastInstanceError<M> {
+        self.note_none(&error);
+        CastInstanceError { message, reason: CastInstanceReason::Pick(error).into() }
+    }
+
+    #[cold]
     fn cast_again(&mut self, first: InstanceRecord, error: CastError<M>) -> Result<(), CastInstanceError<M>> {
         let (mut tried, mut error) = (vec![first], error);
-        loop {
-            let Some(picked) = self.pick_another(&tried) else { return Err(not_taken(&tried, error)) };
-            match picked.chosen().via.cast(error.message) {
-                // Its call counts as cancelled: how long the message takes is not known.
+        while self.may_retry(&tried) {
+            let Ok(decided) = self.choose_of_rest(None, &tried, &Now::default()) else { break };
+            self.budget.withdraw();
+            let another = &self.known.list[decided.at];
+            match another.cast(error.message, decided.fail_open) {
                 Ok(()) => return Ok(()),
                 Err(next) => error = next,
             }
-            tried.push(picked.record().clone());
+            tried.push(another.record.clone());
         }
+        Err(not_taken(&tried, error))
     }
 
     /// All instances that fit, with their loads, and for each that is not in rotation why. Cost: linear in them.
@@ -203,18 +221,21 @@ impl<M: Message> Selector<M> {
     /// As [`pick`](Self::pick), but for [`PickError::NoneInRotation`]: then all are out.
     pub fn candidates(&mut self) -> Result<Vec<CandidateReport>, PickError> {
         let now = Now::default();
-        let rotation = match self.known.update(&self.shared, (&self.criteria, &self.choice), &now) {
-            Ok(known) => Some(known.rotation.clone()),
-            Err(PickError::NoneInRotation { .. }) => None,
-            Err(error) => return Err(error),
-        };
-        let fitting = self.known.fitting();
+        self.known.update(&self.shared, self.calls.as_deref(), (&self.criteria, &self.choice), &now);
+        let rotation = self.known.rotation.as_ref().ok();
+        if rotation.is_none() {
+            match self.known.why_none(&self.shared) {
+                PickError::NoneInRotation { .. } => {}
+                error => return Err(error),
+            }
+        }
+        let fitting = &self.known.list[..];
         let loads = Loads { fitting, now: &now };
-        let report = |(at, fitting): (usize, &Fitting<M>)| {
+        let report = |(at, fitting): (usize, &Arc<Fitting<M>>)| {
             let report = CandidateReport::of(fitting, now.get());
             let report = report.near(self.choice.zone().map(|here| Locality::of(here, fitting.record.instance.zone())));
-            let weight = rotation.as_ref().and_then(|it| it.weight(at));
-            let score = rotation.as_ref().and_then(|it| self.choice.score(it, &loads, at));
+            let weight = rotation.and_then(|it| it.weight(at));
+            let score = rotation.and_then(|it| self.choice.score(it, &loads, at));
             weight.into_iter().fold(report, |report, weight| report.taking_part(weight, score))
         };
         Ok(fitting.iter().enumerate().map(report).collect())
@@ -229,163 +250,104 @@ impl<M: Message> Selector<M> {
         }
     }
 
+    #[inline]
     fn pick_by(&mut self, key: Option<&[u8]>) -> Result<Picked<M>, PickError> {
-        self.begin_call(key, &[])
+        let now = Now::default();
+        if let Some(decided) = self.choose_usual(key, &now) {
+            let (fitting, began) = (&self.known.list[decided.at], self.began(&now));
+            if fitting.begin_call(began) {
+                return Ok(Picked::new(fitting, decided, began));
+            }
+        }
+        self.pick_of_rest(key)
+    }
+
+    #[cold]
+    fn pick_of_rest(&mut self, key: Option<&[u8]>) -> Result<Picked<M>, PickError> {
+        self.begin_call(key, &[]).inspect_err(|error| self.note_none(error))
+    }
+
+    /// When a call begins, if its time is measured.
+    #[inline]
+    fn began(&self, now: &Now) -> Option<Instant> {
+        self.choice.wanted_policy().needs_times().then(|| now.get())
+    }
+
+    /// Counts a pick without an instance.
+    #[cold]
+    fn note_none(&self, error: &PickError) {
+        let reason = match error {
+            PickError::Find { .. } => Counted::NoneFits,
+            PickError::OtherMessage { .. } => Counted::OtherMessage,
+            PickError::NoneInRotation { .. } => Counted::NoneInRotation,
+            PickError::NotRunning { .. } => return,
+        };
+        self.calls.iter().for_each(|calls| calls.picks.note_none(reason));
+    }
+
+    /// Whether another instance may be tried.
+    fn may_retry(&self, tried: &[InstanceRecord]) -> bool {
+        tried.len() < MAX_TRIES && self.budget.balance() > 0
     }
 
     /// Another instance, if there is one, and the budget has a retry for it: the budget pays only for what is tried.
     fn pick_another(&mut self, tried: &[InstanceRecord]) -> Option<Picked<M>> {
-        if tried.len() >= MAX_TRIES {
+        if !self.may_retry(tried) {
             return None;
         }
-        // What the budget does not pay for is cancelled.
-        self.begin_call(None, tried).ok().filter(|_| self.budget.withdraw())
+        let another = self.begin_call(None, tried).ok()?;
+        self.budget.withdraw();
+        Some(another)
     }
 
-    /// Chooses an instance, and begins a call to it.
+    /// Chooses an instance that has not been tried, and begins a call to it.
     fn begin_call(&mut self, key: Option<&[u8]>, tried: &[InstanceRecord]) -> Result<Picked<M>, PickError> {
         let now = Now::default();
         loop {
-            let decided = self.choose(key, tried, &now)?;
-            let began = self.choice.wanted_policy().needs_times().then(|| now.get());
-            let picked = Picked::begin(self.known.shared_fitting(), decided, began);
-            // After the call is counted: a drain that began meanwhile waits for it, or is seen here.
-            if !picked.chosen().calls.is_draining() {
-                return Ok(picked);
+            let decided = self.choose_of_rest(key, tried, &now)?;
+            let (fitting, began) = (&self.known.list[decided.at], self.began(&now));
+            if fitting.begin_call(began) {
+                return Ok(Picked::new(fitting, decided, began));
             }
         }
     }
 
-    /// Chooses an instance, and looks whether it is alive: the registry may not have noted its end yet.
-    fn choose(&mut self, key: Option<&[u8]>, tried: &[InstanceRecord], now: &Now) -> Result<Decision, PickError> {
-        let turn = self.turn;
-        self.turn = turn.wrapping_add(1);
+    /// Chooses among all in rotation. `None` if there are none, or the one that was chosen takes no calls: the registry may
+    /// not have noted its end yet.
+    #[inline(always)]
+    fn choose_usual(&mut self, key: Option<&[u8]>, now: &Now) -> Option<Decision> {
+        self.known.update(&self.shared, self.calls.as_deref(), (&self.criteria, &self.choice), now);
+        let Known { list, rotation: Ok(rotation), .. } = &self.known else { return None };
         let policy = if key.is_some() { &self.by_key } else { self.choice.wanted_policy() };
-        let Current { fitting, rotation } = self.known.update(&self.shared, (&self.criteria, &self.choice), now)?;
-        let loads = Loads { fitting, now };
-        let mut choose = |rotation: &Rotation| {
-            let draw = Draw::new(&mut self.random).turn(turn);
-            policy.decide(rotation, &loads, &mut key.into_iter().fold(draw, Draw::key))
-        };
-        if tried.is_empty() {
-            let decided = choose(rotation).filter(|decided| fitting[decided.at].takes_calls());
-            if let Some(decided) = decided {
-                return Ok(decided);
-            }
+        let mut draw = Draw { random: &mut self.random, turn: self.turn, key };
+        let decided = policy.decide(rotation, &Loads { fitting: list, now }, &mut draw)?;
+        if !list[decided.at].takes_calls() {
+            return None;
         }
-        let is_left = |at: usize| !is_in(tried, &fitting[at].record) && fitting[at].takes_calls();
-        let decided = rotation.without(|at| !is_left(at)).and_then(|rest| choose(&rest));
-        decided.ok_or_else(|| PickError::none_left(self.shared.names.namespace()))
-    }
-}
-
-/// The instances that fit, and who of them is in rotation.
-struct Known<M> {
-    generation: Option<u64>,
-    fitting: Result<Arc<[Fitting<M>]>, PickError>,
-    rotation: Result<Rotation, NoneInRotationError>,
-    /// When the rotation has to be made anew.
-    due: Option<Instant>,
-}
-
-/// Both, up to date.
-struct Current<'k, M> {
-    fitting: &'k [Fitting<M>],
-    rotation: &'k Rotation,
-}
-
-impl<M> Default for Known<M> {
-    fn default() -> Self {
-        let none = NoneInRotationError { out: Default::default() };
-        Self { generation: None, fitting: Ok(Arc::new([])), rotation: Err(none), due: None }
-    }
-}
-
-impl<M: Message> Known<M> {
-    /// Brings both up to date.
-    ///
-    /// # Errors
-    /// [`PickError`] if no instance fits, or none of those that do is in rotation.
-    fn update(
-        &mut self,
-        shared: &Shared,
-        (criteria, choice): (&Criteria, &Choice),
-        now: &Now,
-    ) -> Result<Current<'_, M>, PickError> {
-        let generation = shared.current(now);
-        if self.generation != Some(generation) {
-            self.generation = Some(generation);
-            self.fitting = find(shared, criteria);
-            self.rotate(choice, now);
-        } else if self.due.is_some_and(|due| due <= now.get()) {
-            self.rotate(choice, now);
-        }
-        match (&self.fitting, &self.rotation) {
-            (Ok(fitting), Ok(rotation)) => Ok(Current { fitting, rotation }),
-            (fitting, rotation) => Err(why_none(shared, fitting.as_ref().err(), rotation.as_ref().err())),
-        }
+        self.turn = self.turn.wrapping_add(1);
+        Some(decided)
     }
 
-    /// The same list, for a pick that keeps it.
-    fn shared_fitting(&self) -> Arc<[Fitting<M>]> {
-        self.fitting.as_ref().map_or_else(|_| Arc::new([]), Arc::clone)
-    }
-
-    /// All that fit, whether they are in rotation or not.
-    fn fitting(&self) -> &[Fitting<M>] {
-        self.fitting.as_deref().unwrap_or_default()
-    }
-
+    /// Chooses among those in rotation that take calls and have not been tried.
     #[cold]
-    fn rotate(&mut self, choice: &Choice, now: &Now) {
-        let now = now.get();
-        let (candidates, ends): (Vec<_>, Vec<_>) = self.fitting().iter().map(|it| it.in_rotation(now)).unzip();
-        let grows = candidates.iter().any(|it| it.is_ramping(choice.slow_start_time()));
-        let grows = grows.then(|| now + choice.slow_start_time() / STEPS);
-        let due = ends.into_iter().flatten().chain(grows).min();
-        (self.rotation, self.due) = (choice.rotation(&candidates), due);
-    }
-}
-
-#[cold]
-fn why_none(shared: &Shared, find: Option<&PickError>, rotation: Option<&NoneInRotationError>) -> PickError {
-    let namespace = shared.names.namespace();
-    match (find, rotation) {
-        (Some(_), _) if shared.names.has_ended() => PickError::NotRunning { namespace },
-        (Some(error), _) => error.clone(),
-        (None, Some(source)) => PickError::NoneInRotation { namespace, source: source.clone() },
-        (None, None) => PickError::none_left(namespace),
-    }
-}
-
-#[cold]
-fn find<M: Message>(shared: &Shared, criteria: &Criteria) -> Result<Arc<[Fitting<M>]>, PickError> {
-    let namespace = shared.names.namespace();
-    let records = shared.select(criteria).map_err(|source| PickError::Find { namespace, source })?;
-    let (number, mut other) = (records.len(), None);
-    let fitting: Arc<[_]> = records.into_iter().filter_map(|it| fit(shared, it, &mut other)).collect();
-    match other {
-        Some((wanted, found)) if fitting.is_empty() => {
-            Err(PickError::OtherMessage { namespace, instances: number, wanted, found })
-        }
-        _ => Ok(fitting),
-    }
-}
-
-/// The message type that was asked for, and the one that an instance answers to.
-type Types = (&'static str, &'static str);
-
-fn fit<M: Message>(shared: &Shared, record: InstanceRecord, other: &mut Option<Types>) -> Option<Fitting<M>> {
-    let (calls, service) = shared.calls(&record)?;
-    let via = shared.names.via(&ServiceKey::from(record.name().registered().clone()));
-    match via.actor_ref() {
-        Ok(actor) if actor.get_id() == record.actor => Some(Fitting { record, actor, via, calls, service }),
-        Err(RegistryError::WrongType { wanted, found, .. }) => {
-            *other = Some((wanted, found));
-            None
-        }
-        // It has ended, or another actor has its name by now: the next generation says so.
-        _ => None,
+    fn choose_of_rest(
+        &mut self,
+        key: Option<&[u8]>,
+        tried: &[InstanceRecord],
+        now: &Now,
+    ) -> Result<Decision, PickError> {
+        self.known.update(&self.shared, self.calls.as_deref(), (&self.criteria, &self.choice), now);
+        let Known { list, rotation: Ok(rotation), .. } = &self.known else {
+            return Err(self.known.why_none(&self.shared));
+        };
+        let rest = rotation.without(|at| is_in(tried, &list[at].record) || !list[at].takes_calls());
+        let policy = if key.is_some() { &self.by_key } else { self.choice.wanted_policy() };
+        let mut draw = Draw { random: &mut self.random, turn: self.turn, key };
+        self.turn = self.turn.wrapping_add(1);
+        let decided = rest.and_then(|rest| policy.decide(&rest, &Loads { fitting: list, now }, &mut draw));
+        let why = || NoneInRotationError::counting(list.iter().filter_map(|it| it.out(now.get())));
+        let namespace = || self.shared.names.namespace();
+        decided.ok_or_else(|| PickError::NoneInRotation { namespace: namespace(), source: why() })
     }
 }
 
@@ -414,6 +376,7 @@ impl<M> Clone for Selector<M> {
     fn clone(&self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
+            calls: self.calls.clone(),
             criteria: self.criteria.clone(),
             choice: self.choice.clone(),
             by_key: self.by_key.clone(),
@@ -421,7 +384,7 @@ impl<M> Clone for Selector<M> {
             budget: self.budget.clone(),
             random: self.shared.random(),
             turn: 0,
-            known: Known::default(),
+            known: Known::nothing(self.shared.names.namespace()),
         }
     }
 }
@@ -434,3 +397,7 @@ impl<M> fmt::Debug for Selector<M> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[path = "selector/tests.rs"]
+mod tests;

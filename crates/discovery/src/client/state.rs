@@ -12,6 +12,7 @@
 mod followed_names;
 mod next_expiry;
 mod status_changes;
+mod update;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,7 +30,7 @@ use tokio::time::Instant;
 use self::followed_names::FollowedNames;
 use self::next_expiry::NextExpiry;
 use self::status_changes::StatusChanges;
-use super::calls::{InstanceCalls, ServiceCalls};
+use super::calls::{Generation, InstanceCalls, ServiceCalls};
 use super::leases::{LeaseKey, Leases};
 use super::marks::{Mark, Marks};
 use super::notice::{Notice, Notices};
@@ -58,7 +59,7 @@ pub(super) struct Shared {
     followed: OnceLock<FollowedNames>,
     is_used: watch::Sender<bool>,
     state: Mutex<State>,
-    /// Grows with each change of the catalog, and with each ejection.
+    /// Grows with each change of the catalog, and with each ejection. Each service has its own, too.
     generation: Arc<AtomicU64>,
     /// Notified of each change of a health, and of an expiry that is earlier than the next one so far.
     healths: watch::Sender<()>,
@@ -80,7 +81,9 @@ struct State {
     restarts: HashMap<ServiceName, Restarts>,
     tracked: HashMap<(InstanceName, ActorId), Tracked, RandomState>,
     status_changes: StatusChanges,
+    /// Of each service that has an instance, or a selector.
     services: HashMap<ServiceName, Arc<ServiceCalls>>,
+    generation: Arc<AtomicU64>,
     random: fastrand::Rng,
 }
 
@@ -102,6 +105,7 @@ impl Shared {
     pub(super) fn new(names: ServiceRegistry, options: DiscoveryOptions) -> Self {
         let random = options.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         let expiry = Arc::new(NextExpiry::new(Instant::now()));
+        let generation = Arc::<AtomicU64>::default();
         let state = State {
             catalog: Catalog::new(),
             checks: Checks::new(),
@@ -113,6 +117,7 @@ impl Shared {
             tracked: HashMap::default(),
             status_changes: StatusChanges::default(),
             services: HashMap::new(),
+            generation: Arc::clone(&generation),
             random,
         };
         let (healths, _) = watch::channel(());
@@ -124,7 +129,7 @@ impl Shared {
             followed: OnceLock::new(),
             is_used: watch::Sender::new(false),
             state: Mutex::new(state),
-            generation: Arc::default(),
+            generation,
             healths,
             leases,
             expiry,
@@ -148,18 +153,19 @@ impl Shared {
         self.names.watch().capacity(self.options.unread_changes)
     }
 
-    /// The generation of the catalog, brought up to date. The time is asked for only if there is a result that will be too old
-    /// some time, or a name has changed: without checks a pick reads no clock here.
-    pub(super) fn current(&self, now: &Now) -> u64 {
+    /// The generation of a service, or of all of them, when the catalog is up to date. The time is asked for only if there is a
+    /// result that will be too old some time, or a name has changed: without checks a pick reads no clock here.
+    #[inline]
+    pub(super) fn current(&self, service: Option<&ServiceCalls>, now: &Now) -> u64 {
         let is_over = || self.expiry.get().is_some_and(|expiry| now.get() > expiry);
-        if self.followed().is_read() && !is_over() {
-            return self.generation.load(Ordering::Acquire);
+        if !self.followed().is_read() || is_over() {
+            self.refresh(now.get());
         }
-        self.refresh(now.get())
+        service.map_or_else(|| self.generation.load(Ordering::Acquire), ServiceCalls::generation)
     }
 
-    /// Brings the catalog up to date, and returns its generation.
-    pub(super) fn refresh(&self, now: Instant) -> u64 {
+    /// Brings the catalog up to date.
+    pub(super) fn refresh(&self, now: Instant) {
         let followed = self.followed();
         if !followed.is_read() {
             // Who waits for the loss of a lease is woken, so not under the lock of the watch.
@@ -168,14 +174,16 @@ impl Shared {
         if self.expiry.get().is_some_and(|expiry| now > expiry) {
             self.expire(now);
         }
-        self.generation.load(Ordering::Acquire)
     }
 
     /// The names, which are followed from the first call on.
+    #[inline]
     fn followed(&self) -> &FollowedNames {
-        if let Some(followed) = self.followed.get() {
-            return followed;
-        }
+        self.followed.get().unwrap_or_else(|| self.follow())
+    }
+
+    #[cold]
+    fn follow(&self) -> &FollowedNames {
         // Not while the cell is locked: what the table shows may be dropped here, and its destructors may use discovery.
         let followed = FollowedNames::new(self.new_watch().ends_at_once());
         let followed = self.followed.get_or_init(|| followed);
@@ -219,7 +227,6 @@ impl Shared {
 
     fn apply(&self, watched: Watched, now: Instant) -> impl Iterator<Item = LeaseKey> + use<> {
         let changes = self.state.lock().apply(watched, self, now);
-        self.note_change(!changes.is_empty());
         changes.into_iter().filter_map(|change| match change {
             InstanceChange::Removed { instance, .. } => Some((instance.name().clone(), instance.actor)),
             _ => None,
@@ -230,12 +237,6 @@ impl Shared {
         self.leases.end(key, Instant::now(), &self.notices);
     }
 
-    fn note_change(&self, changed: bool) {
-        if changed {
-            self.generation.fetch_add(1, Ordering::Release);
-        }
-    }
-
     /// Shows the healths whose last result has become too old.
     fn expire(&self, now: Instant) {
         let expired = self.state.lock().expire(now);
@@ -243,7 +244,6 @@ impl Shared {
     }
 
     fn note_health(&self, changed: bool) {
-        self.note_change(changed);
         if changed {
             self.healths.send_replace(());
         }
@@ -467,6 +467,15 @@ impl Shared {
         Some((Arc::clone(&tracked.calls), Arc::clone(state.services.get(record.service())?)))
     }
 
+    /// The calls of a service, whether it has an instance or not. They are kept for as long as they are used.
+    pub(super) fn service_calls(&self, service: &ServiceName) -> Arc<ServiceCalls> {
+        let mut state = self.state.lock();
+        if !state.services.contains_key(service) {
+            state.forget_unused();
+        }
+        Arc::clone(state.service_calls(service, self, Instant::now()))
+    }
+
     /// The condition of a service: also of one without an instance, which is down.
     pub(super) fn service_health(&self, service: &ServiceName) -> ServiceHealth {
         let now = Instant::now();
@@ -507,7 +516,10 @@ impl State {
                 _ => {}
             }
         }
-        services.iter().for_each(|service| self.set_members(service, shared, now));
+        for service in &services {
+            self.set_members(service, shared, now);
+            self.note_change(service);
+        }
         changes
     }
 
@@ -528,8 +540,8 @@ impl State {
 
     fn service_health(&self, service: &ServiceName, options: &DiscoveryOptions, now: Instant) -> ServiceHealth {
         let in_rotation = self.catalog.instances(service).filter(|record| record.status().is_in_rotation());
-        let actors = in_rotation.map(|record| record.actor);
-        let ejected = self.services.get(service).map_or(0, |calls| calls.count_ejected(actors, now));
+        let incarnations = in_rotation.map(|record| (record.name().clone(), record.actor));
+        let ejected = self.services.get(service).map_or(0, |calls| calls.count_ejected(incarnations, now));
         self.catalog.service_health(service).expecting(options.expected_of(service)).with_ejected(ejected)
     }
 
@@ -577,18 +589,39 @@ impl State {
         let calls = |tracked: &Tracked| Arc::clone(&tracked.calls);
         let of = |record: &InstanceRecord| self.tracked.get(&(record.name().clone(), record.actor)).map(calls);
         let members: Vec<_> = self.catalog.instances(service).filter_map(of).collect();
-        if members.is_empty() {
+        let is_over = members.is_empty();
+        let calls = self.service_calls(service, shared, now);
+        calls.set_members(members, now);
+        // Selectors of the service await its next instance.
+        if is_over && Arc::strong_count(calls) == 1 {
             self.services.remove(service);
-            return;
         }
-        let random = &mut self.random;
+    }
+
+    /// Those of a service that has neither an instance nor a selector begin now.
+    fn service_calls(&mut self, service: &ServiceName, shared: &Shared, now: Instant) -> &Arc<ServiceCalls> {
+        let (random, generation) = (&mut self.random, &self.generation);
         let new = || {
             let (namespace, rules) = (shared.names.namespace(), &shared.options);
-            let to = (Arc::clone(&shared.generation), Arc::clone(&shared.notices));
+            let to = (Generation::new(Arc::clone(generation)), Arc::clone(&shared.notices));
             let calls = ServiceCalls::new(namespace, (rules.load, rules.outliers.clone()), to, (random.fork(), now));
             Arc::new(calls.counted(PickMeter::new(&rules.meter, &shared.names, service)))
         };
-        self.services.entry(service.clone()).or_insert_with(new).set_members(members, now);
+        self.services.entry(service.clone()).or_insert_with(new)
+    }
+
+    /// Forgets the calls of services that have no instance, and that no selector and no pick uses any more.
+    fn forget_unused(&mut self) {
+        self.services.retain(|_, calls| Arc::strong_count(calls) > 1 || !calls.is_empty());
+    }
+
+    /// Selectors look again. After the change is in the catalog.
+    fn note_change(&self, service: &ServiceName) {
+        match self.services.get(service) {
+            Some(calls) => calls.note_change(),
+            // No selector asks for this service, nor is one of its instances in a list.
+            None => drop(self.generation.fetch_add(1, Ordering::Release)),
+        }
     }
 
     /// Shows the health of an incarnation whose checks have found this, or what they find now; true if the status has changed.
@@ -611,6 +644,7 @@ impl State {
         let changed = self.catalog.set_health(name, actor, health).is_some();
         if changed {
             self.status_changes.note((name.clone(), actor));
+            self.note_change(name.service());
         }
         changed
     }

@@ -27,15 +27,15 @@ const CHUNK: usize = 1_000;
 /// that it holds are to be pruned, and can let go in time.
 #[derive(Clone)]
 pub struct Hold {
-    holder: &'static str,
+    holder: Arc<str>,
     all: Arc<Holds>,
 }
 
 /// The holds of one store, by the names of their holders.
 #[derive(Default)]
 struct Holds {
-    kept: watch::Sender<BTreeMap<&'static str, EventId>>,
-    holders: Mutex<BTreeMap<&'static str, Notify>>,
+    kept: watch::Sender<BTreeMap<Arc<str>, EventId>>,
+    holders: Mutex<BTreeMap<Arc<str>, Notify>>,
 }
 
 /// Notifies a holder that events that it holds are to be pruned.
@@ -49,31 +49,31 @@ impl fmt::Debug for Hold {
 
 impl Hold {
     pub(super) fn new() -> Self {
-        Self { holder: "", all: Arc::default() }
+        Self { holder: "".into(), all: Arc::default() }
     }
 
     /// The hold of another holder on the events of the same store.
-    pub fn of(&self, holder: &'static str) -> Self {
-        Self { holder, all: Arc::clone(&self.all) }
+    pub fn of(&self, holder: impl Into<Arc<str>>) -> Self {
+        Self { holder: holder.into(), all: Arc::clone(&self.all) }
     }
 
     /// Keeps the events from this one on, instead of those kept before; `None` lets go.
     pub fn keep_from(&self, event: Option<EventId>) {
         self.all.kept.send_modify(|kept| match event {
-            Some(event) => drop(kept.insert(self.holder, event)),
-            None => drop(kept.remove(self.holder)),
+            Some(event) => drop(kept.insert(Arc::clone(&self.holder), event)),
+            None => drop(kept.remove(&self.holder)),
         });
     }
 
     /// The first event that this holder keeps.
     pub fn kept_from(&self) -> Option<EventId> {
-        self.all.kept.borrow().get(self.holder).copied()
+        self.all.kept.borrow().get(&self.holder).copied()
     }
 
     /// Sets the callback that runs each time an event that is held is to be pruned, and replaces the one before. It must be
     /// brief.
     pub fn held_by(&self, notify: impl Fn() + Send + Sync + 'static) {
-        let before = self.all.holders.lock().insert(self.holder, Arc::new(notify));
+        let before = self.all.holders.lock().insert(Arc::clone(&self.holder), Arc::new(notify));
         // Not under the lock: the callback may have the last reference to an actor.
         drop_contained("a former holder of events", before);
     }
@@ -85,20 +85,20 @@ impl Hold {
 
     /// Waits until the first event that is kept is another one.
     pub(super) async fn moved(&self, from: Option<EventId>) {
-        let has_moved = |kept: &BTreeMap<&'static str, EventId>| kept.values().min().copied() != from;
+        let has_moved = |kept: &BTreeMap<Arc<str>, EventId>| kept.values().min().copied() != from;
         // The sender cannot be dropped first: `self` owns it.
         let _ = waking_contained(self.all.kept.subscribe().wait_for(has_moved)).await.map(drop);
     }
 
     /// Notifies the holders that keep this event or one before it, and so hold back what is to be pruned; not those that
     /// have been notified. True if there was one.
-    pub(super) fn notify_holders(&self, event: EventId, notified: &mut BTreeSet<&'static str>) -> bool {
+    pub(super) fn notify_holders(&self, event: EventId, notified: &mut BTreeSet<Arc<str>>) -> bool {
         let kept = self.all.kept.borrow().clone();
         let holders = self.all.holders.lock().clone();
         let holds_back = |holder: &str| kept.get(holder).is_some_and(|kept| *kept <= event);
         let mut is_any = false;
         for (holder, notify) in holders {
-            if holds_back(holder) && notified.insert(holder) {
+            if holds_back(&holder) && notified.insert(holder) {
                 is_any = true;
                 if let Err(panic) = catch_panic(|| notify()) {
                     report(|| tracing::error!(%panic, "a holder of events panicked when it was notified"));
@@ -166,7 +166,7 @@ mod tests {
             });
         }
         let event = |id| EventId::new(id).unwrap();
-        [("a", 3), ("c", 3), ("d", 7)].iter().for_each(|(holder, id)| first.of(holder).keep_from(EventId::new(*id)));
+        [("a", 3), ("c", 3), ("d", 7)].iter().for_each(|(holder, id)| first.of(*holder).keep_from(EventId::new(*id)));
         let mut notified = BTreeSet::new();
         assert!(first.notify_holders(event(3), &mut notified));
         assert_eq!(*noted.lock(), ["a", "c"]);

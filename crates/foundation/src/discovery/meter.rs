@@ -14,7 +14,7 @@ use super::instance_counts::MAX_SERVICES;
 /// The most checks of services that are measured apart; the others are measured together.
 const MAX_CHECKS: usize = 1_024;
 /// The outcomes of picks.
-const OUTCOMES: usize = 4;
+const OUTCOMES: usize = 7;
 
 /// Measures in the telemetry of the namespace.
 pub(super) struct TelemetryMeter;
@@ -32,6 +32,9 @@ impl DiscoveryMeter for TelemetryMeter {
         of(&mut counters.failed, picks.0, picks.1, Some("failed"))?;
         of(&mut counters.cancelled, picks.0, picks.1, Some("cancelled"))?;
         of(&mut counters.cast, picks.0, picks.1, Some("cast"))?;
+        of(&mut counters.none_fits, picks.0, picks.1, Some("none_fits"))?;
+        of(&mut counters.other_message, picks.0, picks.1, Some("other_message"))?;
+        of(&mut counters.none_in_rotation, picks.0, picks.1, Some("none_in_rotation"))?;
         of(&mut counters.fail_open, built_in::DISCOVERY_FAIL_OPEN_PICKS, MAX_SERVICES, None)?;
         Ok(counters)
     }

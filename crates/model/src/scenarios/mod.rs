@@ -4,10 +4,12 @@
 mod fixture;
 mod groups;
 mod names;
+mod queue;
 mod waits;
 mod watches;
 
 pub use groups::*;
 pub use names::*;
+pub use queue::*;
 pub use waits::*;
 pub use watches::*;

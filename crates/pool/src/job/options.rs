@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::key::JobKey;
+use crate::queue::keys::KeySlot;
 
 /// What is special about a job. Most jobs have nothing special, so a record keeps it in a box.
 #[derive(Debug, Clone, Default)]
@@ -10,6 +11,8 @@ pub(crate) struct JobOptions {
     /// Its level, the most urgent is 0; beyond the last it is the last.
     pub(crate) priority: u8,
     pub(crate) key: Option<JobKey>,
+    /// The place of its key, once the job is the first of it.
+    pub(crate) key_slot: Option<KeySlot>,
     /// Of the jobs with the same one, the pool has at most one.
     pub(crate) unique: Option<JobKey>,
     /// The longest time that it may wait, instead of the pool's.

@@ -12,9 +12,30 @@ use super::id::JobId;
 use super::key::JobKey;
 use super::options::JobOptions;
 use crate::error::JobError;
+use crate::queue::keys::KeySlot;
 
-/// The way back to the caller that waits for the outcome of a job.
-pub(crate) type Reply<J, T> = oneshot::Sender<Result<T, JobError<J>>>;
+/// Where the outcome of a job goes.
+pub(crate) enum Reply<J, T> {
+    /// To the caller that waits for it.
+    Caller(oneshot::Sender<Result<T, JobError<J>>>),
+    /// To a part of this crate that acts on it, as durable jobs do.
+    Settle(Box<dyn Settle<J, T>>),
+}
+
+impl<J, T> Reply<J, T> {
+    /// Whether the outcome would be dropped.
+    pub(crate) fn is_closed(&self) -> bool {
+        match self {
+            Self::Caller(caller) => caller.is_closed(),
+            Self::Settle(_) => false,
+        }
+    }
+}
+
+/// Acts on the outcome of a job. Dropped without one, it knows that the job was dropped.
+pub(crate) trait Settle<J, T>: Send {
+    fn settle(self: Box<Self>, outcome: Result<T, JobError<J>>);
+}
 
 /// Why a job has no output.
 #[derive(Debug)]
@@ -77,6 +98,28 @@ pub(crate) struct JobRecord<J, T> {
 }
 
 impl<J, T> JobRecord<J, T> {
+    /// The key that it has to wait for.
+    pub(crate) fn key_to_enter(&self) -> Option<JobKey> {
+        let options = self.options.as_ref().filter(|options| options.key_slot.is_none())?;
+        options.key.clone()
+    }
+
+    /// Whether the queue knows more of it than that it is there.
+    pub(crate) fn has_to_be_forgotten(&self) -> bool {
+        self.options.as_ref().is_some_and(|options| options.unique.is_some() || options.key_slot.is_some())
+    }
+
+    /// The place of its key, if it is the first of it.
+    pub(crate) fn key_slot(&self) -> Option<KeySlot> {
+        self.options.as_ref()?.key_slot
+    }
+
+    /// It is the first of its key.
+    pub(crate) fn into_head(mut self, slot: KeySlot) -> Self {
+        self.options.iter_mut().for_each(|options| options.key_slot = Some(slot));
+        self
+    }
+
     pub(crate) fn unique(&self) -> Option<&JobKey> {
         self.options.as_ref()?.unique.as_ref()
     }
@@ -126,7 +169,11 @@ impl<J, T> JobRecord<J, T> {
 
 /// Wakes the caller, by a waker that may be any code; what no caller waits for is dropped here.
 fn answer<J, T>(reply: Reply<J, T>, outcome: Result<T, JobError<J>>) {
-    match catch_panic(|| reply.send(outcome)) {
+    let caller = match reply {
+        Reply::Caller(caller) => caller,
+        Reply::Settle(settle) => return settle.settle(outcome),
+    };
+    match catch_panic(|| caller.send(outcome)) {
         Ok(Ok(())) => {}
         Ok(Err(unwanted)) => drop_contained("the outcome of a job", unwanted),
         Err(panic) => report(|| tracing::warn!(%panic, "the waker of a caller panicked")),

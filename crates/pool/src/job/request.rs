@@ -112,7 +112,7 @@ impl<'a, J, T> JobRequest<'a, J, T> {
     pub fn submit(self) -> Result<JobHandle<J, T>, PoolError<J>> {
         let queue = self.queue;
         let (reply, outcome) = oneshot::channel();
-        let id = queue.put(self.new_job(Some(reply))?)?;
+        let id = queue.put(self.new_job(Some(Reply::Caller(reply)))?)?;
         Ok(JobHandle { id, outcome })
     }
 
@@ -123,7 +123,7 @@ impl<'a, J, T> JobRequest<'a, J, T> {
     pub async fn call(self, limit: Duration) -> Result<T, JobError<J>> {
         let queue = self.queue;
         let (reply, outcome) = oneshot::channel();
-        let (begun, new) = (Instant::now(), self.new_job(Some(reply))?);
+        let (begun, new) = (Instant::now(), self.new_job(Some(Reply::Caller(reply)))?);
         let mut putting = queue.put_when_room(new);
         let accepted = match timeout(limit, &mut putting).await {
             Ok(accepted) => accepted,

@@ -52,11 +52,11 @@ impl<J, T> Claim<J, T> {
     pub(crate) fn done(&mut self, output: T) {
         let Some(record) = self.finish() else { return };
         self.tally.done += 1;
-        // A caller that has its answer finds the job counted, and its key free.
-        if record.reply.is_some() || record.unique().is_some() {
+        // A caller that has its answer finds the job counted, and its keys free.
+        if record.reply.is_some() || record.has_to_be_forgotten() {
             let tally = &mut self.tally;
             self.queue.step(|state, after| {
-                state.forget(&record);
+                state.forget(&record, after);
                 state.finish(tally, after);
             });
         }

@@ -6,6 +6,7 @@ pub(crate) mod delayed;
 #[cfg(test)]
 mod discipline_tests;
 pub(crate) mod job_queue;
+pub(crate) mod keys;
 pub(crate) mod priorities;
 pub(crate) mod rate;
 pub(crate) mod rules;

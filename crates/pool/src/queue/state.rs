@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::accounts::Accounts;
 use super::delayed::Delayed;
+use super::keys::{Entered, Keys};
 use super::priorities::Priorities;
 use super::rate::{Rate, RateGate};
 use super::waiters::Waiters;
@@ -23,15 +24,42 @@ use crate::job::options::JobOptions;
 use crate::job::record::{Ending, JobRecord, Reply};
 use crate::overflow::WhenFull;
 
-/// What is to be done when the lock has been released. Allocates nothing if there is nothing to do.
+/// What is to be done when the lock has been released. Allocates nothing if there is nothing to do, or one task to wake.
 pub(super) struct After<J, T> {
-    pub(super) wakes: Vec<Waker>,
+    pub(super) wakes: Wakes,
     pub(super) ended: Vec<(JobRecord<J, T>, Ending)>,
+}
+
+/// Tasks that are to be woken. One costs no allocation: mostly it is one.
+#[derive(Default)]
+pub(super) struct Wakes {
+    first: Option<Waker>,
+    rest: Vec<Waker>,
+}
+
+impl Wakes {
+    fn extend(&mut self, wakers: impl IntoIterator<Item = Waker>) {
+        for waker in wakers {
+            match &self.first {
+                None => self.first = Some(waker),
+                Some(_) => self.rest.push(waker),
+            }
+        }
+    }
+}
+
+impl IntoIterator for Wakes {
+    type Item = Waker;
+    type IntoIter = std::iter::Chain<std::option::IntoIter<Waker>, std::vec::IntoIter<Waker>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.first.into_iter().chain(self.rest)
+    }
 }
 
 impl<J, T> Default for After<J, T> {
     fn default() -> Self {
-        Self { wakes: Vec::new(), ended: Vec::new() }
+        Self { wakes: Wakes::default(), ended: Vec::new() }
     }
 }
 
@@ -123,6 +151,8 @@ pub(super) struct State<J, T> {
     /// The pool's longest wait for the first attempt.
     deadline: Option<Duration>,
     waiting: Priorities<JobRecord<J, T>>,
+    /// Those that wait for another one of their key.
+    keys: Keys<JobKey, JobRecord<J, T>>,
     rate: RateGate,
     delayed: Delayed<JobRecord<J, T>>,
     claims: Vec<Arc<ClaimCell<J, T>>>,
@@ -155,6 +185,7 @@ impl<J, T> State<J, T> {
             capacity,
             when_full,
             deadline,
+            keys: Keys::default(),
             waiting,
             rate: RateGate::new(None),
             delayed: Delayed::new(),
@@ -189,7 +220,7 @@ impl<J, T> State<J, T> {
             return Err((refusal, new));
         }
         if room == Room::Free && self.room() == 0 && self.when_full == WhenFull::Wait {
-            return Err((Refusal::Full { queued: self.waiting.len() }, new));
+            return Err((Refusal::Full { queued: self.queued() }, new));
         }
         if let Err(free_in) = self.rate.accept(now) {
             return Err((Refusal::OverRate { free_in }, new));
@@ -206,7 +237,7 @@ impl<J, T> State<J, T> {
                     let oldest = self.waiting.pop_least_urgent();
                     oldest.into_iter().for_each(|oldest| self.drop_for_room(oldest, after));
                 }
-                _ => return Err((Refusal::Full { queued: self.waiting.len() }, new)),
+                _ => return Err((Refusal::Full { queued: self.queued() }, new)),
             }
         }
         Ok(self.accept(new, now, after))
@@ -223,7 +254,7 @@ impl<J, T> State<J, T> {
     }
 
     fn room(&self) -> usize {
-        self.capacity.saturating_sub(self.waiting.len() + self.delayed.len() + self.reserved)
+        self.capacity.saturating_sub(self.queued() + self.delayed.len() + self.reserved)
     }
 
     fn record(&mut self, new: NewJob<J, T>, now: Instant) -> JobRecord<J, T> {
@@ -247,7 +278,20 @@ impl<J, T> State<J, T> {
         id
     }
 
+    /// Lets a job wait for a worker, or for the job of its key that is before it.
     fn enqueue(&mut self, record: JobRecord<J, T>, after: &mut After<J, T>) {
+        let entered = match record.key_to_enter() {
+            None => return self.line_up(record, after),
+            Some(key) => self.keys.enter(&key, record),
+        };
+        match entered {
+            Entered::Head(slot, record) => self.line_up(record.into_head(slot), after),
+            Entered::NoRoom(record) => self.line_up(record, after),
+            Entered::Waits => {}
+        }
+    }
+
+    fn line_up(&mut self, record: JobRecord<J, T>, after: &mut After<J, T>) {
         self.waiting.push_back(record.level.into(), record);
         if !self.paused {
             after.wakes.extend(self.sleepers.pick_newest());
@@ -262,7 +306,7 @@ impl<J, T> State<J, T> {
 
     fn drop_for_room(&mut self, record: JobRecord<J, T>, after: &mut After<J, T>) {
         self.accounts.dropped += 1;
-        self.forget(&record);
+        self.forget(&record, after);
         after.ended.push((record, Ending::Dropped));
     }
 
@@ -334,7 +378,7 @@ impl<J, T> State<J, T> {
 
     fn expire(&mut self, record: JobRecord<J, T>, waited: Duration, after: &mut After<J, T>) {
         self.accounts.expired += 1;
-        self.forget(&record);
+        self.forget(&record, after);
         after.ended.push((record, Ending::Expired(waited)));
         self.pick_drainers(after);
     }
@@ -379,7 +423,7 @@ impl<J, T> State<J, T> {
         self.claimed -= 1;
         self.accounts.failed += 1;
         self.accounts.died += 1;
-        self.forget(&record);
+        self.forget(&record, after);
         after.ended.push((record, ending));
         self.pick_drainers(after);
     }
@@ -392,8 +436,13 @@ impl<J, T> State<J, T> {
         self.pick_drainers(after);
     }
 
-    /// The key of a job that is leaving can be used again.
-    pub(super) fn forget(&mut self, record: &JobRecord<J, T>) {
+    /// What a job that is leaving has been the only one of can be used again, and the next one of its key waits for a worker.
+    pub(super) fn forget(&mut self, record: &JobRecord<J, T>, after: &mut After<J, T>) {
+        if let Some(slot) = record.key_slot()
+            && let Some(next) = self.keys.leave(slot)
+        {
+            self.line_up(next.into_head(slot), after);
+        }
         if let Some(key) = record.unique() {
             self.unique.remove(key);
         }
@@ -401,7 +450,7 @@ impl<J, T> State<J, T> {
 
     fn return_to_owner(&mut self, record: JobRecord<J, T>, after: &mut After<J, T>) {
         self.accounts.returned += 1;
-        self.forget(&record);
+        self.forget(&record, after);
         after.ended.push((record, Ending::Returned));
         self.pick_drainers(after);
     }
@@ -481,7 +530,7 @@ impl<J, T> State<J, T> {
     }
 
     pub(super) fn is_drained(&self) -> bool {
-        self.waiting.is_empty() && self.delayed.is_empty() && self.claimed == 0
+        self.queued() == 0 && self.delayed.is_empty() && self.claimed == 0
     }
 
     pub(super) fn claimed(&self) -> usize {
@@ -489,7 +538,7 @@ impl<J, T> State<J, T> {
     }
 
     pub(super) fn queued(&self) -> usize {
-        self.waiting.len()
+        self.waiting.len() + self.keys.waiting()
     }
 
     pub(super) fn delayed(&self) -> usize {
@@ -546,10 +595,12 @@ impl<J, T> State<J, T> {
     pub(super) fn close(&mut self, after: &mut After<J, T>) -> Vec<JobRecord<J, T>> {
         self.phase = Phase::Closed;
         let mut all: Vec<_> = self.waiting.drain().collect();
+        // Before those of the lanes leave: nothing moves up then.
+        all.extend(self.keys.remove_waiting(|_| true));
         all.extend(self.delayed.drain());
         all.sort_unstable_by_key(|record| record.id);
         self.accounts.returned += all.len() as u64;
-        all.iter().for_each(|record| self.forget(record));
+        all.iter().for_each(|record| self.forget(record, after));
         self.pick_drainers(after);
         all
     }

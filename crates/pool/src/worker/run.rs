@@ -76,9 +76,10 @@ struct Running<'a, W: Worker> {
     slot: Slot,
     state: Arc<SlotState>,
     stop: &'a TaskStop,
+    /// Dropped before the worker, whose destructor may take its time: the jobs are back first.
+    claim: Claim<W::Job, W::Output>,
     /// `None` while it is made anew.
     worker: Option<W>,
-    claim: Claim<W::Job, W::Output>,
     panics: u32,
 }
 
@@ -104,7 +105,7 @@ async fn run_measured<W: Worker>(
 ) -> Result<(), WorkerError> {
     life.run();
     let (claim, state) = (Claim::new(Arc::clone(&workshop.queue)), workshop.control.slots.slot(slot));
-    let mut running = Running { workshop: &workshop, slot, state, stop: &stop, worker: Some(worker), claim, panics: 0 };
+    let mut running = Running { workshop: &workshop, slot, state, stop: &stop, claim, worker: Some(worker), panics: 0 };
     let outcome = running.until_stopped().await;
     life.stop();
     let Running { worker, claim, .. } = running;

@@ -136,3 +136,39 @@ enum Look {
     /// It looks again at this time, or when it is woken.
     Until(Instant),
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use foundation_kernel::names::{Namespace, ProcessRegistry, ServiceKey};
+
+    use super::*;
+    use crate::client::options::DiscoveryOptions;
+    use crate::health::InstanceStatus;
+    use crate::instance::Instance;
+    use crate::lease::LeaseTerms;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_keeper_found_before_its_instance_was_registered_is_shown_afterwards() {
+        let registry = ProcessRegistry::start().await.unwrap();
+        let names = registry.namespace(Namespace::test()).await.unwrap();
+        let shared = Arc::new(Shared::new(names.clone(), DiscoveryOptions::new()));
+        let instance = Instance::builder("orders", "a").endpoint("http://10.0.0.7:80").build().unwrap();
+        let terms = LeaseTerms::new(Duration::from_secs(10)).suspect_after(Duration::ZERO);
+        let (name, cell) = (instance.name().clone(), Arc::new(LeaseCell::new(terms, Instant::now())));
+        let keeper = Keeper { shared: Arc::clone(&shared), name: name.clone(), cell: Arc::clone(&cell) };
+        let (keeper, task) = Actor::spawn(None, keeper, ()).await.unwrap();
+        // It looks, and cannot show that the lease is suspect.
+        tokio::task::yield_now().await;
+        let key = ServiceKey::<Remote>::from(name.registered().clone());
+        names.with_metadata(instance.to_metadata().unwrap()).register(&key, &keeper).await.unwrap();
+        cell.renewals.wake();
+        tokio::task::yield_now().await;
+        let status = shared.record(&name, keeper.get_id()).map(|record| record.status());
+        assert_eq!(status, Some(InstanceStatus::Degraded));
+        keeper.stop(None);
+        task.await.unwrap();
+        registry.shutdown().await;
+    }
+}

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use foundation_kernel::names::CallError;
+use foundation_kernel::names::{CallError, Via};
 use foundation_kernel::ractor::ActorRef;
 use tokio::time::Instant;
 
@@ -19,8 +19,8 @@ use crate::instance::InstanceRecord;
 /// namespace: then how it ends changes nothing.
 #[must_use = "a call that is dropped at once is cancelled"]
 pub struct Picked<M> {
-    /// Never changed, so the place is always that of the same instance.
-    fitting: Arc<[Fitting<M>]>,
+    /// This instance alone: the others may go while the call is under way.
+    fitting: Arc<Fitting<M>>,
     decided: Decision,
     /// When the call began, if that is measured.
     began: Option<Instant>,
@@ -35,29 +35,24 @@ enum Ended {
 }
 
 impl<M> Picked<M> {
-    /// The call begins; at this time, if its time is measured.
-    pub(in crate::client) fn begin(fitting: Arc<[Fitting<M>]>, decided: Decision, began: Option<Instant>) -> Self {
-        let picked = Self { fitting, decided, began, ended: Ended::Cancelled };
-        let load = &picked.chosen().calls.load;
-        match began {
-            Some(now) => load.begin(now),
-            None => load.enter(),
-        }
-        picked
+    /// Of a call that has [begun](Fitting::begin_call), at this time if it is measured.
+    #[inline]
+    pub(super) fn new(fitting: &Arc<Fitting<M>>, decided: Decision, began: Option<Instant>) -> Self {
+        Self { fitting: Arc::clone(fitting), decided, began, ended: Ended::Cancelled }
     }
 
-    pub(in crate::client) fn chosen(&self) -> &Fitting<M> {
-        &self.fitting[self.decided.at]
+    pub(super) fn via(&self) -> &Via<M> {
+        &self.fitting.via
     }
 
     /// The instance.
     pub fn record(&self) -> &InstanceRecord {
-        &self.chosen().record
+        &self.fitting.record
     }
 
     /// Its actor.
     pub fn actor(&self) -> &ActorRef<M> {
-        &self.chosen().actor
+        &self.fitting.actor
     }
 
     /// Whether too few instances were in rotation, so that those that are out took part.
@@ -73,15 +68,17 @@ impl<M> Picked<M> {
     /// Why it was chosen among those of its tier, with the scores that were compared. Costs a name; the pick costs nothing
     /// for it.
     pub fn reason(&self) -> ChoiceReason {
-        ChoiceReason::new(self.decided.basis, |at| self.fitting[at].record.name().clone())
+        ChoiceReason::new(self.decided.basis, |at| self.fitting.names[at].clone())
     }
 
     /// The call has succeeded, after the time since the pick.
+    #[inline]
     pub fn succeeded(mut self) {
         self.ended = Ended::Succeeded;
     }
 
     /// The call has failed.
+    #[inline]
     pub fn failed(mut self) {
         self.ended = Ended::Failed;
     }
@@ -94,6 +91,7 @@ impl<M> Picked<M> {
         }
     }
 
+    #[inline]
     fn outcome(&self, now: &Now) -> Outcome {
         match (self.ended, self.began) {
             (Ended::Succeeded, Some(began)) => Outcome::Succeeded(now.get().saturating_duration_since(began)),
@@ -106,9 +104,10 @@ impl<M> Picked<M> {
 }
 
 impl<M> Drop for Picked<M> {
+    #[inline]
     fn drop(&mut self) {
         let now = Now::default();
-        let (outcome, Fitting { calls, service, .. }) = (self.outcome(&now), self.chosen());
+        let (outcome, Fitting { calls, service, .. }) = (self.outcome(&now), &*self.fitting);
         match self.began {
             Some(_) if outcome != Outcome::Cancelled => calls.load.end(&service.rules, outcome, now.get()),
             _ => calls.load.end_unmeasured(&service.rules, outcome, || now.get()),

@@ -63,6 +63,8 @@ pub struct Via<M> {
     table: Arc<Table>,
     key: ServiceKey<M>,
     first: OnceLock<Bound>,
+    /// Whether the first incarnation is the only one.
+    pinned: bool,
 }
 
 /// An incarnation, with its actor at hand: one indirection less than through its holder.
@@ -94,7 +96,17 @@ enum Unsent {
 
 impl<M: Message> Via<M> {
     pub(crate) fn new(table: Arc<Table>, key: ServiceKey<M>) -> Self {
-        Self { table, key, first: OnceLock::new() }
+        Self { table, key, first: OnceLock::new(), pinned: false }
+    }
+
+    /// The same handle for the present incarnation alone: after its end, or when it has lost its name, no message goes to
+    /// its successor. For callers that keep something about one incarnation, such as its calls in flight.
+    ///
+    /// # Errors
+    /// As [`actor_ref`](Self::actor_ref).
+    pub fn pinned(mut self) -> Result<Self, RegistryError> {
+        self.resolve()?;
+        Ok(Self { pinned: true, ..self })
     }
 
     /// The key of the service.
@@ -255,6 +267,9 @@ impl<M: Message> Via<M> {
 
     #[cold]
     fn rebind(&mut self) -> Result<(), LookupError> {
+        if self.pinned {
+            return Err(LookupError::Absent);
+        }
         self.first = OnceLock::new();
         self.borrow(|_| ())
     }
@@ -270,6 +285,9 @@ impl<M: Message> Via<M> {
     /// Borrows by a lookup, and binds to the first actor that it finds.
     #[inline(never)]
     fn borrow_by_name<R>(&self, read: impl FnOnce(&ActorCell) -> R) -> Result<R, LookupError> {
+        if self.pinned {
+            return Err(LookupError::Absent);
+        }
         self.table.with::<M, R>(self.key.name().as_str(), |holder, actor| {
             self.first.get_or_init(|| Bound::new(holder, actor));
             read(actor)
@@ -288,7 +306,7 @@ fn explain<M>(table: &Table, key: &ServiceKey<M>, miss: LookupError) -> Registry
 
 impl<M> Clone for Via<M> {
     fn clone(&self) -> Self {
-        Self { table: Arc::clone(&self.table), key: self.key.clone(), first: self.first.clone() }
+        Self { table: Arc::clone(&self.table), key: self.key.clone(), first: self.first.clone(), pinned: self.pinned }
     }
 }
 

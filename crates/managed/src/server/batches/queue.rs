@@ -113,7 +113,7 @@ impl BatchQueue {
         self.keep(message)
     }
 
-    /// Keeps a message that has to wait, unless as many wait as may.
+    /// Keeps a message that has to wait. It is refused if as many wait as may.
     pub(crate) fn keep(&mut self, message: ManagerMsg) -> Deferral {
         if self.deferred.len() >= MAX_WAITING_REQUESTS {
             return Deferral::Refused(message);

@@ -1,0 +1,15 @@
+//! The files of the pool's queue, with what they stand on.
+
+// They have items that the scenarios do not use, and drop values that have a destructor only in production.
+#![allow(dead_code, unused_imports, unreachable_pub, clippy::drop_non_drop)]
+
+pub(crate) mod dead_letters;
+#[path = "../../pool/src/error.rs"]
+pub(crate) mod error;
+pub(crate) mod event;
+pub(crate) mod job;
+#[path = "../../pool/src/overflow.rs"]
+pub(crate) mod overflow;
+pub(crate) mod queue;
+pub(crate) mod retry;
+pub(crate) mod watch;

@@ -1,0 +1,10 @@
+//! Jobs.
+
+#[path = "../../../pool/src/job/id.rs"]
+pub(crate) mod id;
+#[path = "../../../pool/src/job/key.rs"]
+pub(crate) mod key;
+#[path = "../../../pool/src/job/options.rs"]
+pub(crate) mod options;
+#[path = "../../../pool/src/job/record.rs"]
+pub(crate) mod record;

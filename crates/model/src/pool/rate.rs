@@ -1,0 +1,36 @@
+//! No rate: time does not pass in the model.
+
+use std::time::Duration;
+
+use crate::time::Instant;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rate;
+
+pub(crate) struct RateGate;
+
+impl RateGate {
+    pub(crate) fn new(_: Option<Rate>) -> Self {
+        Self
+    }
+
+    pub(crate) fn is_limited(&self) -> bool {
+        false
+    }
+
+    pub(crate) fn available(&self) -> usize {
+        usize::MAX
+    }
+
+    pub(crate) fn next(&self) -> Option<Instant> {
+        None
+    }
+
+    pub(crate) fn begin(&mut self, _: usize) {}
+
+    pub(crate) fn give_back(&mut self, _: usize) {}
+
+    pub(crate) fn accept(&mut self, _: Instant) -> Result<(), Duration> {
+        Ok(())
+    }
+}

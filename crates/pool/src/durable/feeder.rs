@@ -1,0 +1,276 @@
+//! The task that puts durable jobs into the pool: first those that an earlier process has left, then each one that is
+//! accepted, as it stands in the log. So the order of acceptance is that of the log, however callers raced.
+//!
+//! The log is the queue: the pool has no more jobs in memory than it has room for, and the others wait where they are recorded.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foundation_events::{Event, EventId, EventSubscription, Order, Query, SubscriptionError, SubscriptionSpec};
+use foundation_kernel::containment::report;
+use foundation_kernel::supervision::{BoxError, TaskStop};
+use serde::de::DeserializeOwned;
+use tokio::time::{Instant, sleep_until};
+
+use super::backlog::{Acceptance, Backlog};
+use super::error::DurableJobError;
+use super::event::{AcceptedJob, JobEvent, JobFact, JobsDone, source};
+use super::job::DurableJob;
+use super::ledger::Waiting;
+use super::open_queues::OpenQueues;
+use super::settlement::{Settlement, answer};
+use super::shared::Shared;
+use crate::job::id::JobId;
+use crate::job::key::{JobKey, MAX_KEY_BYTES};
+use crate::job::options::JobOptions;
+use crate::job::record::Reply;
+use crate::queue::job_queue::JobQueue;
+use crate::queue::state::NewJob;
+
+/// The pause after a job that the pool did not take.
+const AGAIN: Duration = Duration::from_millis(100);
+/// How many events are read at once.
+const PAGE: usize = 1_000;
+
+/// When an attempt at a job is recorded before it begins, so that one that ends its process is counted.
+///
+/// A begin is noted at no cost, and recorded with other notes, at most 10 ms later. A job that ends its process at once leaves
+/// no trace of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Poison {
+    /// Of the jobs that an earlier process has left unfinished: one of them may have ended it. The default.
+    #[default]
+    Suspected,
+    /// Of all jobs: an attempt is never repeated more often than the tries say. Costs an awaited append for each.
+    Strict,
+}
+
+/// Feeds the pool until it is asked to stop.
+pub(crate) struct Feeder<J, T: Send + 'static> {
+    pub(crate) shared: Arc<Shared<T>>,
+    pub(crate) jobs: Arc<JobQueue<DurableJob<J>, T>>,
+    pub(crate) poison: Poison,
+    /// Those that are to be begun at a time, by it.
+    pub(crate) scheduled: BTreeSet<(Instant, u64)>,
+}
+
+impl<J: DeserializeOwned + Send + 'static, T: Send + 'static> Feeder<J, T> {
+    /// # Errors
+    /// The unfinished jobs cannot be read, or the queue has another pool.
+    pub(crate) async fn run(mut self, stop: TaskStop) -> Result<(), BoxError> {
+        let _open = OpenQueues::enter(&self.shared.names, &self.shared.queue)?;
+        let stopped = async {
+            tokio::select! {
+                () = stop.requested() => Ok(()),
+                fed = self.feed() => fed,
+            }
+        };
+        stopped.await
+    }
+
+    async fn feed(&mut self) -> Result<(), BoxError> {
+        let shared = Arc::clone(&self.shared);
+        if !shared.ledger.is_recovered() {
+            shared.ledger.recover(recover(&shared).await?);
+            shared.move_hold();
+        }
+        self.take_waiting().await?;
+        let position = EventId::new(shared.ledger.position());
+        let from = position.map_or_else(SubscriptionSpec::from_beginning, SubscriptionSpec::after);
+        let mut accepted = shared.events.subscribe(from.kind(JobEvent::ACCEPTED)).await?;
+        loop {
+            let next = self.scheduled.first().copied();
+            tokio::select! {
+                event = accepted.next() => match event {
+                    Ok(Some(event)) => self.read(&event).await?,
+                    // The namespace ends, and this task with it.
+                    Ok(None) => std::future::pending().await,
+                    Err(error) => note_unread(&shared, error)?,
+                },
+                () = until(next), if next.is_some() => self.begin_due().await?,
+                () = shared.ledger.returned() => self.take_waiting().await?,
+            }
+            self.note_position(&accepted);
+        }
+    }
+
+    /// Takes on all jobs that wait, in the order of acceptance.
+    async fn take_waiting(&mut self) -> Result<(), BoxError> {
+        self.scheduled.clear();
+        let mut last = 0;
+        while let Some(waiting) = self.shared.ledger.next_waiting(last) {
+            last = waiting.id;
+            self.take(waiting, None).await?;
+        }
+        Ok(())
+    }
+
+    fn note_position(&self, accepted: &EventSubscription) {
+        if let Some(position) = accepted.position() {
+            self.shared.ledger.has_read(position.get());
+            self.shared.move_hold();
+        }
+    }
+
+    /// A job was accepted.
+    async fn read(&mut self, event: &Arc<Event>) -> Result<(), BoxError> {
+        let shared = Arc::clone(&self.shared);
+        if event.service() != Some(&*source(&shared.queue).service) {
+            return Ok(());
+        }
+        let terms = match JobFact::of(event) {
+            Ok(Some(JobFact::Accepted(terms))) => terms,
+            _ => {
+                unreadable(&shared, event, &"its payload is not that of a job");
+                return Ok(());
+            }
+        };
+        // It has ended meanwhile.
+        if terms.carried.is_some_and(|carried| !shared.ledger.contains(carried.id)) {
+            return Ok(());
+        }
+        let id = event.id.get();
+        match shared.ledger.accepted(id, terms) {
+            Some(Acceptance::New) => {}
+            Some(Acceptance::Repeats(first)) => {
+                let caller = shared.callers.take(event.correlation_id);
+                answer(caller, Err(DurableJobError::Repeats { id: JobId::new(first) }));
+                return Ok(());
+            }
+            Some(Acceptance::Carried) | None => return Ok(()),
+        }
+        match shared.ledger.waiting(id) {
+            Some(waiting) => self.take(waiting, Some(event)).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Takes on a job that waits: puts it into the pool, or keeps it until its time comes, or ends it.
+    async fn take(&mut self, waiting: Waiting, event: Option<&Arc<Event>>) -> Result<(), BoxError> {
+        if waiting.attempts >= self.shared.tries {
+            let tries = waiting.attempts;
+            let error = format!("it was begun {tries} times, and its process did not survive the last one");
+            self.shared.ledger.died(waiting.id, error);
+            return Ok(());
+        }
+        let wait = waiting.run_at.and_then(|time| time.duration_since(self.shared.clock.now()).ok());
+        match wait.filter(|wait| !wait.is_zero()) {
+            Some(wait) => {
+                let far = Instant::now() + Duration::from_secs(86_400 * 365 * 30);
+                self.scheduled.insert((Instant::now().checked_add(wait).unwrap_or(far), waiting.id));
+                Ok(())
+            }
+            None => self.put_in(waiting, event, event.is_none()).await,
+        }
+    }
+
+    /// The time of scheduled jobs has come.
+    async fn begin_due(&mut self) -> Result<(), BoxError> {
+        let now = Instant::now();
+        while let Some((_, id)) = self.scheduled.first().copied().filter(|(at, _)| *at <= now) {
+            self.scheduled.pop_first();
+            if let Some(waiting) = self.shared.ledger.waiting(id) {
+                self.put_in(waiting, None, waiting.attempts > 0).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a job into the pool, as soon as that has room.
+    async fn put_in(&self, waiting: Waiting, event: Option<&Arc<Event>>, suspected: bool) -> Result<(), BoxError> {
+        let shared = &self.shared;
+        let event = match (event, EventId::new(waiting.record)) {
+            (Some(event), _) => Some(Arc::clone(event)),
+            (None, Some(record)) => shared.events.get(record).await?,
+            (None, None) => None,
+        };
+        let Some(event) = event else { return Ok(()) };
+        let AcceptedJob { job, terms } = match AcceptedJob::<J>::of(&event) {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                unreadable(shared, &event, &error);
+                // Its id is another one if it was carried on.
+                shared.ledger.put_in(waiting.id);
+                return Ok(());
+            }
+        };
+        let strict = suspected || self.poison == Poison::Strict;
+        let job = DurableJob { id: waiting.id, job, attempts: waiting.attempts, strict };
+        let settlement = Settlement::new(shared, waiting.id, shared.callers.take(event.correlation_id));
+        let reply = Some(Reply::Settle(Box::new(settlement)));
+        let key = terms.key.as_deref().and_then(|key| JobKey::new(shortened(key)).ok());
+        let options = JobOptions { key, ..JobOptions::default() };
+        if self.jobs.put_when_room(NewJob { job, reply, options }).await.is_err() {
+            // The pool is drained, or restarts. The job has come back, and is put in again.
+            #[expect(clippy::disallowed_methods, reason = "the delay is what this is for")]
+            tokio::time::sleep(AGAIN).await;
+        }
+        Ok(())
+    }
+}
+
+/// The unfinished jobs by the log.
+async fn recover<T: Send + 'static>(shared: &Shared<T>) -> Result<Backlog, BoxError> {
+    // A store that has just failed may show too little: its writer says so.
+    shared.events.wait_until_settled().await?;
+    let newest = shared.events.position().map_or(0, EventId::get);
+    let of_queue = || Query::new().source(source(&shared.queue));
+    let last_done = of_queue().kind(JobEvent::DONE).order(Order::Descending).limit(1);
+    let last_done = shared.events.query(last_done).await?;
+    let from = last_done.first().map(|event| event.payload_as::<JobsDone>()).transpose()?.map_or(1, |done| done.from);
+    let (mut backlog, mut after) = (Backlog::default(), from.saturating_sub(1));
+    loop {
+        let page = of_queue().kinds(JobEvent::ALL).limit(PAGE);
+        let page = shared.events.query(EventId::new(after).into_iter().fold(page, Query::after)).await?;
+        let Some(last) = page.last() else { break };
+        after = last.id.get();
+        for event in &page {
+            let fact = match JobFact::of(event) {
+                Ok(Some(fact)) => fact,
+                Ok(None) => continue,
+                Err(error) => {
+                    unreadable(shared, event, &error);
+                    continue;
+                }
+            };
+            if let Some(Acceptance::Repeats(_)) = backlog.apply(event.id.get(), &fact) {
+                shared.ledger.repeated(event.id.get());
+            }
+        }
+    }
+    backlog.set_position(newest);
+    Ok(backlog)
+}
+
+/// The beginning of a key that is longer than the pool takes: jobs whose keys begin alike are in order, too.
+fn shortened(key: &str) -> &str {
+    let end = (0..=key.len().min(MAX_KEY_BYTES)).rev().find(|end| key.is_char_boundary(*end));
+    end.map_or("", |end| &key[..end])
+}
+
+async fn until(next: Option<(Instant, u64)>) {
+    if let Some((at, _)) = next {
+        #[expect(clippy::disallowed_methods, reason = "the delay is what this is for")]
+        sleep_until(at).await;
+    }
+}
+
+/// A job that this program cannot read. It stays in the log: a program that can performs it.
+fn unreadable<T: Send + 'static>(shared: &Shared<T>, event: &Event, error: &dyn std::fmt::Display) {
+    shared.ledger.unreadable(event.id.get());
+    report(
+        || tracing::error!(queue = %shared.queue, job = %event.id, %error, "a durable job cannot be read, and waits"),
+    );
+}
+
+/// # Errors
+/// The store has opened another log.
+fn note_unread<T: Send + 'static>(shared: &Shared<T>, error: SubscriptionError) -> Result<(), BoxError> {
+    if matches!(error, SubscriptionError::Rewound { .. }) {
+        return Err(error.into());
+    }
+    report(|| tracing::warn!(queue = %shared.queue, %error, "durable jobs are not read"));
+    Ok(())
+}
