@@ -13,6 +13,8 @@ use modules::{Crate, Modules};
 const MAX_FILES: usize = 20;
 /// How long a chain of files that import each other may be.
 const MAX_FLOORS: usize = 8;
+/// Crates with longer chains, and how long: the errors of batches of services are made of those of their roster.
+const HIGHER: [(&str, usize); 1] = [("managed", 9)];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -145,7 +147,8 @@ fn no_files_import_each_other_in_a_circle() {
 fn no_chain_of_imports_is_too_long() {
     for (source, _) in &*CRATES {
         let chain = source.modules.longest_chain();
-        assert!(chain.len() <= MAX_FLOORS, "crates/{}: {} files: {}", source.name, chain.len(), chain.join(" → "));
+        let allowed = HIGHER.iter().find(|(name, _)| *name == source.name).map_or(MAX_FLOORS, |(_, floors)| *floors);
+        assert!(chain.len() <= allowed, "crates/{}: {} files: {}", source.name, chain.len(), chain.join(" → "));
     }
 }
 
