@@ -13,7 +13,7 @@ use modules::{Crate, Modules};
 const MAX_FILES: usize = 20;
 /// How long a chain of files that import each other may be.
 const MAX_FLOORS: usize = 8;
-/// Crates with longer chains, and how long: the queue of the manager of services keeps its messages.
+/// Crates with longer chains, and how long: the errors of batches of services are made of those of their roster.
 const HIGHER: [(&str, usize); 1] = [("managed", 9)];
 
 fn root() -> PathBuf {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::batch_error::{BatchFault, BatchFaultReason};
 use super::fact::{ServiceConfig, ServiceFact};
 use super::needs::Need;
-use super::reconcile::ActualServices;
+use super::reconcile::actual::ActualServices;
 use super::replacement::ReplacementStrategy;
 use super::roster::{Roster, RosterError, RosterRequest};
 use crate::limits::MAX_BATCH_OPERATIONS;

@@ -14,7 +14,7 @@ use foundation_kernel::names::ServiceName;
 
 use super::fact::{BatchPlan, PlannedStep, ServiceFact};
 use super::needs::{Need, NeedGraph};
-use super::reconcile::{ActualService, ActualServices};
+use super::reconcile::actual::{ActualService, ActualServices};
 use super::replacement::{ReplacementStrategy, ServiceStep};
 use super::roster::{DesiredService, Roster};
 
@@ -77,10 +77,12 @@ impl Planner<'_> {
         match self.actual.get(name) {
             ActualService::Stopped | ActualService::Stopping { .. } => Transition::Start,
             found if found.generation() == Some(desired.generation) => Transition::Nothing,
-            ActualService::Ready { generation: from } => match self.actual.strategy(name, desired, from) {
-                ReplacementStrategy::BlueGreen { .. } => Transition::BlueGreen { from },
-                _ => Transition::Replace { from },
-            },
+            ActualService::Ready { generation: from } => {
+                match self.actual.strategy(name, desired.strategy_from(from)) {
+                    ReplacementStrategy::BlueGreen { .. } => Transition::BlueGreen { from },
+                    _ => Transition::Replace { from },
+                }
+            }
             ActualService::Starting { generation: from }
             | ActualService::Unhealthy { generation: from }
             | ActualService::GaveUp { generation: from } => Transition::Renew { from },
@@ -156,7 +158,7 @@ impl Planner<'_> {
     }
 
     fn strategy(&self, name: &ServiceName, from: u64) -> ReplacementStrategy {
-        self.after.get(name).map(|it| self.actual.strategy(name, it, from)).unwrap_or_default()
+        self.after.get(name).map(|it| self.actual.strategy(name, it.strategy_from(from))).unwrap_or_default()
     }
 
     fn replacement(&self, name: &ServiceName, from: u64) -> Vec<ServiceStep> {

@@ -1,5 +1,8 @@
 //! The client of the managed services of a namespace.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;

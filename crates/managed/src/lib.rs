@@ -40,7 +40,8 @@ pub use lifecycle::{LifecycleChange, LifecycleError, LifecycleFact, ServiceState
 pub use lifecycle_watch::{LifecycleWatch, LifecycleWatched};
 pub use needs::{Need, NeedCycleError, NeedGraph};
 pub use observer::ManagedObserver;
-pub use reconcile::{ActualService, ActualServices, ServicePlan};
+pub use reconcile::ServicePlan;
+pub use reconcile::actual::{ActualService, ActualServices};
 pub use record::{BatchPhase, PendingBatch, ServiceRecord};
 pub use replacement::{ReplacementStrategy, ServiceStep};
 pub use report::{

@@ -8,98 +8,17 @@
 //! 4. While a batch is not ended there is no other step: the batch has its own.
 //! 5. A service that is being stopped is stopped again until it is gone: its stop may have been lost.
 
+pub(crate) mod actual;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use foundation_kernel::names::ServiceName;
 
+use self::actual::{ActualService, ActualServices};
 use super::needs::{Need, NeedGraph};
-use super::replacement::{ReplacementStrategy, ServiceStep};
+use super::replacement::ServiceStep;
 use super::roster::{DesiredService, Roster};
-
-/// What is found of one managed service.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ActualService {
-    /// It does not run.
-    #[default]
-    Stopped,
-    /// It is being started, or replaced by this generation.
-    Starting {
-        /// The generation.
-        generation: u64,
-    },
-    /// It works.
-    Ready {
-        /// The generation.
-        generation: u64,
-    },
-    /// It runs and does not work.
-    Unhealthy {
-        /// The generation.
-        generation: u64,
-    },
-    /// It is not restarted any more.
-    GaveUp {
-        /// The generation.
-        generation: u64,
-    },
-    /// It is being stopped.
-    Stopping {
-        /// The generation.
-        generation: u64,
-    },
-}
-
-impl ActualService {
-    /// The generation that runs, or is given up.
-    pub fn generation(self) -> Option<u64> {
-        match self {
-            Self::Stopped => None,
-            Self::Starting { generation }
-            | Self::Ready { generation }
-            | Self::Unhealthy { generation }
-            | Self::GaveUp { generation }
-            | Self::Stopping { generation } => Some(generation),
-        }
-    }
-}
-
-/// What is found of all managed services, and which needs are met by others.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ActualServices {
-    /// The managed services; one that is not here is stopped.
-    pub services: BTreeMap<ServiceName, ActualService>,
-    /// The needs that services outside of the roster meet.
-    pub met_outside: BTreeSet<Need>,
-    /// How services that run get the generation that is desired. The roster says it of those that are not here.
-    pub strategies: BTreeMap<ServiceName, ReplacementStrategy>,
-    /// What the services need and provide that run and are not in the roster any more.
-    pub removed: NeedGraph,
-}
-
-impl ActualServices {
-    /// What is found of one service.
-    pub fn get(&self, name: &ServiceName) -> ActualService {
-        self.services.get(name).copied().unwrap_or_default()
-    }
-
-    /// The services that work.
-    pub fn ready(&self) -> BTreeSet<ServiceName> {
-        let ready = self.services.iter().filter(|(_, it)| matches!(it, ActualService::Ready { .. }));
-        ready.map(|(name, _)| name.clone()).collect()
-    }
-
-    /// How a service in which this generation runs gets the desired one.
-    pub(crate) fn strategy(&self, name: &ServiceName, desired: &DesiredService, running: u64) -> ReplacementStrategy {
-        let is_former = desired.former.as_ref().is_some_and(|former| former.generation == running);
-        let recorded = is_former.then_some(desired.strategy);
-        // A generation is begun by a restart too, and then it is to run all the same.
-        let compared = || self.strategies.get(name).copied().filter(|it| *it != ReplacementStrategy::Nothing);
-        recorded.or_else(compared).unwrap_or_default()
-    }
-}
 
 /// The steps that one service is to take now, one after the other. Those of different services can be taken at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -170,7 +89,7 @@ impl Roster {
             found @ ActualService::Stopping { .. } => return stop(name, found),
             running if running.generation() == Some(to) => return None,
             ActualService::Ready { generation } => {
-                actual.strategy(name, desired, generation).steps(name, generation, to)
+                actual.strategy(name, desired.strategy_from(generation)).steps(name, generation, to)
             }
             // There is nothing to finish.
             ActualService::Starting { generation }
@@ -195,6 +114,7 @@ mod tests {
     use super::super::roster::RosterRequest;
     use super::super::samples::{self, BLUE_GREEN, name};
     use super::*;
+    use crate::replacement::ReplacementStrategy;
 
     fn actual() -> impl Strategy<Value = ActualServices> {
         let state = (0..6_u8, 0..40_u64).prop_map(|(state, generation)| match state {

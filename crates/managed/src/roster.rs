@@ -63,6 +63,12 @@ impl DesiredService {
         if self.generation == generation { Some(&self.config) } else { former().map(|former| &former.config) }
     }
 
+    /// How this generation replaces the one that runs, if that is recorded: it is of the former one.
+    pub(crate) fn strategy_from(&self, running: u64) -> Option<ReplacementStrategy> {
+        let is_former = self.former.as_ref().is_some_and(|former| former.generation == running);
+        is_former.then_some(self.strategy)
+    }
+
     /// The former generation, if it runs and was made from this configuration. A section says something else each time.
     pub(crate) fn former_with(&self, config: &ServiceConfig, running: Option<u64>) -> Option<&ServiceGeneration> {
         let former = self.former.as_ref().filter(|_| matches!(config, ServiceConfig::Value(_)))?;

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::configuration::ConfigurationError;
 use super::context::ServiceContext;
 use super::error::KindError;
-use super::schema::ConfigField;
+use super::schema::field::ConfigField;
 use crate::needs::Need;
 use crate::replacement::ReplacementStrategy;
 

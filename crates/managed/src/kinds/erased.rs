@@ -15,7 +15,7 @@ use super::configuration::{self, ConfigurationError};
 use super::context::{MAIN, ServiceContext};
 use super::error::KindError;
 use super::kind::ServiceKind;
-use super::schema::{ConfigField, fields};
+use super::schema::{field::ConfigField, fields};
 use crate::replacement::ReplacementStrategy;
 
 /// A kind with its own type.

@@ -17,6 +17,6 @@ pub use context::ServiceContext;
 pub(super) use context::{Gate, Times, instance_name};
 pub use error::KindError;
 pub use kind::ServiceKind;
-pub use schema::{ConfigField, FieldType};
+pub use schema::field::{ConfigField, FieldType};
 pub use set::KindSet;
 pub(super) use set::Kinds;

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::super::reconcile::{ActualService, ActualServices};
+use super::super::reconcile::actual::{ActualService, ActualServices};
 use super::super::samples::{self, configure, declare, name, restart, start};
 use super::*;
 

@@ -41,7 +41,7 @@ use crate::error::ManagedError;
 use crate::fact::{BatchOutcome, BatchPlan, RosterFact, ServiceConfig};
 use crate::kinds::instance_name;
 use crate::lifecycle::LifecycleFact;
-use crate::reconcile::ActualServices;
+use crate::reconcile::actual::ActualServices;
 use crate::replacement::ReplacementStrategy;
 use crate::roster::Roster;
 

@@ -20,6 +20,8 @@ mod state;
 mod takeover;
 mod waiters;
 
+#[cfg(test)]
+pub(super) use message::ShutdownReply;
 pub(super) use message::{BatchRequest, ManagerMsg, Request};
 pub(super) use prepared::with_restarts;
 pub(super) use runner::supervisor_spec;

@@ -22,7 +22,7 @@ use crate::error::ManagedError;
 use crate::fact::{RosterFact, ServiceGeneration};
 use crate::lifecycle::{LifecycleFact, ServiceState, UnhealthyCause};
 use crate::needs::{Need, NeedGraph};
-use crate::reconcile::{ActualService, ActualServices};
+use crate::reconcile::actual::{ActualService, ActualServices};
 use crate::record::{Records, ServiceRecord};
 use crate::replacement::ReplacementStrategy;
 use crate::roster::{DesiredService, Roster};

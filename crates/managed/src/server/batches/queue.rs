@@ -205,4 +205,15 @@ mod tests {
         let order: Vec<_> = (0..4).map(|_| about(queue.next_deferred())).collect();
         assert_eq!(order, ["a", "b", "batch", "none"]);
     }
+
+    #[test]
+    fn no_more_messages_wait_than_the_limit_also_before_there_is_a_batch() {
+        let mut queue = BatchQueue::default();
+        for _ in 0..MAX_WAITING_REQUESTS {
+            assert!(matches!(queue.keep(request("a")), Deferral::Kept));
+        }
+        assert!(matches!(queue.keep(request("b")), Deferral::Refused(ManagerMsg::Request(..))));
+        assert!(queue.next_deferred().is_some());
+        assert!(matches!(queue.keep(request("b")), Deferral::Kept));
+    }
 }
