@@ -11,7 +11,8 @@ use super::fact::{ServiceConfig, ServiceFact};
 use super::needs::Need;
 use super::reconcile::actual::ActualServices;
 use super::replacement::ReplacementStrategy;
-use super::roster::{Roster, RosterError, RosterRequest};
+use super::roster::error::RosterError;
+use super::roster::{Roster, RosterRequest};
 use crate::limits::MAX_BATCH_OPERATIONS;
 use foundation_discovery::Capability;
 

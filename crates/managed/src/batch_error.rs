@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::fact::{BatchOutcome, BatchPlan};
 use super::needs::Need;
 use super::replacement::ServiceStep;
-use super::roster::RosterError;
+use super::roster::error::RosterError;
 
 /// What is wrong with one operation of a batch.
 #[derive(Debug, Clone, PartialEq)]

@@ -27,7 +27,7 @@ use super::report::{
     ManagedDiagnostics, ManagedExport, ManagedShutdown, ManagedStatistics, ServiceProblem, ServiceStatistics,
     count_statuses,
 };
-use super::roster::RosterError;
+use super::roster::error::RosterError;
 use super::server::{
     BatchRequest, Manager, ManagerMsg, Request, SUPERVISOR, Shared, manager_key, supervisor_spec, with_restarts,
 };

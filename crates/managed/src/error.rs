@@ -7,7 +7,7 @@ use foundation_kernel::names::{Namespace, ServiceName};
 
 use super::kinds::{ConfigurationError, KindError};
 use super::lifecycle::ServiceState;
-use super::roster::RosterError;
+use super::roster::error::RosterError;
 
 /// Why a request about a managed service was not carried out.
 ///

@@ -47,4 +47,5 @@ pub use replacement::{ReplacementStrategy, ServiceStep};
 pub use report::{
     ManagedDiagnostics, ManagedExport, ManagedShutdown, ManagedStatistics, ServiceProblem, ServiceStatistics,
 };
-pub use roster::{DesiredService, Roster, RosterError, RosterRequest};
+pub use roster::error::RosterError;
+pub use roster::{DesiredService, Roster, RosterRequest};

@@ -16,10 +16,11 @@ use std::collections::BTreeMap;
 use foundation_kernel::names::{NearMisses, ServiceName};
 use serde::{Deserialize, Serialize};
 
+use self::error::RosterError;
 use super::fact::{
     BatchOutcome, BatchPlan, DesiredState, RosterFact, ServiceConfig, ServiceFact, ServiceGeneration, texts,
 };
-use super::needs::{Need, NeedCycleError, NeedGraph};
+use super::needs::{Need, NeedGraph};
 use super::replacement::ReplacementStrategy;
 use crate::limits::MAX_MANAGED_SERVICES;
 use foundation_discovery::Capability;
@@ -136,45 +137,6 @@ pub enum RosterRequest {
     Restart(ServiceName),
     /// Forget a service, which is stopped if it runs.
     Remove(ServiceName),
-}
-
-/// Why a request is refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RosterError {
-    /// No service of this name is declared.
-    #[error("no service {name} is declared{near}")]
-    UnknownService {
-        /// The name.
-        name: ServiceName,
-        /// Declared services with names like it.
-        near: NearMisses,
-    },
-    /// A service of this name is declared already.
-    #[error("service {name} is declared already, as a {kind}; configure it, or remove it first")]
-    AlreadyDeclared {
-        /// The name.
-        name: ServiceName,
-        /// The kind of the service that has it.
-        kind: String,
-    },
-    /// Services would need each other in a circle.
-    #[error("service {name}: {source}")]
-    Cycle {
-        /// The service that the request is about.
-        name: ServiceName,
-        /// The circle.
-        #[source]
-        source: NeedCycleError,
-    },
-    /// There are as many services as there may be.
-    #[error("service {name} cannot be declared: there are {limit} services, as many as there may be")]
-    TooMany {
-        /// The name.
-        name: ServiceName,
-        /// The limit.
-        limit: usize,
-    },
 }
 
 /// Which services there are to be: their kinds, configurations and needs, and whether they are to run.
@@ -465,6 +427,7 @@ impl Roster {
 }
 
 pub(crate) mod checkpoint;
+pub(crate) mod error;
 
 #[cfg(test)]
 mod tests;

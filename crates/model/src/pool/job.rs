@@ -4,7 +4,5 @@
 pub(crate) mod id;
 #[path = "../../../pool/src/job/key.rs"]
 pub(crate) mod key;
-#[path = "../../../pool/src/job/options.rs"]
-pub(crate) mod options;
 #[path = "../../../pool/src/job/record.rs"]
 pub(crate) mod record;

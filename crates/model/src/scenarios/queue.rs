@@ -9,7 +9,7 @@ use loom::thread::spawn;
 
 use super::fixture::explore_within;
 use crate::dead_letters::DeadLetters;
-use crate::job::options::JobOptions;
+use crate::job::record::JobOptions;
 use crate::queue::claim::Claim;
 use crate::queue::job_queue::JobQueue;
 use crate::queue::rules::{JobRules, QueueSpec};

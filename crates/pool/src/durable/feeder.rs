@@ -23,7 +23,7 @@ use super::settlement::{Settlement, answer};
 use super::shared::Shared;
 use crate::job::id::JobId;
 use crate::job::key::{JobKey, MAX_KEY_BYTES};
-use crate::job::options::JobOptions;
+use crate::job::record::JobOptions;
 use crate::job::record::Reply;
 use crate::queue::job_queue::JobQueue;
 use crate::queue::state::NewJob;

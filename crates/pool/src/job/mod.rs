@@ -4,6 +4,5 @@ pub(crate) mod context;
 pub(crate) mod failure;
 pub(crate) mod id;
 pub(crate) mod key;
-pub(crate) mod options;
 pub(crate) mod record;
 pub(crate) mod request;

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 
 use super::id::JobId;
 use super::key::{JobKey, MAX_KEY_BYTES};
-use super::options::JobOptions;
+use super::record::JobOptions;
 use super::record::Reply;
 use crate::error::{JobError, PoolError};
 use crate::queue::job_queue::JobQueue;

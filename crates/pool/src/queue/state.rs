@@ -20,7 +20,7 @@ use super::waiters::Waiters;
 use crate::error::PoolError;
 use crate::job::id::JobId;
 use crate::job::key::JobKey;
-use crate::job::options::JobOptions;
+use crate::job::record::JobOptions;
 use crate::job::record::{Ending, JobRecord, Reply};
 use crate::overflow::WhenFull;
 
