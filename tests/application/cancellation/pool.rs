@@ -34,6 +34,18 @@ async fn a_caller_may_leave_a_pool_at_any_time() {
     works_again(async |fixture| pool(fixture).await.job(2).submit().unwrap().wait(LONG).await).await;
 }
 
+// covers: PoolWatch::next
+#[tokio::test(start_paused = true)]
+async fn a_reader_may_leave_a_watch_at_any_time() {
+    works_again(async |fixture| {
+        let pool = pool(fixture).await;
+        let mut watch = pool.watch();
+        pool.resize(5).map_err(|error| error.to_string())?;
+        watch.next().await.ok_or_else(|| "the watch ended".to_owned())
+    })
+    .await;
+}
+
 // covers: Pool::drain
 #[tokio::test(start_paused = true)]
 async fn a_drain_that_is_left_keeps_no_pool_from_its_end() {

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use foundation_kernel::instruments::HistogramSnapshot;
 use foundation_kernel::supervision::Health;
+use foundation_kernel::written::some_millis;
+use serde::Serialize;
 
 /// What a pool does, and what it has done so far, over all of its lives.
 ///
 /// The counts of jobs are of one moment: [`accepted`](Self::accepted) jobs are those that wait, those in work, those for
 /// later, and those with an outcome: done, died, expired, dropped or returned.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[non_exhaustive]
 pub struct PoolStats {
     /// Workers that live or are being made.
@@ -31,6 +33,7 @@ pub struct PoolStats {
     /// Jobs that workers have.
     pub in_work: usize,
     /// How long the job has waited that has waited the longest; `None` if none waits.
+    #[serde(rename = "oldest_wait_ms", serialize_with = "some_millis")]
     pub oldest_wait: Option<Duration>,
     /// How long jobs waited until they were begun, in nanoseconds, of a sample.
     pub wait_ns: HistogramSnapshot,

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use foundation_kernel::instruments::HistogramSnapshot;
+use foundation_kernel::written::{millis, some_millis, text};
+use serde::Serialize;
 
 use super::stuck::{Pace, Progress, Stuck};
 use super::worker_cells::{Phase, WorkerCells};
@@ -12,10 +14,11 @@ use crate::worker::slot::Slot;
 /// What the worker of one slot does, and what the slot's workers have done so far.
 ///
 /// The figures are read one after the other, while the worker goes on: two of them may be of different moments.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct WorkerStats {
     /// Its place in the pool, which its successors keep.
+    #[serde(serialize_with = "text")]
     pub slot: Slot,
     /// What it does now.
     pub state: WorkerState,
@@ -26,8 +29,10 @@ pub struct WorkerStats {
     /// How often a worker of this slot was replaced.
     pub restarts: u64,
     /// For how long the worker has lived; `None` without one.
+    #[serde(rename = "uptime_ms", serialize_with = "some_millis")]
     pub uptime: Option<Duration>,
     /// How long ago its last attempt ended; `None` if none has, or if [times are not measured](crate::Measurement::Off).
+    #[serde(rename = "last_activity_ms", serialize_with = "some_millis")]
     pub last_activity: Option<Duration>,
     /// The job that it performs.
     pub current: Option<CurrentJob>,
@@ -40,11 +45,12 @@ pub struct WorkerStats {
     /// The times of attempts, in nanoseconds: of [one in 8](crate::Measurement::Sampled), or of each.
     pub times_ns: HistogramSnapshot,
     /// The processor's time of all attempts, estimated from those of which it was measured; `None` without one.
+    #[serde(rename = "cpu_ms", serialize_with = "some_millis")]
     pub cpu: Option<Duration>,
 }
 
 /// The job that a worker performs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct CurrentJob {
     /// Its number.
@@ -52,11 +58,13 @@ pub struct CurrentJob {
     /// Which attempt this is, from 1.
     pub attempt: u32,
     /// For how long it has been performed; `None` if [times are not measured](crate::Measurement::Off).
+    #[serde(rename = "lasts_ms", serialize_with = "some_millis")]
     pub lasts: Option<Duration>,
 }
 
 /// What a worker does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum WorkerState {
     /// There is none at the moment: it has ended, or its supervisor waits before the next start.
@@ -70,11 +78,13 @@ pub enum WorkerState {
     /// It has performed one job for long.
     Slow {
         /// For how long.
+        #[serde(rename = "lasts_ms", serialize_with = "millis")]
         lasts: Duration,
     },
     /// It has performed one job for long without an await.
     Blocking {
         /// For how long there was none.
+        #[serde(rename = "lasts_ms", serialize_with = "millis")]
         lasts: Duration,
     },
     /// It takes no more jobs.
