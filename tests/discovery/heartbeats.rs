@@ -103,3 +103,17 @@ async fn a_handle_gives_heartbeats_until_the_incarnation_is_gone() {
     assert!(world.discovery.instance(&name("a")).is_none());
     assert_eq!(heartbeat.beat().unwrap_err().name, name("a"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_handle_that_is_made_while_a_check_waits_is_late_by_a_third_at_most() {
+    let world = world().await;
+    world.spawn("a").await;
+    check(&world, InstanceCheck::heartbeat(TTL));
+    world.discovery.heartbeat(&name("a")).unwrap();
+    until_status(&world, "a", InstanceStatus::Healthy).await;
+    let heartbeat = world.discovery.heartbeat_of(&name("a")).unwrap();
+    heartbeat.beat().unwrap();
+    let beaten = tokio::time::Instant::now();
+    until_status(&world, "a", InstanceStatus::Unhealthy).await;
+    assert!(beaten.elapsed() <= TTL * 4 / 3 + Duration::from_millis(10), "{:?}", beaten.elapsed());
+}

@@ -27,8 +27,8 @@ pub trait DiscoveryMeter: Send + Sync + 'static {
     /// meter that picks here is counted afterwards.
     ///
     /// # Errors
-    /// Why they cannot be counted now. It is logged, and the meter is asked again after 1, 2, 4 and so on picks, which are
-    /// counted as soon as there are counters.
+    /// Why they cannot be counted now. It is logged, and the meter is asked again after about 1, 2, 4 and so on picks,
+    /// which are counted as soon as there are counters.
     fn picks(&self, names: &ServiceRegistry, service: &ServiceName) -> Result<PickCounters, BoxError>;
 
     /// A check of an instance of this service has run, and has taken so long. Heartbeat checks do not run.
@@ -211,9 +211,12 @@ impl ServicePicks {
         self.early[counted as usize].fetch_add(1, Ordering::AcqRel);
         let is_due = (self.uncounted.fetch_add(1, Ordering::Relaxed) + 1).is_power_of_two();
         // One at a time: the meter may pick, too, and other threads do not wait for it.
-        if is_due && !self.is_asked.swap(true, Ordering::Relaxed) {
-            self.ask();
-            self.is_asked.store(false, Ordering::Relaxed);
+        if is_due && !self.is_asked.swap(true, Ordering::Acquire) {
+            // The one before may have been given the counters.
+            if self.counters.get().is_none() {
+                self.ask();
+            }
+            self.is_asked.store(false, Ordering::Release);
         }
         // Added before it is looked whether there are counters, and taken after there are: one of the two sees the other.
         let Some(counters) = self.counters.get() else { return };

@@ -102,9 +102,12 @@ impl Pulse {
         Ok(())
     }
 
-    /// Says that signs without a time may come from now on.
+    /// Says that signs without a time may come from now on. The first call wakes the readers, which look more often then: not
+    /// under a lock.
     pub(crate) fn expect_beats(&self) {
-        self.is_beaten.store(true, Ordering::Relaxed);
+        if !self.is_beaten.swap(true, Ordering::AcqRel) {
+            self.wake();
+        }
     }
 
     // ---- reading ----
@@ -133,7 +136,7 @@ impl Pulse {
     /// How long a reader may wait at most for its next look at a silence of this length: signs without a time count from the
     /// look that takes them in.
     pub(crate) fn look_within(&self, silence: Duration) -> Option<Duration> {
-        self.is_beaten.load(Ordering::Relaxed).then_some(silence / 3)
+        self.is_beaten.load(Ordering::Acquire).then_some(silence / 3)
     }
 
     // ---- waiting ----
@@ -163,8 +166,12 @@ impl Pulse {
 
     // ---- the end ----
 
-    /// Ends the signs unless there was one after this; true if they are ended now. Wakes no reader.
+    /// Ends the signs unless there was one after this, with or without a time; true if they are ended now. Wakes no reader.
     pub(crate) fn end_after(&self, last: Sign) -> bool {
+        // One without a time was accepted, and has yet to be taken in.
+        if last.is_beaten() {
+            return false;
+        }
         self.state.compare_exchange(last.0, ENDED, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
@@ -271,7 +278,10 @@ mod tests {
             if beats { pulse.beat(); } else { pulse.note(began + Duration::from_nanos(first + more)); }
             prop_assert!(!pulse.end_after(seen) && !pulse.await_next(seen));
             let now = pulse.last().unwrap();
-            prop_assert!(pulse.end_after(now) && !pulse.beat() && pulse.note(began).is_none());
+            prop_assert_eq!(pulse.end_after(now), !beats, "a sign without a time has to be taken in first");
+            pulse.take_in(began);
+            let now = pulse.last();
+            prop_assert!(now.is_none_or(|now| pulse.end_after(now)) && !pulse.beat() && pulse.note(began).is_none());
         }
     }
 

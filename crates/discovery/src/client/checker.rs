@@ -290,7 +290,7 @@ impl Checker {
             // A silence is recorded again meanwhile, so that it does not become too old.
             let next = if look.silent_at + TICK > now { look.silent_at + TICK } else { now + ttl };
             tokio::select! {
-                () = changed, if awaits_one => {}
+                () = changed => {}
                 () = wait_until(pulse.look_within(ttl).map_or(next, |within| next.min(now + within))) => {}
             }
         }
