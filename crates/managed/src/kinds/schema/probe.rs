@@ -1,6 +1,6 @@
 //! A deserializer that gives a sample of whatever it is asked for, and notes what that is.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -11,8 +11,10 @@ use serde::forward_to_deserialize_any;
 
 use super::field::FieldType;
 
-/// How deep a configuration is looked into.
-const MAX_DEPTH: usize = 8;
+/// How deep a configuration is looked into. Each field, item, variant, option and newtype is one level.
+const MAX_DEPTH: usize = 16;
+/// How many values one reading looks into, and how many readings look for fields. A recursive type has no end of them.
+pub(super) const MAX_VALUES: usize = 512;
 
 /// What is seen of one field.
 pub(super) struct Seen {
@@ -24,6 +26,8 @@ pub(super) struct Seen {
 pub(super) struct Sample {
     /// The fields that are left out.
     without: BTreeSet<String>,
+    /// How many values were looked into.
+    values: Cell<usize>,
     pub(super) seen: RefCell<BTreeMap<String, Seen>>,
     /// The innermost field whose sample was refused.
     pub(super) refusal: RefCell<Option<String>>,
@@ -31,15 +35,37 @@ pub(super) struct Sample {
 
 impl Sample {
     pub(super) fn new(without: BTreeSet<String>) -> Self {
-        Self { without, seen: RefCell::default(), refusal: RefCell::default() }
+        Self { without, values: Cell::new(0), seen: RefCell::default(), refusal: RefCell::default() }
     }
 }
 
 /// Why a sample is refused.
 #[derive(Debug)]
 pub(super) enum ProbeError {
+    /// A field of the section that is being read.
     Missing(&'static str),
+    /// The field at this path.
+    MissingAt(String),
     Other,
+}
+
+impl ProbeError {
+    /// The same error outside the section of this path.
+    fn of_section(self, path: &str) -> Self {
+        match self {
+            Self::Missing(field) => Self::MissingAt(joined(path, field)),
+            error => error,
+        }
+    }
+}
+
+/// The path of a field or item within another.
+fn joined(path: &str, key: &str) -> String {
+    match (path, key) {
+        ("", key) => key.to_owned(),
+        (path, "[]") => format!("{path}[]"),
+        (path, key) => format!("{path}.{key}"),
+    }
 }
 
 impl fmt::Display for ProbeError {
@@ -75,12 +101,24 @@ impl<'a> Probe<'a> {
     }
 
     fn inside(&self, key: &str) -> Self {
-        let path = match (self.path.as_str(), key) {
-            ("", key) => key.to_owned(),
-            (path, "[]") => format!("{path}[]"),
-            (path, key) => format!("{path}.{key}"),
-        };
-        Self { sample: self.sample, path, depth: self.depth + 1, is_option: false }
+        let path = joined(&self.path, key);
+        Self { sample: self.sample, path, depth: self.depth, is_option: false }.deeper()
+    }
+
+    /// The same path one level deeper.
+    fn deeper(self) -> Self {
+        self.sample.values.set(self.sample.values.get() + 1);
+        Self { depth: self.depth + 1, ..self }
+    }
+
+    /// Whether nothing within this value is looked into.
+    fn is_at_limit(&self) -> bool {
+        self.depth >= MAX_DEPTH || self.sample.values.get() >= MAX_VALUES
+    }
+
+    /// Refuses to look into a value that has no empty sample.
+    fn within_limit(&self) -> Result<(), ProbeError> {
+        if self.is_at_limit() { Err(ProbeError::Other) } else { Ok(()) }
     }
 
     fn note(&self, value: FieldType) {
@@ -156,24 +194,31 @@ impl<'de> Deserializer<'de> for Probe<'_> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ProbeError> {
-        match self.depth < MAX_DEPTH {
-            true => visitor.visit_some(Self { is_option: true, ..self }),
-            false => visitor.visit_none(),
+        let of = Self { is_option: true, ..self };
+        if of.is_at_limit() {
+            of.note(FieldType::Any);
+            return visitor.visit_none();
         }
+        visitor.visit_some(of.deeper())
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, ProbeError> {
-        visitor.visit_newtype_struct(self)
+        if self.is_at_limit() {
+            self.note(FieldType::Any);
+            return Err(ProbeError::Other);
+        }
+        visitor.visit_newtype_struct(self.deeper())
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ProbeError> {
         self.note(FieldType::List);
-        let has_item = self.depth < MAX_DEPTH;
+        let has_item = !self.is_at_limit();
         visitor.visit_seq(Items { of: self, left: has_item.into() })
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, ProbeError> {
         self.note(FieldType::List);
+        self.within_limit()?;
         visitor.visit_seq(Items { of: self, left: len })
     }
 
@@ -189,8 +234,9 @@ impl<'de> Deserializer<'de> for Probe<'_> {
         visitor: V,
     ) -> Result<V::Value, ProbeError> {
         self.note(FieldType::Section);
-        let fields = if self.depth < MAX_DEPTH { fields } else { &[] };
-        visitor.visit_map(Fields::of(self, fields))
+        let fields = if self.is_at_limit() { &[] } else { fields };
+        let path = self.path.clone();
+        visitor.visit_map(Fields::of(self, fields)).map_err(|error| error.of_section(&path))
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -200,6 +246,7 @@ impl<'de> Deserializer<'de> for Probe<'_> {
         visitor: V,
     ) -> Result<V::Value, ProbeError> {
         self.note(FieldType::OneOf(variants.iter().map(|it| (*it).to_owned()).collect()));
+        self.within_limit()?;
         let first = variants.first().ok_or(ProbeError::Other)?;
         visitor.visit_enum(Variant { of: self, first })
     }
@@ -296,6 +343,8 @@ impl<'de> VariantAccess<'de> for Variant<'_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, ProbeError> {
-        visitor.visit_map(Fields::of(self.of.inside(self.first), fields))
+        let of = self.of.inside(self.first);
+        let path = of.path.clone();
+        visitor.visit_map(Fields::of(of, fields)).map_err(|error| error.of_section(&path))
     }
 }
