@@ -11,6 +11,8 @@ pub(crate) struct JobOptions {
     /// Its level, the most urgent is 0; beyond the last it is the last.
     pub(crate) priority: u8,
     pub(crate) key: Option<JobKey>,
+    /// What its worker is chosen by, instead of the key.
+    pub(crate) label: Option<JobKey>,
     /// The place of its key, once the job is the first of it.
     pub(crate) key_slot: Option<KeySlot>,
     /// Of the jobs with the same one, the pool has at most one.
@@ -24,7 +26,8 @@ pub(crate) struct JobOptions {
 impl JobOptions {
     /// What a record has to keep, if there is anything.
     pub(crate) fn kept(self) -> Option<Box<Self>> {
-        let plain = self.key.is_none() && self.unique.is_none() && self.deadline.is_none() && self.delay.is_none();
+        let keyless = self.key.is_none() && self.label.is_none() && self.unique.is_none();
+        let plain = keyless && self.deadline.is_none() && self.delay.is_none();
         (!plain).then(|| Box::new(self))
     }
 }

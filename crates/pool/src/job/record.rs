@@ -120,6 +120,12 @@ impl<J, T> JobRecord<J, T> {
         self
     }
 
+    /// What its worker is chosen by: its label, or else its key.
+    pub(crate) fn label(&self) -> Option<&[u8]> {
+        let options = self.options.as_ref()?;
+        options.label.as_ref().or(options.key.as_ref()).map(|label| label.as_str().as_bytes())
+    }
+
     pub(crate) fn unique(&self) -> Option<&JobKey> {
         self.options.as_ref()?.unique.as_ref()
     }
