@@ -9,6 +9,7 @@ mod misuse;
 mod namespace;
 mod queueing;
 mod rate;
+mod routing;
 mod scaling;
 mod setup;
 mod stats;

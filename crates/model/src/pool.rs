@@ -12,4 +12,5 @@ pub(crate) mod job;
 pub(crate) mod overflow;
 pub(crate) mod queue;
 pub(crate) mod retry;
+pub(crate) mod routing;
 pub(crate) mod watch;

@@ -38,4 +38,7 @@ races![
     two_senders_against_a_claim,
     a_drain_against_the_last_job,
     a_pause_against_a_job,
+    an_inbox_against_a_thief_and_a_retirement,
+    a_pinned_inbox_against_a_retirement,
+    an_inbox_against_a_change_of_the_routing,
 ];

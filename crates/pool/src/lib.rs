@@ -13,7 +13,6 @@ mod overflow;
 mod pool;
 mod queue;
 mod retry;
-#[allow(dead_code, reason = "the queue uses it from the next steps on")]
 mod routing;
 mod scaling;
 mod settings;

@@ -12,6 +12,7 @@ use crate::error::{JobError, PoolError, SpecError};
 use crate::job::id::JobId;
 use crate::job::request::JobRequest;
 use crate::observer::{Observer, PoolObserver};
+use crate::routing::Routing;
 use crate::scaling::rules::Scaling;
 use crate::settings::WorkerLimits;
 use crate::shared::Shared;
@@ -136,6 +137,17 @@ impl<J, T> Pool<J, T> {
     /// Gives the pool other rules of scaling, at once.
     pub fn set_scaling(&self, scaling: Scaling) {
         self.shared.control.change(|rules| rules.scaling = scaling);
+    }
+
+    /// Routes the jobs from now on like this, also in the next life of the pool. Those in inboxes go to the shared queue, in
+    /// the order in which they were accepted: linear in the jobs that wait.
+    pub fn set_routing(&self, routing: Routing) {
+        self.shared.queue.set_routing(routing);
+    }
+
+    /// How a job finds its worker now.
+    pub fn routing(&self) -> Routing {
+        self.shared.queue.routing()
     }
 
     /// What the pool does, and what it has done so far. No actor is asked: it takes a lock of the queue for a moment and reads

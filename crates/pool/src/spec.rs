@@ -18,6 +18,7 @@ use crate::pool::Pool;
 use crate::queue::job_queue::JobQueue;
 use crate::queue::rules::{JobRules, QueueSpec};
 use crate::retry::Retry;
+use crate::routing::{DEFAULT_WEIGHT, Router, Routing};
 use crate::scaling::rules::Scaling;
 use crate::scaling::scaler::{Scaler, WorkerSpec};
 use crate::settings::{Rules, WorkerLimits};
@@ -45,6 +46,7 @@ const KEEPER_GRACE: Duration = Duration::from_secs(5);
 /// | stuck workers | shown after 30 s; 2 spare ones for those that block | [`stuck`](Self::stuck) |
 /// | measurement | sampled | [`measurement`](Self::measurement) |
 /// | queue | room for 10,000 jobs; a cast is refused, a send waits | [`queue`](Self::queue) |
+/// | routing | one queue for all workers | [`routing`](Self::routing), [`weights`](Self::weights) |
 /// | jobs claimed at once | what takes 20 µs | [`batch_size`](Self::batch_size) |
 /// | attempts | 1 | [`retry`](Self::retry) |
 /// | deadline, limit of an attempt | none | [`deadline`](Self::deadline), [`limit`](Self::limit) |
@@ -59,6 +61,9 @@ pub struct PoolSpec<W: Worker> {
     control: Rules,
     measurement: Measurement,
     queue: QueueSpec,
+    routing: Routing,
+    /// By the number of the slot.
+    weights: Vec<u16>,
     rules: JobRules<W::Job>,
     batch_size: BatchSize,
     backoff: Backoff,
@@ -79,6 +84,8 @@ impl<W: Worker> Clone for PoolSpec<W> {
             control: self.control.clone(),
             measurement: self.measurement,
             queue: self.queue.clone(),
+            routing: self.routing,
+            weights: self.weights.clone(),
             rules: self.rules.clone(),
             batch_size: self.batch_size,
             backoff: self.backoff,
@@ -117,6 +124,8 @@ impl<W: Worker> PoolSpec<W> {
             control: Rules::default(),
             measurement: Measurement::default(),
             queue: QueueSpec::default(),
+            routing: Routing::default(),
+            weights: Vec::new(),
             rules: JobRules::default(),
             batch_size: BatchSize::default(),
             backoff,
@@ -161,6 +170,19 @@ impl<W: Worker> PoolSpec<W> {
     /// The room of the queue, and its order.
     pub fn queue(self, queue: QueueSpec) -> Self {
         self.with(|spec| spec.queue = queue)
+    }
+
+    /// How a job finds its worker. [`Pool::set_routing`] changes it while the pool runs.
+    pub fn routing(self, routing: Routing) -> Self {
+        self.with(|spec| spec.routing = routing)
+    }
+
+    /// The weights of the workers, in the order of their slots, for a routing that looks at them. Those of further workers
+    /// are 100; 0 counts as 1.
+    pub fn weights(self, weights: impl IntoIterator<Item = u16>) -> Self {
+        // Slots are counted from 1.
+        let weights = [DEFAULT_WEIGHT].into_iter().chain(weights).collect();
+        self.with(|spec| spec.weights = weights)
     }
 
     /// How many jobs a worker claims at once.
@@ -215,7 +237,8 @@ impl<W: Worker> PoolSpec<W> {
             let events = Arc::new(Events::new());
             let rules = JobRules { events: Arc::clone(&events), ..self.rules.clone() };
             let control = Arc::new(Control::new(self.control.clone(), self.measurement, events));
-            let queue = Arc::new(JobQueue::new(&self.queue, rules));
+            let router = Router::new(self.routing, self.weights.clone(), fastrand::u64(..));
+            let queue = Arc::new(JobQueue::new(&self.queue, rules, router));
             Arc::new(Shared { queue, crew: Crew::new(self.worker_stop), control })
         })
     }

@@ -4,12 +4,16 @@
 pub(crate) mod accounts;
 #[path = "../../../pool/src/queue/claim.rs"]
 pub(crate) mod claim;
+#[path = "../../../pool/src/queue/claim_cell.rs"]
+pub(crate) mod claim_cell;
 #[path = "../../../pool/src/queue/delayed.rs"]
 pub(crate) mod delayed;
 #[path = "../../../pool/src/queue/job_queue.rs"]
 pub(crate) mod job_queue;
 #[path = "../../../pool/src/queue/keys.rs"]
 pub(crate) mod keys;
+#[path = "../../../pool/src/queue/lanes.rs"]
+pub(crate) mod lanes;
 #[path = "../../../pool/src/queue/priorities.rs"]
 pub(crate) mod priorities;
 #[path = "rate.rs"]

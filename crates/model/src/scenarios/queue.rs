@@ -14,6 +14,7 @@ use crate::queue::claim::Claim;
 use crate::queue::job_queue::JobQueue;
 use crate::queue::rules::{JobRules, QueueSpec};
 use crate::queue::state::NewJob;
+use crate::routing::{Router, Routing};
 
 type Queue = JobQueue<u8, ()>;
 
@@ -23,8 +24,12 @@ fn explore(scenario: impl Fn() + Send + Sync + 'static) {
 }
 
 fn queue(capacity: usize) -> Arc<Queue> {
+    routed_queue(capacity, Routing::Shared)
+}
+
+fn routed_queue(capacity: usize, routing: Routing) -> Arc<Queue> {
     let rules = JobRules { retry: Default::default(), dead_letters: DeadLetters::default(), ..JobRules::default() };
-    Arc::new(JobQueue::new(&QueueSpec { capacity, ..QueueSpec::default() }, rules))
+    Arc::new(JobQueue::new(&QueueSpec { capacity, ..QueueSpec::default() }, rules, Router::new(routing)))
 }
 
 fn job(job: u8) -> NewJob<u8, ()> {
@@ -33,7 +38,11 @@ fn job(job: u8) -> NewJob<u8, ()> {
 
 /// A worker that performs one job; `false` if there is none for it. What it has claimed may be taken back before it begins.
 fn work_once(queue: &Arc<Queue>) -> bool {
-    let mut claim = Claim::new(Arc::clone(queue));
+    work_once_at(2, queue)
+}
+
+fn work_once_at(slot: usize, queue: &Arc<Queue>) -> bool {
+    let mut claim = Claim::new(Arc::clone(queue), slot);
     while block_on(claim.renew(1)) {
         if claim.begin().is_some() {
             claim.done(());
@@ -45,7 +54,7 @@ fn work_once(queue: &Arc<Queue>) -> bool {
 
 /// A worker that looks for a job, and goes away.
 fn look_and_go(queue: &Arc<Queue>) {
-    let mut claim = Claim::new(Arc::clone(queue));
+    let mut claim = Claim::new(Arc::clone(queue), 1);
     let mut renewing = Box::pin(claim.renew(1));
     let _ = renewing.as_mut().poll(&mut Context::from_waker(Waker::noop()));
 }
@@ -108,7 +117,7 @@ pub fn a_claim_that_is_dropped_against_a_close() {
     explore(|| {
         let queue = queue(1);
         queue.put(job(1)).unwrap();
-        let mut claim = Claim::new(Arc::clone(&queue));
+        let mut claim = Claim::new(Arc::clone(&queue), 1);
         assert!(block_on(claim.renew(1)));
         let dropping = spawn(move || {
             claim.begin();
@@ -173,6 +182,45 @@ pub fn a_pause_against_a_job() {
         let putting = spawn(move || putting.put(job(1)).unwrap());
         queue.set_paused(true);
         queue.set_paused(false);
+        working.join().unwrap();
+        putting.join().unwrap();
+        all_done(&queue, 1);
+    });
+}
+
+/// A job for the inbox of a worker that goes away, while its inbox closes: another worker steals it, or finds it in the
+/// shared lane (1, 3, 4).
+pub fn an_inbox_against_a_thief_and_a_retirement() {
+    inbox_against_its_end(Routing::Routed);
+}
+
+/// The same without stealing: the other worker finds it in the shared lane only.
+pub fn a_pinned_inbox_against_a_retirement() {
+    inbox_against_its_end(Routing::Pinned);
+}
+
+fn inbox_against_its_end(routing: Routing) {
+    explore(move || {
+        let queue = routed_queue(1, routing);
+        let [going, working] = [Arc::clone(&queue), Arc::clone(&queue)];
+        let going = spawn(move || look_and_go(&going));
+        let working = spawn(move || assert!(work_once_at(2, &working)));
+        queue.put(job(1)).unwrap();
+        queue.set_open([(1, false)]);
+        going.join().unwrap();
+        working.join().unwrap();
+        all_done(&queue, 1);
+    });
+}
+
+/// A job in an inbox while the routing changes: its worker gets it, by the inbox or by the shared lane (1, 2, 3).
+pub fn an_inbox_against_a_change_of_the_routing() {
+    explore(|| {
+        let queue = routed_queue(1, Routing::Pinned);
+        let [working, putting] = [Arc::clone(&queue), Arc::clone(&queue)];
+        let working = spawn(move || assert!(work_once_at(1, &working)));
+        let putting = spawn(move || putting.put(job(1)).unwrap());
+        queue.set_routing(Routing::Shared);
         working.join().unwrap();
         putting.join().unwrap();
         all_done(&queue, 1);

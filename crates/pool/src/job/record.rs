@@ -19,6 +19,8 @@ pub(crate) struct JobOptions {
     /// Its level, the most urgent is 0; beyond the last it is the last.
     pub(crate) priority: u8,
     pub(crate) key: Option<JobKey>,
+    /// What its worker is chosen by, instead of the key.
+    pub(crate) label: Option<JobKey>,
     /// The place of its key, once the job is the first of it.
     pub(crate) key_slot: Option<KeySlot>,
     /// Of the jobs with the same one, the pool has at most one.
@@ -32,7 +34,8 @@ pub(crate) struct JobOptions {
 impl JobOptions {
     /// What a record has to keep, if there is anything.
     pub(crate) fn kept(self) -> Option<Box<Self>> {
-        let plain = self.key.is_none() && self.unique.is_none() && self.deadline.is_none() && self.delay.is_none();
+        let keyless = self.key.is_none() && self.label.is_none() && self.unique.is_none();
+        let plain = keyless && self.deadline.is_none() && self.delay.is_none();
         (!plain).then(|| Box::new(self))
     }
 }
@@ -141,6 +144,12 @@ impl<J, T> JobRecord<J, T> {
     pub(crate) fn into_head(mut self, slot: KeySlot) -> Self {
         self.options.iter_mut().for_each(|options| options.key_slot = Some(slot));
         self
+    }
+
+    /// What its worker is chosen by: its label, or else its key.
+    pub(crate) fn label(&self) -> Option<&[u8]> {
+        let options = self.options.as_ref()?;
+        options.label.as_ref().or(options.key.as_ref()).map(|label| label.as_str().as_bytes())
     }
 
     pub(crate) fn unique(&self) -> Option<&JobKey> {

@@ -50,6 +50,13 @@ impl<'a, J, T> JobRequest<'a, J, T> {
         self
     }
 
+    /// What chooses its worker under a [routing by affinity](crate::Routing::affinity), instead of its key; up to 1,024 bytes.
+    /// Unlike jobs with the same key, those with the same label may be done at the same time.
+    pub fn label(mut self, label: impl AsRef<str>) -> Self {
+        self.options.label = self.checked(label.as_ref());
+        self
+    }
+
     /// Lets the pool refuse the job while it has one with the same key, up to 1,024 bytes.
     pub fn idempotency_key(mut self, key: impl AsRef<str>) -> Self {
         self.options.unique = self.checked(key.as_ref());

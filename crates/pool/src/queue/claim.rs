@@ -1,18 +1,17 @@
 //! What a worker holds of the queue: the guard of its jobs.
 
-use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
-use parking_lot::Mutex;
-
+use super::claim_cell::ClaimCell;
 use super::job_queue::JobQueue;
-use super::state::{After, ClaimCell, State, Tally};
-use super::turn::{Locked, Turn, Wait};
+use super::state::{After, State, Tally};
+use super::turn::{Turn, Wait};
 use super::waiters::Waiters;
 use crate::job::record::{Ending, JobRecord};
 use crate::retry::{RetryAdvice, RetryDecision};
+use crate::routing::JobTimer;
 
 /// How often a job is begun at least, if each time its worker is ended: then it is the job that ends workers.
 const MIN_LIVES: u32 = 3;
@@ -24,20 +23,22 @@ pub(crate) struct Claim<J, T> {
     begun: Option<JobRecord<J, T>>,
     cell: Arc<ClaimCell<J, T>>,
     tally: Tally,
+    /// As of the last renewal.
+    timer: Option<JobTimer>,
 }
 
 impl<J, T> Claim<J, T> {
-    /// An empty claim, of a worker that counts from now on.
-    pub(crate) fn new(queue: Arc<JobQueue<J, T>>) -> Self {
-        let cell = Arc::new(ClaimCell { begun: AtomicU64::new(0), rest: Mutex::new(VecDeque::new()) });
-        queue.lock().worker_came(&cell);
-        Self { queue, begun: None, cell, tally: Tally::default() }
+    /// An empty claim of the worker on this slot, which counts from now on.
+    pub(crate) fn new(queue: Arc<JobQueue<J, T>>, slot: usize) -> Self {
+        let cell = Arc::new(ClaimCell::new(slot));
+        queue.step(|state, after| state.worker_came(&cell, after));
+        Self { queue, begun: None, cell, tally: Tally::default(), timer: None }
     }
 
     /// Returns when it has jobs, at most this many, or with `false` when the worker is to end.
     pub(crate) async fn renew(&mut self, at_most: usize) -> bool {
-        let Self { queue, cell, tally, .. } = self;
-        Wait::new(&**queue, Jobs { cell, tally, at_most: at_most.max(1) }).await
+        let Self { queue, cell, tally, timer, .. } = self;
+        Wait::new(&**queue, Jobs { cell, tally, timer, at_most: at_most.max(1) }).await
     }
 
     /// Begins the next job; `None` if there is none left.
@@ -45,12 +46,13 @@ impl<J, T> Claim<J, T> {
         let mut next = self.cell.rest.lock().pop_front()?;
         next.attempts = next.attempts.saturating_add(1);
         self.cell.begun.store(next.id.number(), Ordering::Relaxed);
+        self.timer.iter_mut().for_each(JobTimer::begin);
         Some(self.begun.insert(next))
     }
 
     /// Ends the job that was begun, with its output.
     pub(crate) fn done(&mut self, output: T) {
-        let Some(record) = self.finish() else { return };
+        let Some(record) = self.finish(true) else { return };
         self.tally.done += 1;
         // A caller that has its answer finds the job counted, and its keys free.
         if record.reply.is_some() || record.has_to_be_forgotten() {
@@ -65,7 +67,7 @@ impl<J, T> Claim<J, T> {
 
     /// Ends the attempt at the job that was begun: it is tried again, or goes to its owner.
     pub(crate) fn failed(&mut self, ending: Ending, advice: RetryAdvice) {
-        let Some(record) = self.finish() else { return };
+        let Some(record) = self.finish(false) else { return };
         let decision = self.queue.rules().retry.decide(record.attempts, advice, fastrand::f64());
         self.queue.step(|state, after| match decision {
             RetryDecision::After(delay) => state.retry(record, delay, after),
@@ -73,7 +75,8 @@ impl<J, T> Claim<J, T> {
         });
     }
 
-    fn finish(&mut self) -> Option<JobRecord<J, T>> {
+    fn finish(&mut self, succeeded: bool) -> Option<JobRecord<J, T>> {
+        self.timer.iter_mut().for_each(|timer| timer.end(succeeded));
         self.cell.begun.store(0, Ordering::Relaxed);
         self.begun.take()
     }
@@ -84,7 +87,7 @@ impl<J, T> Claim<J, T> {
         self.queue.step(|state, after| {
             state.finish(tally, after);
             let rest = mem::take(&mut *cell.rest.lock());
-            state.put_back_unbegun(rest, after);
+            state.put_back_unbegun(rest, cell, after);
         });
     }
 }
@@ -96,12 +99,13 @@ impl<J, T> Drop for Claim<J, T> {
         let (begun, cell, tally) = (self.begun.take(), &self.cell, &mut self.tally);
         self.queue.step(|state, after| {
             let rest = mem::take(&mut *cell.rest.lock());
-            state.worker_went(cell);
+            // First: its jobs come to stand in the shared lane, before those of its inbox.
+            state.worker_went(cell, after);
             state.finish(tally, after);
-            state.put_back_unbegun(rest, after);
+            state.put_back_unbegun(rest, cell, after);
             match begun {
                 Some(record) if record.attempts >= most => state.die(record, Ending::Interrupted, after),
-                begun => state.put_back(begun.into_iter(), after),
+                begun => state.put_back(begun.into_iter(), cell, after),
             }
         });
     }
@@ -111,6 +115,7 @@ impl<J, T> Drop for Claim<J, T> {
 struct Jobs<'a, J, T> {
     cell: &'a ClaimCell<J, T>,
     tally: &'a mut Tally,
+    timer: &'a mut Option<JobTimer>,
     at_most: usize,
 }
 
@@ -121,12 +126,17 @@ impl<J, T> Turn<JobQueue<J, T>> for Jobs<'_, J, T> {
         &mut state.sleepers
     }
 
+    fn slot(&self) -> usize {
+        self.cell.slot
+    }
+
     fn take(&mut self, state: &mut State<J, T>, _: bool, after: &mut After<J, T>) -> Option<bool> {
         state.finish(self.tally, after);
         if state.is_closed() {
             return Some(false);
         }
         let claimed = state.claim(self.at_most, self.cell, after);
+        *self.timer = state.timer(self.cell);
         state.pick_senders(after);
         (claimed > 0).then_some(true)
     }

@@ -1,9 +1,11 @@
 //! The queue of a pool, under one lock.
 //!
-//! 1. An accepted job is in exactly one place: it waits, waits for a time, is in a claim, or has gone to its owner.
+//! 1. An accepted job is in exactly one place: it waits in a lane or an inbox, waits for a time, is in a claim, or has gone
+//!    to its owner.
 //! 2. A worker is among the sleepers exactly while it sleeps and has not been picked.
 //! 3. A job that is put in picks at most one sleeper. A picked sleeper that goes away without looking picks another.
-//! 4. A claim that is dropped puts its jobs back in order, at the front; one that was begun counts as an attempt.
+//! 4. A claim that is dropped puts its jobs back in order, at the front; one that was begun counts as an attempt. The jobs
+//!    of its worker's inbox are for the others then.
 //! 5. A sender that was picked has a place reserved until it looks or goes away; no other job gets that place.
 //! 6. Accepted jobs are those that wait, those in claims, and those that have gone to their owners.
 //!
@@ -18,6 +20,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use super::accounts::Accounts;
+use super::lanes::Lanes;
 use super::priorities::Priorities;
 use super::rules::{JobRules, QueueSpec};
 use super::state::{After, NewJob, QueueFigures, Refusal, Room, State};
@@ -28,6 +31,7 @@ use crate::error::PoolError;
 use crate::event::PoolEvent;
 use crate::job::id::JobId;
 use crate::job::record::{Ending, JobRecord};
+use crate::routing::{Router, Routing};
 
 /// The jobs that wait, and those who wait for jobs, for room, and for the end of all jobs.
 pub(crate) struct JobQueue<J, T> {
@@ -36,8 +40,8 @@ pub(crate) struct JobQueue<J, T> {
 }
 
 impl<J, T> JobQueue<J, T> {
-    pub(crate) fn new(spec: &QueueSpec, rules: JobRules<J>) -> Self {
-        let waiting = Priorities::new(&spec.weights, spec.aging);
+    pub(crate) fn new(spec: &QueueSpec, rules: JobRules<J>, router: Router) -> Self {
+        let waiting = Lanes::new(Priorities::new(&spec.weights, spec.aging), router);
         let state = State::new(spec.capacity, spec.when_full, waiting, rules.deadline).limited(spec.rate);
         Self { state: Mutex::new(state), rules }
     }
@@ -102,6 +106,22 @@ impl<J, T> JobQueue<J, T> {
     pub(crate) fn tick(&self) {
         let now = Instant::now();
         self.step(|state, after| state.tick(now, after));
+    }
+
+    // ---- routing ----
+
+    /// Routes jobs like this from now on. Those in inboxes are for all workers.
+    pub(crate) fn set_routing(&self, routing: Routing) {
+        self.step(|state, after| state.set_routing(routing, after));
+    }
+
+    pub(crate) fn routing(&self) -> Routing {
+        self.lock().routing()
+    }
+
+    /// Opens and closes the inboxes of these slots. The jobs of one that closes are for the other workers.
+    pub(crate) fn set_open(&self, slots: impl IntoIterator<Item = (usize, bool)>) {
+        self.step(|state, after| slots.into_iter().for_each(|(slot, is_open)| state.set_open(slot, is_open, after)));
     }
 
     // ---- the pool as a whole ----

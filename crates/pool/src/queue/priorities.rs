@@ -36,6 +36,12 @@ impl<T> Priorities<T> {
         Self { levels: weights.iter().map(level).collect(), aging: aging.filter(|time| !time.is_zero()), len: 0 }
     }
 
+    /// Empty, with the same levels.
+    pub(crate) fn like(&self) -> Self {
+        let level = |level: &Level<T>| Level { weight: level.weight, credit: 0, items: VecDeque::new() };
+        Self { levels: self.levels.iter().map(level).collect(), aging: self.aging, len: 0 }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -82,6 +88,12 @@ impl<T> Priorities<T> {
     pub(crate) fn pop_front_if(&mut self, is: impl Fn(&T) -> bool) -> Option<T> {
         let level = self.levels.iter().position(|level| level.items.front().is_some_and(&is))?;
         self.pop_from(level)
+    }
+
+    /// The oldest item of the least urgent level that has any, with the number of that.
+    pub(crate) fn least_urgent(&self) -> Option<(usize, &T)> {
+        let mut levels = self.levels.iter().enumerate().rev();
+        levels.find_map(|(number, level)| Some((number, level.items.front()?)))
     }
 
     /// Takes the oldest item of the least urgent level that has any.

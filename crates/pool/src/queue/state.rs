@@ -4,17 +4,17 @@
 use std::collections::{HashMap, VecDeque};
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::Waker;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::accounts::Accounts;
+use super::claim_cell::ClaimCell;
 use super::delayed::Delayed;
 use super::keys::{Entered, Keys};
-use super::priorities::Priorities;
+use super::lanes::Lanes;
 use super::rate::{Rate, RateGate};
 use super::waiters::Waiters;
 use crate::error::PoolError;
@@ -23,6 +23,7 @@ use crate::job::key::JobKey;
 use crate::job::record::JobOptions;
 use crate::job::record::{Ending, JobRecord, Reply};
 use crate::overflow::WhenFull;
+use crate::routing::{JobTimer, Routing};
 
 /// What is to be done when the lock has been released. Allocates nothing if there is nothing to do, or one task to wake.
 pub(super) struct After<J, T> {
@@ -115,13 +116,6 @@ pub(super) enum Room {
     Reserved,
 }
 
-/// The jobs of a claim that have not been begun, and the number of the one that has been.
-pub(super) struct ClaimCell<J, T> {
-    pub(super) begun: AtomicU64,
-    /// Locked after the queue, by the worker alone while the queue is not locked.
-    pub(super) rest: Mutex<VecDeque<JobRecord<J, T>>>,
-}
-
 /// The jobs of a claim that have gone to their owners since the queue was locked last.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Tally {
@@ -150,7 +144,7 @@ pub(super) struct State<J, T> {
     when_full: WhenFull,
     /// The pool's longest wait for the first attempt.
     deadline: Option<Duration>,
-    waiting: Priorities<JobRecord<J, T>>,
+    waiting: Lanes<J, T>,
     /// Those that wait for another one of their key.
     keys: Keys<JobKey, JobRecord<J, T>>,
     rate: RateGate,
@@ -173,12 +167,7 @@ pub(super) struct State<J, T> {
 }
 
 impl<J, T> State<J, T> {
-    pub(super) fn new(
-        capacity: usize,
-        when_full: WhenFull,
-        waiting: Priorities<JobRecord<J, T>>,
-        deadline: Option<Duration>,
-    ) -> Self {
+    pub(super) fn new(capacity: usize, when_full: WhenFull, waiting: Lanes<J, T>, deadline: Option<Duration>) -> Self {
         Self {
             phase: Phase::Open,
             paused: false,
@@ -292,10 +281,24 @@ impl<J, T> State<J, T> {
     }
 
     fn line_up(&mut self, record: JobRecord<J, T>, after: &mut After<J, T>) {
-        self.waiting.push_back(record.level.into(), record);
-        if !self.paused {
-            after.wakes.extend(self.sleepers.pick_newest());
+        let slot = self.waiting.push_back(record);
+        self.pick_sleeper(slot, after);
+    }
+
+    /// Picks a sleeper for a job that waits: the worker of its inbox, or another one that may take it.
+    fn pick_sleeper(&mut self, slot: Option<usize>, after: &mut After<J, T>) {
+        if self.paused {
+            return;
         }
+        let picked = match slot {
+            None => self.sleepers.pick_newest(),
+            Some(slot) => {
+                let owner = self.sleepers.pick_newest_of(|sleeper| sleeper == slot);
+                let is_pinned = self.waiting.routing().is_pinned();
+                owner.or_else(|| if is_pinned { None } else { self.sleepers.pick_newest() })
+            }
+        };
+        after.wakes.extend(picked);
     }
 
     fn delay(&mut self, record: JobRecord<J, T>, now: Instant, delay: Duration, after: &mut After<J, T>) {
@@ -352,7 +355,7 @@ impl<J, T> State<J, T> {
         let mut rest = cell.rest.lock();
         while claimed < limit {
             let waited = |record: &JobRecord<J, T>| record.accepted.elapsed();
-            let Some(record) = self.waiting.pop(waited) else { break };
+            let Some(record) = self.waiting.pop(cell, claimed == 0, waited) else { break };
             match self.expired(&record) {
                 Some(waited) => self.expire(record, waited, after),
                 None => {
@@ -384,23 +387,31 @@ impl<J, T> State<J, T> {
     }
 
     /// Puts the jobs of a claim back that have not been begun.
-    pub(super) fn put_back_unbegun(&mut self, rest: VecDeque<JobRecord<J, T>>, after: &mut After<J, T>) {
+    pub(super) fn put_back_unbegun(
+        &mut self,
+        rest: VecDeque<JobRecord<J, T>>,
+        cell: &ClaimCell<J, T>,
+        after: &mut After<J, T>,
+    ) {
         self.rate.give_back(rest.len());
-        self.put_back(rest.into_iter(), after);
+        self.put_back(rest.into_iter(), cell, after);
     }
 
     /// Puts jobs of a claim back, in order, at the front.
-    pub(super) fn put_back(&mut self, jobs: impl DoubleEndedIterator<Item = JobRecord<J, T>>, after: &mut After<J, T>) {
+    pub(super) fn put_back(
+        &mut self,
+        jobs: impl DoubleEndedIterator<Item = JobRecord<J, T>>,
+        cell: &ClaimCell<J, T>,
+        after: &mut After<J, T>,
+    ) {
         for record in jobs.rev() {
             self.claimed -= 1;
             if self.phase == Phase::Closed {
                 self.return_to_owner(record, after);
                 continue;
             }
-            self.waiting.push_front(record.level.into(), record);
-            if !self.paused {
-                after.wakes.extend(self.sleepers.pick_newest());
-            }
+            let slot = self.waiting.push_front(record, cell);
+            self.pick_sleeper(slot, after);
         }
     }
 
@@ -458,7 +469,7 @@ impl<J, T> State<J, T> {
     /// The waker of a sleeper in the place of one that was picked and has not looked.
     pub(super) fn pick_another(&mut self, after: &mut After<J, T>) {
         if self.gives_out() {
-            after.wakes.extend(self.sleepers.pick_newest());
+            after.wakes.extend(self.sleepers.pick_newest_of(|slot| self.waiting.has_for(slot)));
         }
     }
 
@@ -470,7 +481,7 @@ impl<J, T> State<J, T> {
 
     fn pick_sleepers(&mut self, after: &mut After<J, T>) {
         let jobs = if self.gives_out() { self.waiting.len().min(self.rate.available()) } else { 0 };
-        after.wakes.extend((0..jobs).map_while(|_| self.sleepers.pick_newest()));
+        after.wakes.extend((0..jobs).map_while(|_| self.sleepers.pick_newest_of(|slot| self.waiting.has_for(slot))));
     }
 
     // ---- time ----
@@ -500,19 +511,46 @@ impl<J, T> State<J, T> {
 
     // ---- workers, and the end ----
 
-    pub(super) fn worker_came(&mut self, cell: &Arc<ClaimCell<J, T>>) {
+    pub(super) fn worker_came(&mut self, cell: &Arc<ClaimCell<J, T>>, after: &mut After<J, T>) {
         self.claims.push(Arc::clone(cell));
+        if self.waiting.worker_came(cell) > 0 {
+            self.pick_sleepers(after);
+        }
     }
 
-    pub(super) fn worker_went(&mut self, cell: &Arc<ClaimCell<J, T>>) {
+    pub(super) fn worker_went(&mut self, cell: &Arc<ClaimCell<J, T>>, after: &mut After<J, T>) {
         self.claims.retain(|other| !Arc::ptr_eq(other, cell));
+        if self.waiting.worker_went(cell) > 0 {
+            self.pick_sleepers(after);
+        }
+    }
+
+    /// Opens or closes the inbox of a slot. The jobs of one that closes are for the other workers.
+    pub(super) fn set_open(&mut self, slot: usize, is_open: bool, after: &mut After<J, T>) {
+        if self.waiting.set_open(slot, is_open) > 0 {
+            self.pick_sleepers(after);
+        }
+    }
+
+    pub(super) fn set_routing(&mut self, routing: Routing, after: &mut After<J, T>) {
+        self.waiting.set_routing(routing);
+        self.pick_sleepers(after);
+    }
+
+    pub(super) fn routing(&self) -> Routing {
+        self.waiting.routing()
+    }
+
+    /// What measures the jobs of a worker, if the routing looks at that.
+    pub(super) fn timer(&self, cell: &ClaimCell<J, T>) -> Option<JobTimer> {
+        self.waiting.timer(cell)
     }
 
     /// Takes the jobs that have not been begun back from all claims.
     pub(super) fn reclaim(&mut self, after: &mut After<J, T>) {
         for cell in mem::take(&mut self.claims) {
             let rest = mem::take(&mut *cell.rest.lock());
-            self.put_back_unbegun(rest, after);
+            self.put_back_unbegun(rest, &cell, after);
             self.claims.push(cell);
         }
     }
@@ -547,7 +585,7 @@ impl<J, T> State<J, T> {
 
     pub(super) fn figures(&self) -> QueueFigures {
         QueueFigures {
-            queued_by_priority: self.waiting.lens().collect(),
+            queued_by_priority: self.waiting.lens(),
             delayed: self.delayed.len(),
             claimed: self.claimed,
             oldest: self.waiting.fronts().map(|record| record.accepted).min(),
@@ -594,7 +632,7 @@ impl<J, T> State<J, T> {
     /// Takes out all jobs, in the order of acceptance. Those that come back later go to their owners.
     pub(super) fn close(&mut self, after: &mut After<J, T>) -> Vec<JobRecord<J, T>> {
         self.phase = Phase::Closed;
-        let mut all: Vec<_> = self.waiting.drain().collect();
+        let mut all = self.waiting.drain();
         // Before those of the lanes leave: nothing moves up then.
         all.extend(self.keys.remove_waiting(|_| true));
         all.extend(self.delayed.drain());

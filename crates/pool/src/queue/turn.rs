@@ -27,6 +27,11 @@ pub(super) trait Turn<Q: Locked> {
     /// The list in which it waits.
     fn list(state: &mut Q::State) -> &mut Waiters;
 
+    /// The slot of a worker that waits; 0 of another task.
+    fn slot(&self) -> usize {
+        0
+    }
+
     /// Takes what it waits for, if that is there; `picked` says that it was picked for it.
     fn take(&mut self, state: &mut Q::State, picked: bool, after: &mut Q::After) -> Option<Self::Output>;
 
@@ -67,7 +72,7 @@ impl<'a, Q: Locked, K: Turn<Q>> Wait<'a, Q, K> {
             }
             (None, Some(waker), Some(ticket)) => list.exchange(ticket, waker),
             (None, Some(waker), None) => {
-                self.ticket = Some(list.join(waker));
+                self.ticket = Some(list.join(self.turn.slot(), waker));
                 None
             }
             (None, None, _) => None,

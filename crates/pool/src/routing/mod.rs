@@ -2,7 +2,8 @@
 
 mod router;
 mod rule;
+mod timer;
 
-#[expect(unused_imports, reason = "the queue uses it from the next steps on")]
 pub(crate) use router::{DEFAULT_WEIGHT, Router};
 pub use rule::Routing;
+pub(crate) use timer::JobTimer;

@@ -7,6 +7,7 @@ use foundation_discovery::choice::{ContenderLoads, Contenders, Draw, Load, LoadR
 use tokio::time::Instant;
 
 use super::rule::Routing;
+use super::timer::JobTimer;
 
 /// The weight of a worker that says none.
 pub(crate) const DEFAULT_WEIGHT: u16 = 100;
@@ -19,7 +20,11 @@ pub(crate) struct Router {
     routing: Routing,
     policy: Option<Policy>,
     contenders: Contenders,
+    /// Whether workers have come or gone since the contenders were set.
+    is_stale: bool,
     workers: Vec<Option<Routed>>,
+    /// By the number of the slot.
+    weights: Vec<u16>,
     turn: u64,
     random: fastrand::Rng,
 }
@@ -32,13 +37,15 @@ struct Routed {
 }
 
 impl Router {
-    /// Without a worker.
-    pub(crate) fn new(routing: Routing, seed: u64) -> Self {
+    /// Without a worker. The weights are by the number of the slot.
+    pub(crate) fn new(routing: Routing, weights: Vec<u16>, seed: u64) -> Self {
         Self {
             routing,
             policy: routing.policy(),
             contenders: Contenders::default(),
+            is_stale: false,
             workers: Vec::new(),
+            weights,
             turn: 0,
             random: fastrand::Rng::with_seed(seed),
         }
@@ -48,18 +55,23 @@ impl Router {
         self.routing
     }
 
-    /// Routes the jobs from now on like this. Those in inboxes stay there: each is taken by its worker, or by an idle one.
+    /// Routes the jobs from now on like this.
     pub(crate) fn set_routing(&mut self, routing: Routing) {
         (self.routing, self.policy) = (routing, routing.policy());
     }
 
-    /// A worker has started on this slot. Returns its load, which the worker itself keeps up to date.
-    pub(crate) fn open(&mut self, slot: usize, weight: u16, now: Instant) -> Arc<Load> {
+    /// The worker on this slot takes jobs.
+    pub(crate) fn open(&mut self, slot: usize, now: Instant) {
         self.workers.resize_with(self.workers.len().max(slot + 1), || None);
-        let load = Arc::new(Load::new(now));
-        self.workers[slot] = Some(Routed { name: slot.to_string(), weight, load: Arc::clone(&load) });
-        self.set_contenders();
-        load
+        let weight = self.weights.get(slot).copied().unwrap_or(DEFAULT_WEIGHT);
+        self.workers[slot] = Some(Routed { name: slot.to_string(), weight, load: Arc::new(Load::new(now)) });
+        self.is_stale = true;
+    }
+
+    /// What measures the jobs of the worker on this slot, if it is open.
+    pub(crate) fn timer(&self, slot: usize) -> Option<JobTimer> {
+        let worker = self.workers.get(slot)?.as_ref()?;
+        Some(JobTimer::new(Arc::clone(&worker.load)))
     }
 
     /// The worker on this slot takes no more jobs.
@@ -67,22 +79,26 @@ impl Router {
         if let Some(worker) = self.workers.get_mut(slot) {
             *worker = None;
         }
-        self.set_contenders();
+        self.is_stale = true;
     }
 
-    /// The slot for a job with this label or key; `None` for the shared queue. `waiting` is the number of jobs in an inbox.
+    /// The slot for a job with this label or key; `None` for the shared queue. `held` is the number of jobs that a worker
+    /// has, in its inbox and in its claim.
     pub(crate) fn route(
         &mut self,
         label: Option<&[u8]>,
-        waiting: impl Fn(usize) -> usize,
+        held: impl Fn(usize) -> usize,
         now: impl FnOnce() -> Instant,
     ) -> Option<usize> {
+        if std::mem::take(&mut self.is_stale) {
+            self.set_contenders();
+        }
         let policy = self.policy.as_ref()?;
         if self.routing.is_by_label() && label.is_none() {
             return None;
         }
         let now = self.routing.needs_times().then(now);
-        let loads = &Loads { workers: &self.workers, waiting, now };
+        let loads = &Loads { workers: &self.workers, held, now };
         let draw = Draw::new(&mut self.random).turn(self.turn);
         self.turn = self.turn.wrapping_add(1);
         let draw = label.into_iter().fold(draw, Draw::key);
@@ -96,17 +112,16 @@ impl Router {
     }
 }
 
-/// The loads of the workers: jobs in inboxes and those under way, alike.
-struct Loads<'a, W> {
+/// The loads of the workers.
+struct Loads<'a, H> {
     workers: &'a [Option<Routed>],
-    waiting: W,
+    held: H,
     now: Option<Instant>,
 }
 
-impl<W: Fn(usize) -> usize> ContenderLoads for Loads<'_, W> {
+impl<H: Fn(usize) -> usize> ContenderLoads for Loads<'_, H> {
     fn in_flight(&self, at: usize) -> u32 {
-        let under_way = self.workers.get(at).and_then(Option::as_ref).map_or(0, |worker| worker.load.in_flight());
-        under_way.saturating_add(u32::try_from((self.waiting)(at)).unwrap_or(u32::MAX))
+        u32::try_from((self.held)(at)).unwrap_or(u32::MAX)
     }
 
     fn reading(&self, at: usize) -> LoadReading {
@@ -148,9 +163,9 @@ mod tests {
     ];
 
     fn router(routing: Routing, weights: &[u16]) -> (Router, Vec<Arc<Load>>) {
-        let mut router = Router::new(routing, 7);
-        let loads = weights.iter().enumerate().map(|(slot, weight)| router.open(slot, *weight, Instant::now()));
-        let loads = loads.collect();
+        let mut router = Router::new(routing, weights.to_vec(), 7);
+        (0..weights.len()).for_each(|slot| router.open(slot, Instant::now()));
+        let loads = router.workers.iter().flatten().map(|worker| Arc::clone(&worker.load)).collect();
         (router, loads)
     }
 
@@ -158,8 +173,8 @@ mod tests {
     fn spread(router: &mut Router, label: impl Fn(u64) -> Option<Vec<u8>>) -> BTreeMap<Option<usize>, usize> {
         let mut spread = BTreeMap::new();
         for number in 0..1_000 {
-            let waiting = |slot| spread.get(&Some(slot)).copied().unwrap_or(0);
-            let slot = router.route(label(number).as_deref(), waiting, Instant::now);
+            let held = |slot| spread.get(&Some(slot)).copied().unwrap_or(0);
+            let slot = router.route(label(number).as_deref(), held, Instant::now);
             *spread.entry(slot).or_insert(0) += 1;
         }
         spread
@@ -209,7 +224,7 @@ mod tests {
             let after = route(&mut router, label);
             assert!(after != Some(2) && (*before == Some(2) || after == *before));
         }
-        router.open(2, 100, Instant::now());
+        router.open(2, Instant::now());
         assert!((0..).zip(&before).all(|(label, before)| route(&mut router, label) == *before));
     }
 
@@ -218,12 +233,12 @@ mod tests {
         fn jobs_go_to_open_workers_only_and_to_the_shared_queue_if_there_is_none(
             changes in vec((0..5_usize, any::<bool>(), select(&ROUTINGS[..])), 1..40), label: Option<u64>,
         ) {
-            let mut router = Router::new(Routing::shared(), 7);
+            let mut router = Router::new(Routing::shared(), Vec::new(), 7);
             let mut open = [false; 5];
             for (slot, opens, routing) in changes {
                 router.set_routing(routing);
                 open[slot] = opens;
-                if opens { drop(router.open(slot, 100, Instant::now())) } else { router.close(slot) }
+                if opens { router.open(slot, Instant::now()) } else { router.close(slot) }
                 let label = label.map(u64::to_le_bytes);
                 let routed = router.route(label.as_ref().map(|it| &it[..]), |_| 0, Instant::now);
                 let is_shared = routing == Routing::shared()

@@ -17,9 +17,10 @@ use foundation_discovery::choice::{Policy, ScoreBy};
 /// | [`performance`](Self::performance) | the better of two, by how long jobs take and how many succeed | workers of unequal speed, such as connections |
 /// | [`affinity`](Self::affinity) | the worker of its label, or of its key | caches and state at the worker |
 ///
-/// All but the shared queue give each worker an inbox of its own. A worker whose inbox is empty takes from the shared queue,
-/// then from the longest inbox of another, unless the routing is [pinned](Self::pinned). Jobs with a key are done one at a
-/// time, in the order in which they were accepted, whatever the routing, and also when it is changed.
+/// All but the shared queue give each worker an inbox of its own. A worker takes from its inbox and from the shared queue in
+/// turns; if both are empty, from the longest inbox of another, unless the routing is [pinned](Self::pinned). The inbox of a
+/// worker that ends, or blocks its thread, goes to the shared queue. Jobs with a key are done one at a time, in the order in
+/// which they were accepted, whatever the routing, and also when it is changed.
 ///
 /// ```
 /// use foundation_pool::Routing;
@@ -97,6 +98,10 @@ impl Routing {
 
     const fn of(rule: Rule) -> Self {
         Self { rule, pinned: false }
+    }
+
+    pub(crate) fn is_shared(self) -> bool {
+        self.rule == Rule::Shared
     }
 
     pub(crate) fn is_pinned(self) -> bool {

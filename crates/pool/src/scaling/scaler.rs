@@ -227,6 +227,7 @@ impl<J, T> Scaler<J, T> {
             self.retire(*slot);
         }
         plan.keep.iter().for_each(|slot| self.control().slots.slot(*slot).retire.take_back());
+        self.open_usable();
         for slot in plan.start {
             // It is there from now on, so that the next plan does not start it again.
             self.control().slots.slot(slot);
@@ -234,6 +235,12 @@ impl<J, T> Scaler<J, T> {
             self.pending.insert(slot);
             self.to_start.push_back(slot);
         }
+    }
+
+    /// Workers that are to end, or that block their thread, get no jobs of their own.
+    fn open_usable(&self) {
+        let found = self.found(&self.slots());
+        self.shared.queue.set_open(found.iter().map(|found| (found.slot.number(), found.is_usable())));
     }
 
     fn retire(&mut self, slot: Slot) {

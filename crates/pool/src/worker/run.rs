@@ -104,7 +104,7 @@ async fn run_measured<W: Worker>(
     stop: TaskStop,
 ) -> Result<(), WorkerError> {
     life.run();
-    let (claim, state) = (Claim::new(Arc::clone(&workshop.queue)), workshop.control.slots.slot(slot));
+    let (claim, state) = (Claim::new(Arc::clone(&workshop.queue), slot.number()), workshop.control.slots.slot(slot));
     let mut running = Running { workshop: &workshop, slot, state, stop: &stop, claim, worker: Some(worker), panics: 0 };
     let outcome = running.until_stopped().await;
     life.stop();

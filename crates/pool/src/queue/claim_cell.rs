@@ -1,0 +1,28 @@
+//! What the queue sees of a claim.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::job::record::JobRecord;
+
+/// The jobs of a claim that have not been begun, and the number of the one that has been.
+pub(super) struct ClaimCell<J, T> {
+    /// The number of the slot of its worker.
+    pub(super) slot: usize,
+    pub(super) begun: AtomicU64,
+    /// Locked after the queue, by the worker alone while the queue is not locked.
+    pub(super) rest: Mutex<VecDeque<JobRecord<J, T>>>,
+}
+
+impl<J, T> ClaimCell<J, T> {
+    pub(super) fn new(slot: usize) -> Self {
+        Self { slot, begun: AtomicU64::new(0), rest: Mutex::new(VecDeque::new()) }
+    }
+
+    /// How many jobs it has.
+    pub(super) fn held(&self) -> usize {
+        self.rest.lock().len() + usize::from(self.begun.load(Ordering::Relaxed) > 0)
+    }
+}
