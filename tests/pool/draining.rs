@@ -4,10 +4,11 @@ use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use foundation_pool::{JobError, PoolError, Retry};
+use futures::FutureExt;
 use tokio::runtime::Builder;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use crate::setup::{LONG, Order, busy, gate, letters, spec, start};
+use crate::setup::{LONG, Order, busy, gate, letters, spec, start, worker};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -97,6 +98,48 @@ async fn a_pool_that_is_started_again_after_its_end_takes_jobs() {
     top.shutdown().await;
     assert!(matches!(pool.cast(Order::Answer(1)), Err(PoolError::NotRunning { .. })));
     let (top, _) = start(&spec).await;
+    assert_eq!(pool.call(Order::Answer(1), LONG).await.unwrap(), 1);
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_whose_last_attempt_is_ended_by_the_stop_of_the_pool_is_returned() {
+    let spec = spec().workers(1).unwrap().retry(Retry::attempts(3));
+    let (top, pool) = start(&spec.drain_within(Duration::ZERO).worker_shutdown(Duration::ZERO)).await;
+    let (at, mut keeper) = gate();
+    let called = pool.job(Order::Wait(at)).submit().unwrap();
+    for _ in 0..2 {
+        keeper.begun().await;
+        worker(&top).await.kill();
+    }
+    keeper.begun().await;
+    top.shutdown().await;
+    let outcome = called.wait(LONG).await;
+    assert!(matches!(outcome, Err(JobError::Returned { job: Order::Wait(_), .. })), "{outcome:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_is_dropped_while_workers_end_gives_the_jobs_to_their_owners() {
+    let (top, pool) = start(&spec().workers(1).unwrap().worker_shutdown(LONG)).await;
+    let keeper = busy(&pool).await;
+    let waiting = pool.job(Order::Answer(1)).submit().unwrap();
+    assert!(timeout(SECOND, pool.drain(Duration::ZERO)).await.is_err(), "the worker takes longer");
+    let outcome = waiting.wait(SECOND).await;
+    assert!(matches!(outcome, Err(JobError::Returned { job: Order::Answer(1), .. })), "{outcome:?}");
+    keeper.open(1);
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_of_an_earlier_life_does_not_close_the_next_one() {
+    let spec = spec().workers(1).unwrap().drain_within(Duration::ZERO).worker_shutdown(Duration::ZERO);
+    let (top, pool) = start(&spec).await;
+    let _keeper = busy(&pool).await;
+    let mut drain = Box::pin(pool.drain(LONG));
+    assert!(drain.as_mut().now_or_never().is_none(), "a job is in work");
+    top.shutdown().await;
+    let (top, _) = start(&spec).await;
+    assert!(drain.await.is_complete());
     assert_eq!(pool.call(Order::Answer(1), LONG).await.unwrap(), 1);
     top.shutdown().await;
 }

@@ -1,6 +1,7 @@
 //! Durable jobs: recorded before they are accepted, and performed whatever happens to the pool or its process.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use foundation::events::{
@@ -12,12 +13,13 @@ use foundation_pool::durable::{
     DurableJobError, DurablePool, DurableQueue, DurableRequest, DurableSpec, JobEvent, NotRecordedError, Poison,
     Schedule,
 };
-use foundation_pool::{JobContext, JobFailure, JobId, Worker};
+use foundation_pool::{JobContext, JobFailure, JobId, QueueSpec, Retry, SpecError, WhenFull, Worker};
 use foundation_testkit::{TestDisk, soon};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
 
 const QUEUE: ServiceName = ServiceName::from_static("mails");
 const LONG: Duration = Duration::from_secs(60);
@@ -455,5 +457,95 @@ async fn jobs_of_a_key_are_done_in_the_order_of_the_log_one_at_a_time() {
         let of_key: Vec<_> = log.iter().filter(|number| *number % 5 == key).collect();
         assert!(of_key.is_sorted() && of_key.len() == 40, "{of_key:?}");
     }
+    life.end().await;
+}
+
+#[tokio::test]
+async fn a_strict_begin_that_cannot_be_recorded_waits_for_the_store_and_the_job_is_performed() {
+    let disk = TestDisk::default();
+    let one_worker = |spec: DurableSpec<Mailer>| spec.pool(|pool| pool.workers(1)).unwrap();
+    let mut life = life_of(disk.in_memory(), |queue| queue.poison(Poison::Strict), one_worker).await;
+    life.pool.send(Mail(WAITS)).await.unwrap();
+    assert_eq!(life.begun().await.0, WAITS);
+    let id = life.pool.send(Mail(2)).await.unwrap();
+    disk.set_full(true);
+    life.desk.may_end.add_permits(1);
+    soon("the store cannot record", async {
+        while life.events().outage().is_none() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    disk.set_full(false);
+    assert_eq!(life.begun().await, (2, id, 1));
+    life.top.shutdown().await;
+    assert!(life.of_kind(JobEvent::DIED).await.is_empty());
+    life.root.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_pool_that_starts_while_its_store_records_nothing_begins_when_it_records_again() {
+    let disk = TestDisk::default();
+    let root = ProcessRegistry::builder().service(EventStore::service(disk.in_memory())).start().await.unwrap();
+    let services = root.namespace(Namespace::Production).await.unwrap();
+    disk.set_full(true);
+    EventStore::of(&services).append(NewEvent::new("order_placed").unwrap()).await.unwrap_err();
+    let (begun, desk_begun) = mpsc::unbounded_channel();
+    let desk = Desk { begun, log: Arc::default(), may_end: Arc::new(Semaphore::new(0)) };
+    let spec = DurableSpec::new(DurableQueue::new(&services, QUEUE), move |_| {
+        let desk = desk.clone();
+        async move { Ok(Mailer(desk)) }
+    });
+    let top = SupervisorSpec::new(Strategy::OneForOne).child(spec.child("mails"));
+    let top = Supervisor::start("top", top).await.unwrap();
+    let gone = timeout(Duration::from_millis(300), top.wait_until_gone()).await;
+    assert!(gone.is_err(), "it waits for the store");
+    disk.set_full(false);
+    EventStore::of(&services).wait_until_up(LONG).await.unwrap();
+    assert_eq!(spec.handle().call(Mail(3), LONG).await.unwrap(), 6);
+    drop(desk_begun);
+    top.shutdown().await;
+    root.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_periodic_job_whose_function_panics_is_tried_again_and_harms_no_other() {
+    let calls = AtomicU64::new(0);
+    let job = move || match calls.fetch_add(1, Ordering::Relaxed) {
+        0..9 => panic!("no job"),
+        _ => Mail(3),
+    };
+    let periodic = |spec: DurableSpec<Mailer>| spec.periodic("tick", Schedule::every(LONG), job);
+    let mut life = life_of(EventStorage::memory(), |queue| queue, periodic).await;
+    assert_eq!(life.pool.call(Mail(1), LONG).await.unwrap(), 2);
+    assert_eq!(life.begun.recv().await.unwrap().0, 1);
+    let begun = timeout(LONG * 3, life.begun.recv()).await;
+    assert_eq!(begun.expect("the pool goes on").unwrap().0, 3);
+    life.end().await;
+}
+
+#[tokio::test]
+async fn a_durable_job_is_begun_no_more_often_than_its_tries_whatever_the_retries_of_the_pool() {
+    let retries = |spec: DurableSpec<Mailer>| spec.pool(|pool| Ok(pool.retry(Retry::attempts(9)))).unwrap();
+    let life = life_of(EventStorage::memory(), |queue| queue.tries(2), retries).await;
+    let error = life.pool.call(Mail(FAILS), LONG).await.unwrap_err();
+    assert!(matches!(error, DurableJobError::Died { .. }), "{error}");
+    life.top.shutdown().await;
+    assert_eq!(life.of_kind(JobEvent::FAILED).await.len(), 2);
+    life.root.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_durable_pool_that_would_lose_jobs_is_refused() {
+    let life = life(EventStorage::memory()).await;
+    let spec = || {
+        DurableSpec::<Mailer>::new(DurableQueue::new(&life.services, QUEUE), |_| async { Err("none is made".into()) })
+    };
+    let queue = |rule| QueueSpec::default().when_full(rule);
+    for rule in [WhenFull::DropOldest, WhenFull::DropNewest] {
+        assert_eq!(spec().pool(|pool| Ok(pool.queue(queue(rule)))).unwrap_err(), SpecError::LosesJobs);
+    }
+    assert_eq!(spec().pool(|pool| Ok(pool.deadline(LONG))).unwrap_err(), SpecError::LosesJobs);
+    assert!(spec().pool(|pool| Ok(pool.queue(queue(WhenFull::Refuse)))).is_ok());
     life.end().await;
 }

@@ -165,7 +165,7 @@ async fn a_second_job_with_an_idempotency_key_is_refused_while_the_pool_has_the_
     let first = pool.job(Order::Answer(1)).idempotency_key("bill 7").submit().unwrap();
     let second = pool.job(Order::Answer(2)).idempotency_key("bill 7").cast();
     let Err(PoolError::Duplicate { job: Order::Answer(2), id }) = second else { panic!("it is a duplicate") };
-    assert_eq!(id, first.id());
+    assert_eq!((id, pool.stats().refused), (first.id(), 0), "there was room for it");
     keeper.open(1);
     assert_eq!(first.wait(LONG).await.unwrap(), 1);
     let again = pool.job(Order::Answer(2)).idempotency_key("bill 7").submit().unwrap();
@@ -194,5 +194,26 @@ async fn dead_letters_that_panic_harm_nothing() {
     let (top, pool) = start(&spec).await;
     pool.cast(Order::Fail).unwrap();
     assert_eq!(pool.call(Order::Answer(1), LONG).await.unwrap(), 1);
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_that_does_not_use_its_place_leaves_it_to_the_next_one() {
+    let (top, pool) = start(&spec().workers(1).unwrap().queue(QueueSpec::bounded(1).unwrap())).await;
+    let (keeper, (at, mut second)) = (busy(&pool).await, gate());
+    pool.cast(Order::Answer(0)).unwrap();
+    let mut first = Box::pin(pool.job(Order::Wait(at)).idempotency_key("bill 7").send());
+    let mut same = Box::pin(pool.job(Order::Answer(1)).idempotency_key("bill 7").send());
+    let mut other = Box::pin(pool.send(Order::Answer(2)));
+    let waits = (&mut first).now_or_never().is_none() && (&mut same).now_or_never().is_none();
+    assert!(waits && (&mut other).now_or_never().is_none(), "the queue is full");
+    let begun = Instant::now();
+    keeper.open(1);
+    first.await.unwrap();
+    second.begun().await;
+    assert!(matches!(same.await, Err(PoolError::Duplicate { .. })));
+    other.await.unwrap();
+    assert_eq!(begun.elapsed(), Duration::ZERO, "not by a later tick");
+    second.open(1);
     top.shutdown().await;
 }

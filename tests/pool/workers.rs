@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use foundation::supervision::{RestartIntensity, Strategy, Supervisor, SupervisorSpec};
 use foundation_pool::{JobError, PoolSpec, Retry};
+use tokio::time::Instant;
 
 use crate::setup::{LONG, Obedient, Order, busy, gate, spec, start, worker};
 
@@ -128,4 +129,34 @@ async fn a_worker_ends_in_order_when_it_is_stopped() {
     pool.call(Order::CountStops(Arc::clone(&stopped)), LONG).await.unwrap();
     top.shutdown().await;
     assert_eq!(stopped.load(Ordering::Relaxed), 1);
+}
+
+/// A pool of one worker that is made at once, but for the second time, which never ends.
+fn second_never_made() -> PoolSpec<Obedient> {
+    let made = AtomicU64::new(0);
+    let spec = PoolSpec::new(move |_| {
+        let hangs = made.fetch_add(1, Ordering::Relaxed) == 1;
+        async move { if hangs { std::future::pending().await } else { Ok(Obedient::default()) } }
+    });
+    spec.workers(1).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_is_not_made_anew_in_time_is_restarted() {
+    let (top, pool) = start(&second_never_made()).await;
+    assert!(pool.call(Order::Panic, LONG).await.is_err());
+    let begun = Instant::now();
+    assert_eq!(pool.call(Order::Answer(1), LONG).await.unwrap(), 1);
+    let took = begun.elapsed().as_secs();
+    assert!((30..32).contains(&took), "{took} s");
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_is_being_made_anew_stops_at_once_with_its_pool() {
+    let (top, pool) = start(&second_never_made().worker_shutdown(LONG)).await;
+    assert!(pool.call(Order::Panic, LONG).await.is_err());
+    let begun = Instant::now();
+    top.shutdown().await;
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
 }

@@ -82,18 +82,19 @@ impl<J> fmt::Debug for Unfinished<J> {
 pub(crate) async fn drain<J, T>(queue: &JobQueue<J, T>, crew: &Crew, within: Duration) -> Drained<J> {
     let begun = Instant::now();
     let (.., before) = queue.counts();
-    queue.drain();
+    let life = queue.drain();
     if !queue.is_closed() {
         let _ = timeout(within, queue.drained()).await;
     }
-    queue.begin_close();
+    // Of another life it closes nothing.
+    let closing = queue.begin_close_of(life).then_some(Closing { queue, life, is_over: false });
     // Workers without a job have ended by now, or are about to.
-    if queue.counts().2 > 0 {
+    if closing.is_some() && queue.counts().2 > 0 {
         crew.stop().await;
     }
-    let abandoned = queue.begun();
+    let abandoned = if closing.is_some() { queue.begun() } else { Vec::new() };
     let (mut returned, mut answered) = (Vec::new(), 0);
-    for record in queue.close() {
+    for record in closing.map_or_else(Vec::new, Closing::close) {
         match give_back(queue, record) {
             Some(unfinished) => returned.push(unfinished),
             None => answered += 1,
@@ -104,6 +105,28 @@ pub(crate) async fn drain<J, T>(queue: &JobQueue<J, T>, crew: &Crew, within: Dur
     let event = PoolEvent::Drained { returned: returned.len() + answered, under_way: abandoned.len() };
     queue.rules().events.emit(event);
     Drained { done, failed, returned, answered, abandoned, took: begun.elapsed() }
+}
+
+/// A queue that is closing. Dropped before it is closed, it closes it, and all jobs go to their owners.
+struct Closing<'q, J, T> {
+    queue: &'q JobQueue<J, T>,
+    life: u64,
+    is_over: bool,
+}
+
+impl<J, T> Closing<'_, J, T> {
+    fn close(mut self) -> Vec<JobRecord<J, T>> {
+        self.is_over = true;
+        self.queue.close_of(self.life)
+    }
+}
+
+impl<J, T> Drop for Closing<'_, J, T> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.queue.close_of(self.life).into_iter().for_each(|record| self.queue.end(record, Ending::Returned));
+        }
+    }
 }
 
 /// Gives a job to the caller that waits for it, or hands it out.

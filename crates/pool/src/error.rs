@@ -25,6 +25,9 @@ pub enum SpecError {
     /// A queue without room.
     #[error("a queue without room takes no job; give it room for 1 or more")]
     NoRoom,
+    /// A durable pool whose full queue drops jobs, or whose jobs expire.
+    #[error("a durable pool performs each job; let its full queue wait or refuse, and give it no deadline")]
+    LosesJobs,
 }
 
 /// Why a pool did not take a job, which it gives back.

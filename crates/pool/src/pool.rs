@@ -194,8 +194,8 @@ impl<J, T> Pool<J, T> {
     /// Takes no more jobs, waits until all are done, for at most this long, then asks the workers to stop, kills those that
     /// do not stop in time, and gives back what is not done.
     ///
-    /// The pool takes jobs again when it is started again. Dropped early, it leaves the pool draining. With a time of zero
-    /// it stops at once.
+    /// The pool takes jobs again when it is started again; a drain does not outlast that. Dropped while jobs are done, it leaves
+    /// the pool draining; dropped while the workers end, it gives the rest to its owners. With a time of zero it stops at once.
     pub async fn drain(&self, within: Duration) -> Drained<J> {
         drain(&self.shared.queue, &self.shared.crew, within).await
     }

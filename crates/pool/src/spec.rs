@@ -14,6 +14,7 @@ use crate::control::Control;
 use crate::dead_letters::DeadLetters;
 use crate::error::SpecError;
 use crate::keeper::keep;
+use crate::overflow::WhenFull;
 use crate::pool::Pool;
 use crate::queue::job_queue::JobQueue;
 use crate::queue::rules::{JobRules, QueueSpec};
@@ -241,6 +242,11 @@ impl<W: Worker> PoolSpec<W> {
             let queue = Arc::new(JobQueue::new(&self.queue, rules, router));
             Arc::new(Shared { queue, crew: Crew::new(self.worker_stop), control })
         })
+    }
+
+    /// Whether jobs may end that no worker has begun.
+    pub(crate) fn loses_jobs(&self) -> bool {
+        matches!(self.queue.when_full, WhenFull::DropOldest | WhenFull::DropNewest) || self.rules.deadline.is_some()
     }
 
     pub(crate) fn job_queue(&self) -> Arc<JobQueue<W::Job, W::Output>> {

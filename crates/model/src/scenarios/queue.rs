@@ -102,8 +102,8 @@ pub fn a_job_against_a_close() {
         let [putting, working] = [Arc::clone(&queue), Arc::clone(&queue)];
         let putting = spawn(move || putting.put(job(1)).is_ok());
         let working = spawn(move || work_once(&working));
-        queue.begin_close();
-        let returned = queue.close().len();
+        queue.begin_close_of(0);
+        let returned = queue.close_of(0).len();
         let (taken, done) = (putting.join().unwrap(), working.join().unwrap());
         assert_eq!(usize::from(taken), usize::from(done) + returned);
         let (waiting, _, claimed, accounts) = queue.counts();
@@ -123,8 +123,8 @@ pub fn a_claim_that_is_dropped_against_a_close() {
             claim.begin();
             drop(claim);
         });
-        queue.begin_close();
-        let returned = queue.close().len();
+        queue.begin_close_of(0);
+        let returned = queue.close_of(0).len();
         dropping.join().unwrap();
         assert_eq!(returned + queue.rules().dead_letters.delivered(), 1);
         assert_eq!(queue.counts().3.returned, 1);
@@ -166,7 +166,7 @@ pub fn a_drain_against_the_last_job() {
         let sending = spawn(move || block_on(sending.put_when_room(job(2))).is_ok());
         queue.drain();
         block_on(queue.drained());
-        queue.begin_close();
+        queue.begin_close_of(0);
         working.join().unwrap();
         let done = 1 + u64::from(sending.join().unwrap());
         all_done(&queue, done);

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foundation_events::{Event, EventId, EventSubscription, Order, Query, SubscriptionError, SubscriptionSpec};
-use foundation_kernel::containment::report;
+use foundation_kernel::containment::{drop_contained, report};
+use foundation_kernel::names::RegistryError;
 use foundation_kernel::supervision::{BoxError, TaskStop};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep_until};
@@ -187,34 +188,56 @@ impl<J: DeserializeOwned + Send + 'static, T: Send + 'static> Feeder<J, T> {
             (None, None) => None,
         };
         let Some(event) = event else { return Ok(()) };
-        let AcceptedJob { job, terms } = match AcceptedJob::<J>::of(&event) {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                unreadable(shared, &event, &error);
-                // Its id is another one if it was carried on.
-                shared.ledger.put_in(waiting.id);
-                return Ok(());
-            }
-        };
         let strict = suspected || self.poison == Poison::Strict;
-        let job = DurableJob { id: waiting.id, job, attempts: waiting.attempts, strict };
-        let settlement = Settlement::new(shared, waiting.id, shared.callers.take(event.correlation_id));
-        let reply = Some(Reply::Settle(Box::new(settlement)));
-        let key = terms.key.as_deref().and_then(|key| JobKey::new(shortened(key)).ok());
-        let options = JobOptions { key, ..JobOptions::default() };
-        if self.jobs.put_when_room(NewJob { job, reply, options }).await.is_err() {
-            // The pool is drained, or restarts. The job has come back, and is put in again.
+        // The next job waits with it: those of a key stay in order.
+        while !self.offer(&waiting, &event, strict).await {
             #[expect(clippy::disallowed_methods, reason = "the delay is what this is for")]
             tokio::time::sleep(AGAIN).await;
         }
         Ok(())
     }
+
+    /// Offers a job to the pool. False if that is drained, or restarts: then the job has come back.
+    async fn offer(&self, waiting: &Waiting, event: &Event, strict: bool) -> bool {
+        let shared = &self.shared;
+        let AcceptedJob { job, terms } = match AcceptedJob::<J>::of(event) {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                unreadable(shared, event, &error);
+                // Its id is another one if it was carried on.
+                shared.ledger.put_in(waiting.id);
+                return true;
+            }
+        };
+        let job = DurableJob { id: waiting.id, job, attempts: waiting.attempts, strict };
+        let settlement = Settlement::new(shared, waiting.id, shared.callers.take(event.correlation_id));
+        let reply = Some(Reply::Settle(Box::new(settlement)));
+        let key = terms.key.as_deref().and_then(|key| JobKey::new(shortened(key)).ok());
+        let options = JobOptions { key, ..JobOptions::default() };
+        let put = self.jobs.put_when_room(NewJob { job, reply, options }).await;
+        let is_taken = put.is_ok();
+        drop_contained("a job", put);
+        is_taken
+    }
+}
+
+/// Returns when the store shows all that it has recorded: one that has just failed may show too little.
+///
+/// # Errors
+/// The namespace ends.
+async fn settle<T: Send + 'static>(shared: &Shared<T>) -> Result<(), RegistryError> {
+    loop {
+        shared.events.wait_until_up(None).await?;
+        let Err(error) = shared.events.wait_until_settled().await else { return Ok(()) };
+        report(|| tracing::warn!(queue = %shared.queue, %error, "the unfinished jobs cannot be read yet"));
+        #[expect(clippy::disallowed_methods, reason = "the delay is what this is for")]
+        tokio::time::sleep(AGAIN).await;
+    }
 }
 
 /// The unfinished jobs by the log.
 async fn recover<T: Send + 'static>(shared: &Shared<T>) -> Result<Backlog, BoxError> {
-    // A store that has just failed may show too little: its writer says so.
-    shared.events.wait_until_settled().await?;
+    settle(shared).await?;
     let newest = shared.events.position().map_or(0, EventId::get);
     let of_queue = || Query::new().source(source(&shared.queue));
     let last_done = of_queue().kind(JobEvent::DONE).order(Order::Descending).limit(1);

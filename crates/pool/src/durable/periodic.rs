@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use foundation_kernel::containment::{catch_panic, report};
+use foundation_kernel::containment::{catch_panic, drop_contained, error_text, report};
 use foundation_kernel::supervision::{BoxError, TaskStop};
 use serde::Serialize;
 
@@ -43,10 +43,11 @@ impl<J> Periodic<J> {
     }
 }
 
-/// Records the job of each time when the one before it is due, until it is asked to stop.
+/// Records the job of each time when the one before it is due, until it is asked to stop. One that cannot be made or recorded
+/// is tried again after a pause.
 ///
 /// # Errors
-/// The function that makes the job panicked.
+/// None.
 pub(crate) async fn submit_each<J, T>(
     periodic: Periodic<J>,
     pool: DurablePool<J, T>,
@@ -58,11 +59,9 @@ where
 {
     let mut after = pool.now();
     while let Some(at) = periodic.schedule.next_after(after) {
-        let job = catch_panic(|| (periodic.job)()).map_err(|panic| panic.into_text())?;
-        let key = format!("{}/{}", periodic.name, at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
-        let recorded = pool.job(job).run_at(at).idempotency_key(key).send().await;
+        let recorded = submit(&periodic, &pool, at).await;
         let wait = match &recorded {
-            Ok(_) => at.duration_since(pool.now()).unwrap_or_default(),
+            Ok(()) => at.duration_since(pool.now()).unwrap_or_default(),
             Err(error) => {
                 report(
                     || tracing::warn!(queue = %pool.queue(), name = &*periodic.name, %error, "a periodic job is not recorded"),
@@ -81,4 +80,20 @@ where
         }
     }
     Ok(())
+}
+
+/// Makes the job of a time, and records it; the error is a text.
+async fn submit<J, T>(periodic: &Periodic<J>, pool: &DurablePool<J, T>, at: SystemTime) -> Result<(), String>
+where
+    J: Serialize + Send + 'static,
+    T: Send + 'static,
+{
+    let job = catch_panic(|| (periodic.job)()).map_err(|panic| format!("its function panicked: {}", panic.text()))?;
+    let key = format!("{}/{}", periodic.name, at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
+    let recorded = pool.job(job).run_at(at).idempotency_key(key).send().await;
+    recorded.map(drop).map_err(|error| {
+        let text = error_text(&error.source);
+        drop_contained("a job", error);
+        text
+    })
 }

@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use foundation_kernel::names::{ServiceName, ServiceRegistry};
-use foundation_kernel::supervision::{BoxError, ChildId, ChildSpec, Restart, Strategy, SupervisorSpec, TaskStop};
+use foundation_kernel::supervision::{
+    Backoff, BoxError, ChildId, ChildSpec, ExponentialBackoff, Restart, Strategy, SupervisorSpec, TaskStop,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -126,12 +129,13 @@ where
     /// Sets what every pool has: its workers, its room, and so on. Jobs for which there is no room wait in the log.
     ///
     /// # Errors
-    /// Those of the settings.
+    /// Those of the settings; [`SpecError::LosesJobs`] for a queue that drops jobs when it is full, and for a deadline.
     pub fn pool(
         self,
         set: impl FnOnce(PoolSpec<DurableWorker<W>>) -> Result<PoolSpec<DurableWorker<W>>, SpecError>,
     ) -> Result<Self, SpecError> {
-        Ok(Self { pool: set(self.pool)?, ..self })
+        let pool = set(self.pool)?;
+        if pool.loses_jobs() { Err(SpecError::LosesJobs) } else { Ok(Self { pool, ..self }) }
     }
 
     /// Has a job performed at each time of a schedule. The job of a time is recorded when the one before it is due, under the
@@ -157,7 +161,9 @@ where
         // Stopped in reverse: what the workers have done at the end is recorded.
         let children = [self.recorder(), self.pool.child("pool"), self.feeder()];
         let periodic = self.periodic.iter().map(|periodic| self.submitter(periodic.clone()));
-        ChildSpec::supervisor(id, SupervisorSpec::new(Strategy::OneForOne).children(children).children(periodic))
+        let backoff = ExponentialBackoff::new(Duration::from_millis(100), 2.0, Duration::from_secs(10));
+        let spec = SupervisorSpec::new(Strategy::OneForOne).backoff(backoff.map_or(Backoff::None, Backoff::from));
+        ChildSpec::supervisor(id, spec.children(children).children(periodic))
     }
 
     fn recorder(&self) -> ChildSpec {

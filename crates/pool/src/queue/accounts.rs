@@ -5,8 +5,10 @@
 pub(crate) struct Accounts {
     /// Jobs that were taken.
     pub(crate) accepted: u64,
-    /// Jobs that were not.
+    /// Jobs that were not, for want of room or of a token.
     pub(crate) refused: u64,
+    /// Those of them for which there was no room.
+    pub(crate) full: u64,
     pub(crate) done: u64,
     /// Attempts that failed, whether they were the last ones or not.
     pub(crate) failed: u64,

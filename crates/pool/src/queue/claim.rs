@@ -13,7 +13,7 @@ use crate::job::record::{Ending, JobRecord};
 use crate::retry::{RetryAdvice, RetryDecision};
 use crate::routing::JobTimer;
 
-/// How often a job is begun at least, if each time its worker is ended: then it is the job that ends workers.
+/// How often a job is begun at least, if each attempt is interrupted: then it is the job that ends workers.
 const MIN_LIVES: u32 = 3;
 
 /// The jobs that a worker has claimed. Dropped, it puts back those that are not finished.
@@ -75,6 +75,19 @@ impl<J, T> Claim<J, T> {
         });
     }
 
+    /// Puts the job that was begun back, unless it was interrupted too often.
+    pub(crate) fn interrupted(&mut self) {
+        let most = self.most_lives();
+        let Some(record) = self.finish(false) else { return };
+        let cell = &self.cell;
+        self.queue.step(|state, after| end_or_put_back(state, (record, cell), most, after));
+    }
+
+    /// How often a job is begun whose attempts are interrupted.
+    fn most_lives(&self) -> u32 {
+        self.queue.rules().retry.max_attempts().max(MIN_LIVES)
+    }
+
     fn finish(&mut self, succeeded: bool) -> Option<JobRecord<J, T>> {
         self.timer.iter_mut().for_each(|timer| timer.end(succeeded));
         self.cell.begun.store(0, Ordering::Relaxed);
@@ -95,7 +108,7 @@ impl<J, T> Claim<J, T> {
 impl<J, T> Drop for Claim<J, T> {
     fn drop(&mut self) {
         self.cell.begun.store(0, Ordering::Relaxed);
-        let most = self.queue.rules().retry.max_attempts().max(MIN_LIVES);
+        let most = self.most_lives();
         let (begun, cell, tally) = (self.begun.take(), &self.cell, &mut self.tally);
         self.queue.step(|state, after| {
             let rest = mem::take(&mut *cell.rest.lock());
@@ -103,11 +116,23 @@ impl<J, T> Drop for Claim<J, T> {
             state.worker_went(cell, after);
             state.finish(tally, after);
             state.put_back_unbegun(rest, cell, after);
-            match begun {
-                Some(record) if record.attempts >= most => state.die(record, Ending::Interrupted, after),
-                begun => state.put_back(begun.into_iter(), cell, after),
+            if let Some(record) = begun {
+                end_or_put_back(state, (record, cell), most, after);
             }
         });
+    }
+}
+
+/// Of a pool that ends, a worker that is ended says nothing about its job.
+fn end_or_put_back<J, T>(
+    state: &mut State<J, T>,
+    (record, cell): (JobRecord<J, T>, &ClaimCell<J, T>),
+    most: u32,
+    after: &mut After<J, T>,
+) {
+    match record.attempts >= most && !state.is_closed() {
+        true => state.die(record, Ending::Interrupted, after),
+        false => state.put_back(std::iter::once(record), cell, after),
     }
 }
 

@@ -77,8 +77,8 @@ impl<J, T> JobQueue<J, T> {
         let now = Instant::now();
         let offered = self.step(|state, after| {
             let offered = state.offer(new, Room::Free, now, after);
-            if offered.is_err() {
-                state.note_refused();
+            if let Err((refusal, _)) = &offered {
+                state.note_refused(refusal);
             }
             offered
         });
@@ -149,9 +149,12 @@ impl<J, T> JobQueue<J, T> {
         });
     }
 
-    /// Takes no more jobs from now on.
-    pub(crate) fn drain(&self) {
-        self.step(State::drain);
+    /// Takes no more jobs from now on; returns the number of the life that ends.
+    pub(crate) fn drain(&self) -> u64 {
+        self.step(|state, after| {
+            state.drain(after);
+            state.life()
+        })
     }
 
     /// Returns when no job waits and none is in a claim.
@@ -159,14 +162,21 @@ impl<J, T> JobQueue<J, T> {
         Wait::new(self, AllJobs).await;
     }
 
-    /// Gives out no more jobs from now on, and takes those back that have not been begun; workers end.
-    pub(crate) fn begin_close(&self) {
-        self.step(State::begin_close);
+    /// Gives out no more jobs from now on, and takes those back that have not been begun; workers end. False, and without
+    /// effect, in another life than this.
+    pub(crate) fn begin_close_of(&self, life: u64) -> bool {
+        self.step(|state, after| {
+            let lives = state.life() == life;
+            if lives {
+                state.begin_close(after);
+            }
+            lives
+        })
     }
 
-    /// Takes all jobs out; those that come back later go to their owners.
-    pub(crate) fn close(&self) -> Vec<JobRecord<J, T>> {
-        self.step(State::close)
+    /// Takes all jobs out; those that come back later go to their owners. Takes none in another life than this.
+    pub(crate) fn close_of(&self, life: u64) -> Vec<JobRecord<J, T>> {
+        self.step(|state, after| if state.life() == life { state.close(after) } else { Vec::new() })
     }
 
     /// Whether workers are to end.
@@ -208,8 +218,11 @@ impl<J, T> Locked for JobQueue<J, T> {
 /// The jobs that are left go to their owners: with the last handle and the last specification, the queue itself ends.
 impl<J, T> Drop for JobQueue<J, T> {
     fn drop(&mut self) {
-        self.begin_close();
-        self.close().into_iter().for_each(|record| self.end(record, Ending::Returned));
+        let left = self.step(|state, after| {
+            state.begin_close(after);
+            state.close(after)
+        });
+        left.into_iter().for_each(|record| self.end(record, Ending::Returned));
     }
 }
 
@@ -259,7 +272,9 @@ impl<J, T> Turn<JobQueue<J, T>> for Sender<J, T> {
                 None
             }
             Err((refusal, new)) => {
-                state.note_refused();
+                state.note_refused(&refusal);
+                // Another sender gets the place that it had.
+                state.pick_senders(after);
                 Some(Err(new.refused(refusal)))
             }
         }

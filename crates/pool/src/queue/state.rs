@@ -139,6 +139,8 @@ pub(crate) struct QueueFigures {
 /// The jobs of a queue, and the tasks that wait for it.
 pub(super) struct State<J, T> {
     phase: Phase,
+    /// How often it was opened after its end: a drain closes its own life only.
+    life: u64,
     paused: bool,
     capacity: usize,
     when_full: WhenFull,
@@ -170,6 +172,7 @@ impl<J, T> State<J, T> {
     pub(super) fn new(capacity: usize, when_full: WhenFull, waiting: Lanes<J, T>, deadline: Option<Duration>) -> Self {
         Self {
             phase: Phase::Open,
+            life: 0,
             paused: false,
             capacity,
             when_full,
@@ -313,8 +316,11 @@ impl<J, T> State<J, T> {
         after.ended.push((record, Ending::Dropped));
     }
 
-    pub(super) fn note_refused(&mut self) {
-        self.accounts.refused += 1;
+    /// A job for which there is no room, or no token, is refused; other refusals say nothing about the load.
+    pub(super) fn note_refused(&mut self, refusal: &Refusal) {
+        let is_full = matches!(refusal, Refusal::Full { .. });
+        self.accounts.full += u64::from(is_full);
+        self.accounts.refused += u64::from(is_full || matches!(refusal, Refusal::OverRate { .. }));
     }
 
     pub(super) fn waits_for_room(&self) -> bool {
@@ -606,8 +612,16 @@ impl<J, T> State<J, T> {
     }
 
     pub(super) fn open(&mut self, after: &mut After<J, T>) {
+        if self.is_closed() {
+            self.life += 1;
+        }
         self.phase = Phase::Open;
         self.pick_sleepers(after);
+    }
+
+    /// The number of this life.
+    pub(super) fn life(&self) -> u64 {
+        self.life
     }
 
     /// Takes no more jobs.

@@ -201,7 +201,7 @@ impl<J, T> Scaler<J, T> {
 
     /// Notes whether jobs found no room since the tick before, or wait for some.
     fn watch_overflow(&mut self, queue: &QueueFigures) {
-        let turned_away = queue.accounts.refused + queue.accounts.dropped;
+        let turned_away = queue.accounts.full + queue.accounts.dropped;
         let is_full = turned_away > self.turned_away || queue.senders > 0;
         self.turned_away = turned_away;
         if is_full != std::mem::replace(&mut self.is_full, is_full) {

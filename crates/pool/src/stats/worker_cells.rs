@@ -125,7 +125,7 @@ impl WorkerCells {
     pub(crate) fn live(self: &Arc<Self>) -> Life {
         bump(&self.lives, 1);
         let life = Life(Arc::clone(self));
-        life.enter(Phase::Starting);
+        life.start();
         life
     }
 
@@ -338,6 +338,11 @@ impl Life {
     /// The cells of the slot.
     pub(crate) fn cells(&self) -> &Arc<WorkerCells> {
         &self.0
+    }
+
+    /// The worker is made, also anew within its life.
+    pub(crate) fn start(&self) {
+        self.enter(Phase::Starting);
     }
 
     /// The worker has been made.

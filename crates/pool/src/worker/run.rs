@@ -7,12 +7,13 @@ use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use foundation_kernel::containment::{CaughtPanic, drop_contained, report};
+use foundation_kernel::containment::{CaughtPanic, catch_panic, drop_contained, report};
 use foundation_kernel::supervision::{BoxError, TaskStop};
 use futures::future::{BoxFuture, FutureExt};
 use tokio::task::coop::consume_budget;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::batch_size::{BatchMeter, BatchSize};
 use super::perform::{Attempt, perform};
@@ -29,6 +30,8 @@ use crate::stats::worker_cells::Life;
 
 /// How many panics in a row end a worker.
 const MAX_PANICS: u32 = 3;
+/// How long it may take to make a worker anew, as with its first start.
+const MAKE_WITHIN: Duration = Duration::from_secs(30);
 
 /// Makes a worker.
 pub(crate) type Begin<W> = dyn Fn(Slot) -> BoxFuture<'static, Result<W, BoxError>> + Send + Sync;
@@ -75,6 +78,7 @@ struct Running<'a, W: Worker> {
     workshop: &'a Workshop<W>,
     slot: Slot,
     state: Arc<SlotState>,
+    life: &'a Life,
     stop: &'a TaskStop,
     /// Dropped before the worker, whose destructor may take its time: the jobs are back first.
     claim: Claim<W::Job, W::Output>,
@@ -104,8 +108,10 @@ async fn run_measured<W: Worker>(
     stop: TaskStop,
 ) -> Result<(), WorkerError> {
     life.run();
-    let (claim, state) = (Claim::new(Arc::clone(&workshop.queue), slot.number()), workshop.control.slots.slot(slot));
-    let mut running = Running { workshop: &workshop, slot, state, stop: &stop, claim, worker: Some(worker), panics: 0 };
+    let claim = Claim::new(Arc::clone(&workshop.queue), slot.number());
+    let state = workshop.control.slots.slot(slot);
+    let (workshop, stop, worker) = (&workshop, &stop, Some(worker));
+    let mut running = Running { workshop, slot, state, life: &life, stop, claim, worker, panics: 0 };
     let outcome = running.until_stopped().await;
     life.stop();
     let Running { worker, claim, .. } = running;
@@ -145,8 +151,8 @@ impl<W: Worker> Running<'_, W> {
             meter.note(jobs, begun.elapsed());
             match next {
                 Next::Claim => {}
-                Next::MakeAnew => self.make_anew().await?,
-                Next::Stop => return Ok(()),
+                Next::MakeAnew if self.make_anew().await? => {}
+                Next::MakeAnew | Next::Stop => return Ok(()),
             }
         }
     }
@@ -195,7 +201,7 @@ impl<W: Worker> Running<'_, W> {
             }
             Attempt::Abandoned => {
                 self.state.abandon.take_back();
-                self.claim.failed(Ending::Interrupted, RetryAdvice::Default);
+                self.claim.interrupted();
                 return Ok(Some(Next::MakeAnew));
             }
             Attempt::Panicked(panic) => return self.panicked(panic).map(Some),
@@ -213,15 +219,41 @@ impl<W: Worker> Running<'_, W> {
         if self.panics >= MAX_PANICS { Err(WorkerError::Panics(text)) } else { Ok(Next::MakeAnew) }
     }
 
-    async fn make_anew(&mut self) -> Result<(), WorkerError> {
+    /// Makes the worker anew; false if it is to end instead.
+    async fn make_anew(&mut self) -> Result<bool, WorkerError> {
         // Others can perform them meanwhile.
         self.claim.give_back();
         drop_contained("a worker", self.worker.take());
-        let beginning = (self.workshop.begin)(self.slot);
-        let begun = AssertUnwindSafe(beginning).catch_unwind().await;
-        let begun = begun.unwrap_or_else(|payload| Err(CaughtPanic::of(payload).into()));
+        self.life.start();
+        let begun = tokio::select! {
+            biased;
+            () = self.stop.requested() => return Ok(false),
+            () = self.state.retire.given(RETIRE) => return Ok(false),
+            begun = make(self.workshop, self.slot) => begun,
+        };
         self.worker = Some(begun.map_err(WorkerError::NotMadeAnew)?);
-        Ok(())
+        self.life.run();
+        Ok(true)
+    }
+}
+
+/// Makes a worker. No panic leaves it, and none of the destructors of the user's future.
+async fn make<W: Worker>(workshop: &Workshop<W>, slot: Slot) -> Result<W, BoxError> {
+    let beginning = catch_panic(|| (workshop.begin)(slot))?;
+    let mut beginning = Contained(Some(beginning));
+    let Some(polled) = &mut beginning.0 else { return Err("it was dropped".into()) };
+    match timeout(MAKE_WITHIN, AssertUnwindSafe(polled).catch_unwind()).await {
+        Ok(begun) => begun.unwrap_or_else(|payload| Err(CaughtPanic::of(payload).into())),
+        Err(_) => Err(format!("it was not made within {MAKE_WITHIN:?}").into()),
+    }
+}
+
+/// A future of the user that may be dropped early.
+struct Contained<F>(Option<F>);
+
+impl<F> Drop for Contained<F> {
+    fn drop(&mut self) {
+        drop_contained("the future that makes a worker", self.0.take());
     }
 }
 
