@@ -1,7 +1,7 @@
 //! The files of the pool's queue, with what they stand on.
 
-// They have items that the scenarios do not use, and drop values that have a destructor only in production.
-#![allow(dead_code, unused_imports, unreachable_pub, clippy::drop_non_drop)]
+// They have items that the scenarios do not use, drop values that have a destructor only in production, and errors are larger here.
+#![allow(dead_code, unused_imports, unreachable_pub, clippy::drop_non_drop, clippy::result_large_err)]
 
 pub(crate) mod dead_letters;
 #[path = "../../pool/src/error.rs"]
