@@ -70,6 +70,45 @@ async fn a_stop_with_a_limit_ends_a_predecessor_that_finishes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stop_whose_limit_has_no_end_waits_for_a_predecessor_that_finishes() {
+    let world = world().await;
+    world.started(&DESK, desk(1)).await;
+    works(&world, &DESK);
+    let configuring = handed_over(&world, desk(2).replaced_by("patient_blue_green")).await;
+    let begun = Instant::now();
+    world.managed.stop(&DESK, Duration::MAX).await.unwrap();
+    assert!(begun.elapsed() > SLOW / 2, "{:?}", begun.elapsed());
+    assert!(soon("an answer", configuring).await.unwrap());
+    assert!(world.managed.status(&DESK).unwrap().last_error.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_under_way_is_given_a_limit_that_ends_a_predecessor_that_finishes() {
+    let world = world().await;
+    world.started(&DESK, desk(1)).await;
+    works(&world, &DESK);
+    let _configuring = handed_over(&world, desk(2).replaced_by("patient_blue_green")).await;
+    let (managed, begun) = (world.managed.clone(), Instant::now());
+    let stopping = tokio::spawn(async move { managed.stop(&DESK, None).await });
+    world.becomes(&DESK, ServiceStatus::ShuttingDown).await;
+    world.managed.stop(&DESK, Duration::from_secs(2)).await.unwrap();
+    assert_eq!(begun.elapsed().as_secs(), 2);
+    soon("an answer", stopping).await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_kills_a_predecessor_that_finishes() {
+    let world = world().await;
+    world.started(&DESK, desk(1)).await;
+    works(&world, &DESK);
+    let _configuring = handed_over(&world, desk(2).replaced_by("patient_blue_green")).await;
+    let begun = Instant::now();
+    let report = world.managed.shutdown(Duration::from_secs(2)).await.unwrap();
+    assert_eq!((report.killed, report.left), (vec![DESK.clone()], Vec::new()));
+    assert_eq!(begun.elapsed().as_secs(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_end_of_a_successor_is_noticed_while_its_predecessor_finishes() {
     let world = world().await;
     world.started(&DESK, desk(1)).await;
@@ -139,7 +178,8 @@ async fn a_shutdown_during_a_batch_leaves_nothing_of_it_running() {
     let batch = Batch::new().declare(&DOOR, Clerks::NAME, slow).start(&DOOR);
     let (done, report) = tokio::join!(world.managed.apply(batch), world.managed.shutdown(Duration::from_secs(600)));
     assert!(done.is_err(), "{done:?}");
-    report.unwrap();
+    let stopped = report.unwrap().stopped;
+    assert_eq!(stopped, [DESK.clone(), DOOR.clone()], "also what the batch may have started");
     let left = supervisor(&world).which_children().await.unwrap();
     assert_eq!(left.len(), 1, "{left:?}");
     passes(2 * SLOW).await;

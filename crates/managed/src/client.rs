@@ -29,7 +29,8 @@ use super::report::{
 };
 use super::roster::RosterError;
 use super::server::{
-    BatchRequest, Manager, ManagerMsg, Request, SUPERVISOR, Shared, manager_key, supervisor_spec, with_restarts,
+    BatchRequest, Manager, ManagerMsg, Request, SUPERVISOR, Shared, ShutdownProgress, manager_key, supervisor_spec,
+    with_restarts,
 };
 use foundation_discovery::choice::LoadReading;
 
@@ -400,13 +401,13 @@ impl Managed {
     /// Kills the services that a shutdown has not stopped in its time.
     async fn kill_all(&self) -> Result<ManagedShutdown, ManagedError> {
         let kill = async || self.via.call(ManagerMsg::KillAll, WITHIN).await.map_err(|error| self.no_manager(&error));
-        let late = kill().await?;
-        let (stopped, left) = match self.via.call(ManagerMsg::Shutdown, WITHIN).await {
-            Ok(stopped) => (stopped, Vec::new()),
-            Err(CallError::TimedOut { .. }) => (Vec::new(), kill().await?),
+        let late = kill().await?.left;
+        let ShutdownProgress { to_stop, left } = match self.via.call(ManagerMsg::Shutdown, WITHIN).await {
+            Ok(to_stop) => ShutdownProgress { to_stop, left: Vec::new() },
+            Err(CallError::TimedOut { .. }) => kill().await?,
             Err(error) => return Err(self.no_manager(&error)),
         };
-        let stopped = stopped.into_iter().filter(|name| !late.contains(name)).collect();
+        let stopped = to_stop.into_iter().filter(|name| !late.contains(name) && !left.contains(name)).collect();
         let killed = late.into_iter().filter(|name| !left.contains(name)).collect();
         Ok(ManagedShutdown { stopped, killed, left })
     }

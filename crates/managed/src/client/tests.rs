@@ -10,7 +10,12 @@ use super::*;
 use crate::samples::name;
 use crate::server::ShutdownReply;
 
-/// A manager whose services do not end, but for one that ends when it is killed.
+/// Three services are to be stopped.
+fn progress(left: Vec<ServiceName>) -> ShutdownProgress {
+    ShutdownProgress { to_stop: vec![name("a"), name("b"), name("c")], left }
+}
+
+/// A manager of which one service ends in time, one when it is killed, and one never.
 #[derive(Default)]
 struct Stuck(AtomicUsize);
 
@@ -33,8 +38,8 @@ impl Actor for Stuck {
         match message {
             ManagerMsg::Shutdown(reply) => waiting.push(reply),
             ManagerMsg::KillAll(reply) => match self.0.fetch_add(1, Ordering::Relaxed) {
-                0 => answer(reply, vec![name("a"), name("b")]),
-                _ => answer(reply, vec![name("b")]),
+                0 => answer(reply, progress(vec![name("a"), name("b")])),
+                _ => answer(reply, progress(vec![name("b")])),
             },
             _ => {}
         }
@@ -43,12 +48,12 @@ impl Actor for Stuck {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_names_the_services_that_are_not_gone_although_they_were_killed() {
+async fn a_shutdown_names_the_services_that_ended_that_were_killed_and_that_are_left() {
     let registry = ProcessRegistry::builder().start().await.unwrap();
     let names = registry.namespace(Namespace::Production).await.unwrap();
     let (manager, _) = Actor::spawn(None, Stuck::default(), ()).await.unwrap();
     names.register(&manager_key(), &manager).await.unwrap();
     let ended = Managed::of(&names).shutdown(Duration::from_secs(1)).await.unwrap();
-    assert_eq!(ended, ManagedShutdown { stopped: vec![], killed: vec![name("a")], left: vec![name("b")] });
+    assert_eq!(ended, ManagedShutdown { stopped: vec![name("c")], killed: vec![name("a")], left: vec![name("b")] });
     registry.shutdown().await;
 }

@@ -335,7 +335,7 @@ impl Manager {
 
     /// Takes note of what became of a service of a batch that has ended.
     fn settle_member(&self, state: &mut State, name: &ServiceName) {
-        state.table.forget_old(name);
+        self.forget_old(state, name);
         let is_unsure = |live: &&mut RunningService| live.generation == Some(Position::UNSURE);
         if state.table.running(name).filter(is_unsure).is_some() {
             // It is stopped, and started if it is wanted.
@@ -460,6 +460,8 @@ impl Manager {
             state.table.apply(&[RosterFact::BatchEnded(outcome)]);
         }
         running.become_unsure(state);
+        // What it started after the shutdown began is stopped by it, too.
+        state.note_stopping();
         running.reply.into_iter().for_each(|reply| answer(reply, Err(self.cancelled())));
         state.reconcile();
     }

@@ -72,7 +72,7 @@ impl Manager {
             // The child may hang in its start: the supervisor stops it all the same.
             Some(job) if plan.steps[0].ends_a_generation() && job.kind.gives_way_to(kind) => {
                 job.task.abort();
-                Some(Before { ended: job.ended.clone(), actor: job.actor.clone() })
+                Some(Before { ended: job.ended.clone(), actors: job.actors.clone() })
             }
             Some(_) => return,
             None => None,
@@ -115,12 +115,13 @@ impl Manager {
         let config = desired.config_of(generation).unwrap_or(&desired.config);
         // What runs was given its section by an earlier manager.
         let runs = state.table.generation(name) == Some(generation);
-        let given = self.shared.sections.of(name).filter(|_| runs);
+        let given = self.shared.sections.of(name, generation).filter(|_| runs);
+        let is_given = given.is_some();
         let tree = given.unwrap_or_else(|| self.shared.config.tree());
         let prepared = self.prepare_as_of(name, &desired.kind, config, &tree)?;
         self.follow(&mut state.tasks, &mut state.followed, &state.myself, &prepared.source);
-        if prepared.tree.is_some() {
-            self.shared.sections.give(name, &tree);
+        if prepared.tree.is_some() && !is_given {
+            self.shared.sections.give(name, generation, &tree);
         }
         state.compared = None;
         if let Some(live) = state.table.running(name) {
@@ -141,16 +142,17 @@ impl Manager {
         let prepared = state.table.running(&name).map(|live| live.prepared.clone()).unwrap_or_default();
         let (supervisor, discovery) = (self.shared.supervisor(), self.shared.discovery.clone());
         let actor = instance_name(&name).ok().and_then(|name| self.shared.names.lookup_any(name.registered()).ok());
-        let actor = actor.map(|found| found.cell().clone());
+        let mut actors = before.as_ref().map(|before| before.actors.clone()).unwrap_or_default();
+        actors.extend(actor.map(|found| found.cell().clone()));
         let (ended, is_ended) = watch::channel(());
         let end = JobEnd::new(state.myself.clone(), name.clone(), state.job_number, ended);
         let task = state.tasks.spawn(async move {
             let mut end = end;
-            let (begun, mut predecessor) = (Instant::now(), None);
+            let (begun, mut predecessors) = (Instant::now(), Vec::new());
             // A job that is aborted may be in a step still, and its effect must not come after this one.
             if let Some(mut before) = before {
                 let _ = before.ended.changed().await;
-                predecessor = before.actor;
+                predecessors = before.actors;
             }
             end.outcome = match (StepRunner::new(supervisor, discovery, &end.name, prepared), kind) {
                 (Some(mut runner), JobKind::Settle(generation)) => runner.settle(generation).await,
@@ -158,11 +160,12 @@ impl Manager {
                 (None, _) => Err("it has no valid name".to_owned()),
             };
             // One whose successor was stopped may be finishing still.
-            if let Some(actor) = predecessor {
-                gone(&actor, limit.map(|within| begun + within)).await;
+            for actor in predecessors {
+                // A time that has no end is no deadline.
+                gone(&actor, limit.and_then(|within| begun.checked_add(within))).await;
             }
         });
-        state.jobs.insert(name, Job { number: state.job_number, kind, task, actor, ended: is_ended });
+        state.jobs.insert(name, Job { number: state.job_number, kind, task, actors, ended: is_ended });
     }
 
     /// Makes sure that the next start of a service that was taken over is as any other: an earlier manager may have ended
@@ -210,9 +213,18 @@ impl Manager {
                 self.observe_or_find(state, &name);
             }
         }
-        state.table.forget_old(&name);
+        self.forget_old(state, &name);
         state.reconcile();
         self.try_begin_batch(state).await;
+    }
+
+    /// Keeps only the generations of a service that are, or are to be.
+    pub(super) fn forget_old(&self, state: &mut State, name: &ServiceName) {
+        state.table.forget_old(name);
+        if let Some(live) = state.table.services.get(name) {
+            let kept = [live.generation, live.replacing, state.table.roster.get(name).map(|it| it.generation)];
+            self.shared.sections.keep_generations(name, |generation| kept.contains(&Some(generation)));
+        }
     }
 
     /// Whether the actor that has the name of a service is of this generation.
@@ -266,8 +278,8 @@ async fn gone(actor: &ActorCell, deadline: Option<Instant>) {
 struct Before {
     /// Closed when its task is gone.
     ended: watch::Receiver<()>,
-    /// The actor that had the name when it began.
-    actor: Option<ActorCell>,
+    /// The actors that it may have left.
+    actors: Vec<ActorCell>,
 }
 
 /// A service goes on although it was to be stopped: that is tried again after a pause.

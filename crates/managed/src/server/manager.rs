@@ -193,7 +193,8 @@ impl Manager {
     /// Applies what is recorded.
     pub(super) fn settled(&self, state: &mut State, roster: Roster) {
         state.table.restore(roster);
-        (state.in_sync, state.reads) = (true, 0);
+        // How often it was read in vain is forgotten by `read_later`, when what waited for it is recorded, too.
+        state.in_sync = true;
         *self.shared.problem.lock() = None;
     }
 

@@ -60,6 +60,14 @@ impl Request {
     }
 }
 
+/// How far a shutdown has come.
+pub(crate) struct ShutdownProgress {
+    /// The services that it stops.
+    pub(crate) to_stop: Vec<ServiceName>,
+    /// Those of which something may run still.
+    pub(crate) left: Vec<ServiceName>,
+}
+
 pub(crate) enum ManagerMsg {
     Request(Request, Answer),
     /// Operations that take effect together, or not at all.
@@ -99,7 +107,7 @@ pub(crate) enum ManagerMsg {
     /// Stop all services; the answer comes when they are stopped.
     Shutdown(ShutdownReply),
     /// The time of the shutdown is over: kill those that run, which the answer names.
-    KillAll(RpcReplyPort<Vec<ServiceName>>),
+    KillAll(RpcReplyPort<ShutdownProgress>),
     /// The event store is about to prune events that are held.
     Checkpoint,
 }

@@ -22,7 +22,7 @@ mod waiters;
 
 #[cfg(test)]
 pub(super) use message::ShutdownReply;
-pub(super) use message::{BatchRequest, ManagerMsg, Request};
+pub(super) use message::{BatchRequest, ManagerMsg, Request, ShutdownProgress};
 pub(super) use prepared::with_restarts;
 pub(super) use runner::supervisor_spec;
 pub(super) use shared::{SUPERVISOR, Shared, manager_key};

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use foundation_kernel::answer;
 use foundation_kernel::names::ServiceName;
+use foundation_kernel::ractor::ActorCell;
 use tokio::time::timeout;
 
 use super::goal::Goal;
@@ -98,9 +99,9 @@ impl Manager {
             let is_anew = matches!(request, Request::Start(_) | Request::Restart(_));
             live.generation = live.generation.filter(|_| !is_anew || !live.has_given_up());
             self.follow(&mut state.tasks, &mut state.followed, &state.myself, &prepared.source);
-            // What runs goes on with what it was given.
-            if let Some(tree) = prepared.tree.as_ref().filter(|_| live.generation != Some(generation)) {
-                self.shared.sections.give(name, tree);
+            // What runs, or is about to, goes on with what it was given.
+            if let Some(tree) = prepared.tree.as_ref().filter(|_| !live.is_of(generation)) {
+                self.shared.sections.give(name, generation, tree);
             }
             state.compared = None;
             live.prepare(generation, prepared);
@@ -133,11 +134,11 @@ fn limit_stop(state: &mut State, name: &ServiceName, within: Duration) {
         live.into_iter().for_each(|live| live.stop_within = Some(within));
         return;
     };
-    let (Some(stopping), mut ended) = (job.actor.clone(), job.ended.clone()) else { return };
+    let (stopping, mut ended) = (job.actors.clone(), job.ended.clone());
     state.tasks.spawn(async move {
-        // The job is not over, so its actor is the one that is being stopped.
+        // The job is not over, so one of its actors is the one that is being stopped.
         if timeout(within, ended.changed()).await.is_err() {
-            stopping.kill();
+            stopping.iter().for_each(ActorCell::kill);
         }
     });
 }

@@ -34,7 +34,7 @@ impl Manager {
             .iter()
             .filter_map(|(name, it)| {
                 let ServiceConfig::Section(path) = &it.config else { return None };
-                self.shared.sections.has_changed(name, path, &tree).then(|| name.clone())
+                self.shared.sections.has_changed(name, it.generation, path, &tree).then(|| name.clone())
             })
             .collect();
         for name in &changed {
@@ -45,18 +45,27 @@ impl Manager {
         }
     }
 
-    /// Takes note of the section that a service was given in a batch, or has again after its undo.
+    /// Takes note of the section that a service was given in a batch. One that has what it had before was given it before.
     pub(super) fn give_what_runs(&self, state: &mut State, name: &ServiceName) {
-        let live = state.table.services.get(name);
-        let running = live.and_then(|live| live.prepared.get(&live.generation?)?.tree.clone());
-        running.iter().for_each(|tree| self.shared.sections.give(name, tree));
         state.compared = None;
+        let Some(live) = state.table.services.get(name) else { return };
+        let Some((generation, prepared)) = live.generation.and_then(|it| Some((it, live.prepared.get(&it)?))) else {
+            return;
+        };
+        self.follow(&mut state.tasks, &mut state.followed, &state.myself, &prepared.source);
+        let Some(tree) = &prepared.tree else { return };
+        if self.shared.sections.of(name, generation).is_none_or(|given| !Arc::ptr_eq(&given, tree)) {
+            self.shared.sections.give(name, generation, tree);
+        }
     }
 
     async fn give_section(&self, state: &mut State, name: &ServiceName, tree: &Arc<ConfigTree>) {
-        let given = self.reconfigure(state, name, tree).await;
-        match &given {
-            Ok(()) => self.shared.sections.give(name, tree),
+        match &self.reconfigure(state, name, tree).await {
+            // Its kind says that nothing is to be done: what runs is made from what it was given.
+            Ok(generation) if state.table.services.get(name).is_some_and(|live| live.is_of(*generation)) => {
+                self.shared.sections.pass_over(name, tree);
+            }
+            Ok(generation) => self.shared.sections.give(name, *generation, tree),
             Err(error) => {
                 report(|| tracing::warn!(service = %name, %error, "its section has changed, and it goes on as it was"));
                 state.table.running(name).into_iter().for_each(|live| live.last_error = Some(error.to_string()));
@@ -64,20 +73,21 @@ impl Manager {
                     // It is given when the store records again.
                     ManagedError::NotRecorded { .. } | ManagedError::Unclear { .. } => {
                         (state.in_sync, state.compared) = (false, None);
+                        *self.shared.problem.lock() = Some(format!("a changed section is not recorded: {error}"));
                     }
-                    _ => self.shared.sections.give(name, tree),
+                    _ => self.shared.sections.pass_over(name, tree),
                 }
             }
         }
     }
 
-    /// Gives a service what its section says as of this configuration.
+    /// Gives a service what its section says as of this configuration, and returns the generation that has it.
     async fn reconfigure(
         &self,
         state: &mut State,
         name: &ServiceName,
         tree: &Arc<ConfigTree>,
-    ) -> Result<(), ManagedError> {
+    ) -> Result<u64, ManagedError> {
         self.settle(state, name).await?;
         let prepared = self.prepare_again_as_of(&state.table, name, tree)?;
         let strategy = self.strategy(&state.table, name, &prepared)?;
@@ -89,6 +99,6 @@ impl Manager {
         if let Some(live) = state.table.running(name) {
             live.prepare(generation, prepared);
         }
-        Ok(())
+        Ok(generation)
     }
 }

@@ -65,10 +65,15 @@ impl RunningService {
         generation_of(instance).or(self.generation)
     }
 
-    /// Takes note of what a generation is made from. What runs keeps what it was made from.
+    /// Whether this generation runs, or is taking the place of what runs.
+    pub(crate) fn is_of(&self, generation: u64) -> bool {
+        [self.generation, self.replacing].contains(&Some(generation))
+    }
+
+    /// Takes note of what a generation is made from. What runs, or is about to, keeps what it was made from.
     pub(crate) fn prepare(&mut self, generation: u64, prepared: Prepared) {
         let prepared = Arc::new(prepared);
-        match self.generation == Some(generation) {
+        match self.is_of(generation) {
             true => drop(self.prepared.entry(generation).or_insert(prepared)),
             false => drop(self.prepared.insert(generation, prepared)),
         }

@@ -85,8 +85,9 @@ pub(super) struct Job {
     pub(super) number: u64,
     pub(super) kind: JobKind,
     pub(super) task: AbortHandle,
-    /// The actor that has the name when it begins; one that is being stopped is not found by its name.
-    pub(super) actor: Option<ActorCell>,
+    /// The actor that has the name when it begins, and those of the jobs that were aborted for it: one that is being stopped
+    /// is not found by its name.
+    pub(super) actors: Vec<ActorCell>,
     /// Closed when its task is gone.
     pub(super) ended: watch::Receiver<()>,
 }

@@ -13,7 +13,7 @@ use foundation_kernel::supervision::{ChildInfo, ChildState};
 use tokio::time::timeout;
 
 use super::batches::queue::Deferral;
-use super::message::{ManagerMsg, ShutdownReply};
+use super::message::{ManagerMsg, ShutdownProgress, ShutdownReply};
 use super::prepared::generation_of;
 use super::service_table::RunningService;
 use super::state::{Manager, delay};
@@ -94,26 +94,23 @@ impl Manager {
         if state.in_sync {
             *self.shared.problem.lock() = None;
         }
-        let reads = state.reads;
         // A batch that runs is recorded as begun only: it reads by itself how it ended.
         if !state.in_sync && !state.batches.is_running() {
             self.read(state).await;
         }
-        if state.in_sync && !state.batches.is_running() && !self.record_all_taken_back(state).await {
-            state.reads = reads;
+        if state.in_sync && !state.batches.is_running() {
+            self.record_all_taken_back(state).await;
         }
         state.reconcile();
     }
 
-    /// Records what could not be recorded when it was taken back. Returns whether nothing is left.
-    async fn record_all_taken_back(&self, state: &mut State) -> bool {
+    /// Records what could not be recorded when it was taken back, up to the first that cannot be recorded still.
+    async fn record_all_taken_back(&self, state: &mut State) {
         for name in state.table.all_to_take_back() {
             if let Err(error) = self.record_taken_back(state, &name).await {
-                state.failed(&name, &error);
-                return false;
+                return state.failed(&name, &error);
             }
         }
-        true
     }
 
     /// Keeps what is to be decided until it is known what runs. It is given back if it need not wait.
@@ -222,13 +219,14 @@ impl Manager {
     }
 
     /// Kills the services that are not stopped yet, and answers which these are.
-    pub(super) fn kill_all(&self, state: &State, reply: RpcReplyPort<Vec<ServiceName>>) {
-        answer(reply, state.running().cloned().collect());
+    pub(super) fn kill_all(&self, state: &State, reply: RpcReplyPort<ShutdownProgress>) {
+        let (to_stop, left) = (state.stopping.iter().cloned().collect(), state.running().cloned().collect());
+        answer(reply, ShutdownProgress { to_stop, left });
         for name in state.running().filter_map(|name| instance_name(name).ok()) {
             let found = self.shared.names.lookup_any(name.registered());
             found.iter().for_each(|found| ActorCell::kill(found.cell()));
         }
-        state.jobs.values().filter_map(|job| job.actor.as_ref()).for_each(ActorCell::kill);
+        state.jobs.values().flat_map(|job| &job.actors).for_each(ActorCell::kill);
     }
 
     /// Records what is wanted anew, so that older events can be pruned. If that fails they are kept, and the store asks again.
