@@ -73,6 +73,7 @@ impl<J, T> JobQueue<J, T> {
     // ---- jobs ----
 
     /// Takes a job if there is room for it; otherwise it comes back.
+    #[allow(clippy::result_large_err, reason = "a refused job goes back as it came, of any size")]
     pub(crate) fn put(&self, new: NewJob<J, T>) -> Result<JobId, PoolError<J>> {
         let now = Instant::now();
         let offered = self.step(|state, after| {

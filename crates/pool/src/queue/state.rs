@@ -201,6 +201,7 @@ impl<J, T> State<J, T> {
     // ---- jobs that come in ----
 
     /// Takes a job, or says why not.
+    #[allow(clippy::result_large_err, reason = "a refused job goes back as it came, of any size")]
     pub(super) fn offer(
         &mut self,
         new: NewJob<J, T>,
