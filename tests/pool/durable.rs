@@ -435,9 +435,10 @@ async fn a_caller_whose_pool_ends_learns_that_the_job_is_kept_and_one_that_waits
     });
     life.begun().await;
     assert_eq!(life.pool.unfinished(), 2);
-    call.abort();
-    life.desk.may_end.add_permits(2);
-    life.end().await;
+    life.top.shutdown().await;
+    let deferred = call.await.unwrap().unwrap_err();
+    assert!(matches!(deferred, DurableJobError::Deferred { .. }), "{deferred}");
+    life.root.shutdown().await;
 }
 
 #[tokio::test]
@@ -512,7 +513,7 @@ async fn a_pool_that_starts_while_its_store_records_nothing_begins_when_it_recor
 async fn a_periodic_job_whose_function_panics_is_tried_again_and_harms_no_other() {
     let calls = AtomicU64::new(0);
     let job = move || match calls.fetch_add(1, Ordering::Relaxed) {
-        0..9 => panic!("no job"),
+        0..40 => panic!("no job"),
         _ => Mail(3),
     };
     let periodic = |spec: DurableSpec<Mailer>| spec.periodic("tick", Schedule::every(LONG), job);

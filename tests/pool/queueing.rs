@@ -204,15 +204,19 @@ async fn a_sender_that_does_not_use_its_place_leaves_it_to_the_next_one() {
     pool.cast(Order::Answer(0)).unwrap();
     let mut first = Box::pin(pool.job(Order::Wait(at)).idempotency_key("bill 7").send());
     let mut same = Box::pin(pool.job(Order::Answer(1)).idempotency_key("bill 7").send());
-    let mut other = Box::pin(pool.send(Order::Answer(2)));
-    let waits = (&mut first).now_or_never().is_none() && (&mut same).now_or_never().is_none();
-    assert!(waits && (&mut other).now_or_never().is_none(), "the queue is full");
+    assert!((&mut first).now_or_never().is_none() && (&mut same).now_or_never().is_none(), "the queue is full");
+    // A task of its own: it looks only when it is woken.
+    let other = tokio::spawn({
+        let pool = pool.clone();
+        async move { pool.send(Order::Answer(2)).await }
+    });
+    tokio::task::yield_now().await;
     let begun = Instant::now();
     keeper.open(1);
     first.await.unwrap();
     second.begun().await;
     assert!(matches!(same.await, Err(PoolError::Duplicate { .. })));
-    other.await.unwrap();
+    other.await.unwrap().unwrap();
     assert_eq!(begun.elapsed(), Duration::ZERO, "not by a later tick");
     second.open(1);
     top.shutdown().await;

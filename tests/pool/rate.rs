@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use foundation_pool::{OverRate, PoolError, QueueSpec, Rate};
+use foundation_pool::{OverRate, PoolError, QueueSpec, Rate, WhenFull};
 use tokio::time::Instant;
 
-use crate::setup::{LONG, Order, spec, start};
+use crate::setup::{LONG, Order, busy, spec, start};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -38,5 +38,19 @@ async fn a_strict_rate_gives_jobs_back_with_the_time_of_the_next_place() {
     tokio::time::advance(free_in).await;
     pool.cast(Order::Answer(2)).unwrap();
     assert_eq!(pool.stats().refused, 1);
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_for_which_there_is_no_room_takes_nothing_of_the_rate() {
+    let rate = Rate::new(1, LONG).unwrap().burst(3).over(OverRate::Refuse);
+    let queue = QueueSpec::bounded(1).unwrap().when_full(WhenFull::Refuse).rate(rate);
+    let (top, pool) = start(&spec().workers(1).unwrap().queue(queue)).await;
+    let keeper = busy(&pool).await;
+    let waiting = pool.job(Order::Answer(1)).submit().unwrap();
+    assert!(matches!(pool.cast(Order::Answer(2)), Err(PoolError::Full { .. })));
+    keeper.open(1);
+    assert_eq!(waiting.wait(LONG).await.unwrap(), 1);
+    assert_eq!(pool.call(Order::Answer(3), LONG).await.unwrap(), 3, "the third of the burst");
     top.shutdown().await;
 }

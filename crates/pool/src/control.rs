@@ -23,7 +23,10 @@ pub(crate) struct Control {
     pub(crate) changed: Notify,
     wanted: AtomicUsize,
     observer: OnceLock<Observer>,
+    /// Those of the observer.
     histograms: OnceLock<PoolHistograms>,
+    /// Those of the pool alone, while there is no observer.
+    own_histograms: PoolHistograms,
 }
 
 impl Control {
@@ -37,6 +40,7 @@ impl Control {
             wanted,
             observer: OnceLock::new(),
             histograms: OnceLock::new(),
+            own_histograms: PoolHistograms::default(),
         }
     }
 
@@ -65,7 +69,7 @@ impl Control {
 
     /// What times are recorded into.
     pub(crate) fn histograms(&self) -> &PoolHistograms {
-        self.histograms.get_or_init(PoolHistograms::default)
+        self.histograms.get().unwrap_or(&self.own_histograms)
     }
 
     /// Notes the size that the pool should have, and returns that from before.

@@ -296,6 +296,7 @@ impl<W: Worker> PoolSpec<W> {
     async fn start_workers(self, context: StartContext) -> Result<Started, StartError> {
         // Before there are workers, which end at a queue that is closed.
         self.shared().queue.reopen();
+        self.shared().control.slots.begin_life();
         let rules = DynamicSupervisorSpec::default().intensity(self.intensity).backoff(self.backoff);
         let (started, supervisor) = context.spawn_dynamic_supervisor(rules).await?;
         let least = *self.shared().control.settings.rules().workers.start();

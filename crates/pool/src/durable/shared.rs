@@ -101,7 +101,7 @@ impl<T: Send + 'static> Shared<T> {
             let Some(event) = self.events.get(record).await? else { continue };
             let AcceptedJob { job, terms } = AcceptedJob::<Value>::of(&event)?;
             let terms = JobTerms { carried: Some(carried), ..terms };
-            batch.push(AcceptedJob { job: &job, terms }.to_event(&self.queue)?.caused_by(&event));
+            batch.push(AcceptedJob { job: &job, terms }.to_event(&self.queue)?.child_of(&event));
         }
         if batch.is_empty() { Ok(()) } else { self.events.append_batch(batch).await.map(drop) }
     }

@@ -212,13 +212,15 @@ impl<J, T> State<J, T> {
         if let Err(refusal) = self.admit(&new) {
             return Err((refusal, new));
         }
-        if room == Room::Free && self.room() == 0 && self.when_full == WhenFull::Wait {
+        let is_full = room == Room::Free && self.room() == 0;
+        // Before the rate: a job for which there is no room takes no token.
+        if is_full && !self.can_make_room() {
             return Err((Refusal::Full { queued: self.queued() }, new));
         }
         if let Err(free_in) = self.rate.accept(now) {
             return Err((Refusal::OverRate { free_in }, new));
         }
-        if room == Room::Free && self.room() == 0 {
+        if is_full {
             match self.when_full {
                 WhenFull::DropNewest => {
                     let record = self.record(new, now);
@@ -226,11 +228,10 @@ impl<J, T> State<J, T> {
                     self.drop_for_room(record, after);
                     return Ok(id);
                 }
-                WhenFull::DropOldest if !self.waiting.is_empty() => {
+                _ => {
                     let oldest = self.waiting.pop_least_urgent();
                     oldest.into_iter().for_each(|oldest| self.drop_for_room(oldest, after));
                 }
-                _ => return Err((Refusal::Full { queued: self.queued() }, new)),
             }
         }
         Ok(self.accept(new, now, after))
@@ -244,6 +245,15 @@ impl<J, T> State<J, T> {
         }
         let same = new.options.unique.as_ref().and_then(|key| self.unique.get(key));
         same.map_or(Ok(()), |id| Err(Refusal::Duplicate(*id)))
+    }
+
+    /// Whether a job gives way in a full queue: the new one, or another.
+    fn can_make_room(&self) -> bool {
+        match self.when_full {
+            WhenFull::Wait | WhenFull::Refuse => false,
+            WhenFull::DropNewest => true,
+            WhenFull::DropOldest => !self.waiting.is_empty(),
+        }
     }
 
     fn room(&self) -> usize {

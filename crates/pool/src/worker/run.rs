@@ -170,6 +170,8 @@ impl<W: Worker> Running<'_, W> {
                 let waited = now.saturating_duration_since(record.accepted);
                 self.workshop.control.histograms().wait_ns.record(waited.as_nanos() as f64);
             }
+            // A request about an earlier attempt, which came too late.
+            abandon.take_back();
             cells.begin(record.id.number(), record.attempts);
             let attempt = perform(worker, record, limit, abandon, self.stop).await;
             if let Some(took) = cells.end(!matches!(attempt, Attempt::Done(_))) {

@@ -62,6 +62,14 @@ impl Slots {
         self.table.lock().slots.iter().map(|(slot, state)| (*slot, Arc::clone(state))).collect()
     }
 
+    /// The workers of another life begin: what the slots have counted stays in the totals. A worker that an earlier life has
+    /// left behind, since it blocks its thread, shares nothing with its successor.
+    pub(crate) fn begin_life(&self) {
+        let mut table = self.table.lock();
+        let former = std::mem::take(&mut table.slots);
+        table.removed = former.values().map(|state| state.cells.counts()).fold(table.removed, WorkerCounts::plus);
+    }
+
     pub(crate) fn remove(&self, slot: Slot) {
         let mut table = self.table.lock();
         if let Some(state) = table.slots.remove(&slot) {
@@ -79,6 +87,17 @@ impl Slots {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slot_of_another_life_has_no_requests_and_the_totals_stay() {
+        let slots = Slots::new(Measurement::Off);
+        let former = slots.slot(Slot::new(1));
+        former.retire.give(RETIRE);
+        former.cells.begin(1, 1);
+        former.cells.end(false);
+        slots.begin_life();
+        assert_eq!((slots.slot(Slot::new(1)).retire.about(), slots.totals().performed), (None, 1));
+    }
 
     #[test]
     fn what_a_removed_slot_has_done_stays_in_the_totals() {
