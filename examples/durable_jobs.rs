@@ -165,11 +165,8 @@ async fn crash_and_go_on() -> Result<ShutdownReport, BoxError> {
     if !ended {
         return Err("the successor failed".into());
     }
-    println!(
-        "{} sent, the first one {:?} after the event store was open",
-        after.len(),
-        first.map(Duration::from_micros)
-    );
+    let first = first.map(Duration::from_micros).ok_or("the successor sent nothing")?;
+    println!("{} sent, the first one {first:.1?} after the event store was open", after.len());
     compare(before, after)?;
 
     heading("A job that ends its process dies after its tries");
@@ -205,6 +202,6 @@ fn compare(before: Sent, after: Sent) -> Result<(), BoxError> {
         let twice = numbers.len() - last as usize;
         table.row([customer, &numbers.len(), &twice, &last]);
     }
-    println!("{table}");
+    print!("{table}");
     Ok(())
 }

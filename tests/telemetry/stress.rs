@@ -27,8 +27,9 @@ impl Sums {
         let now: HashMap<_, _> = now.collect();
         for (labels, value) in &now {
             let before = self.before.get(labels).copied().unwrap_or_default();
-            // A series that was retired was missing once, so a series without a gap never goes down.
-            self.total += value.checked_sub(before).expect("a counter only grows");
+            // A series that was retired was missing once, so a series without a gap never goes down, unless the export
+            // without it was skipped.
+            self.total += value.checked_sub(before).unwrap_or(*value);
         }
         self.before = now;
     }
@@ -36,6 +37,19 @@ impl Sums {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_while_threads_count_and_series_are_retired() {
+    // On a busy machine the exporter may not keep up with the ticks: then the sums say nothing.
+    for _ in 0..20 {
+        let (total, skipped) = sum_of_exports().await;
+        if skipped == 0 {
+            return assert_eq!(total, THREADS * COUNTS);
+        }
+        assert!(total <= THREADS * COUNTS, "{total}");
+    }
+    panic!("exports were skipped in each of 20 runs");
+}
+
+/// What the exports add up to, and how many of them were skipped.
+async fn sum_of_exports() -> (u64, u64) {
     let sums = Arc::new(Mutex::new(Sums::default()));
     let adding = Arc::clone(&sums);
     let options = TelemetryOptions::new().tick_every(Duration::from_millis(1)).idle_after(Duration::ZERO);
@@ -54,8 +68,10 @@ async fn nothing_is_lost_while_threads_count_and_series_are_retired() {
     let retired = telemetry.snapshot().counter("telemetry.series_retired");
     // The last tick is that of the end.
     foundation.shutdown().await;
-    assert_eq!(sums.lock().unwrap().total, THREADS * COUNTS);
     assert!(retired > Some(0), "no series was retired: {retired:?}");
+    let skipped = telemetry.snapshot().counter("telemetry.skipped_exports").unwrap_or_default();
+    let total = sums.lock().unwrap().total;
+    (total, skipped)
 }
 
 /// Each user counts now and then, for a while, and some of them are beyond the limit.
