@@ -393,26 +393,12 @@ impl Run {
 #[cfg(test)]
 mod tests {
     use foundation_kernel::names::{Namespace, ProcessRegistry, ServiceKey, ServiceName};
-    #[cfg(feature = "async-trait")]
-    use foundation_kernel::ractor;
-    use foundation_kernel::ractor::{Actor, ActorProcessingErr, ActorRef};
+    use foundation_kernel::ractor::Actor;
 
     use super::*;
     use crate::client::options::DiscoveryOptions;
     use crate::instance::Instance;
-
-    struct Idle;
-
-    #[cfg_attr(feature = "async-trait", ractor::async_trait)]
-    impl Actor for Idle {
-        type Msg = u64;
-        type State = ();
-        type Arguments = ();
-
-        async fn pre_start(&self, _: ActorRef<u64>, (): ()) -> Result<(), ActorProcessingErr> {
-            Ok(())
-        }
-    }
+    use crate::samples::Idle;
 
     struct World {
         registry: ProcessRegistry,

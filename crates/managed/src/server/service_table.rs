@@ -179,9 +179,8 @@ impl ServiceTable {
     }
 
     /// The services that have a generation which is to be the desired one again.
-    pub(crate) fn all_to_take_back(&self) -> Vec<ServiceName> {
-        let names = self.services.keys().filter(|name| self.to_take_back(name).is_some());
-        names.cloned().collect()
+    pub(crate) fn all_to_take_back(&self) -> impl Iterator<Item = &ServiceName> {
+        self.services.keys().filter(|name| self.to_take_back(name).is_some())
     }
 
     /// Applies facts that are recorded.

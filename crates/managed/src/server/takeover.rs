@@ -66,7 +66,7 @@ impl Manager {
 
     /// Reads what is recorded again after a pause, unless all of it is known.
     pub(super) fn read_later(&self, state: &mut State) {
-        if state.in_sync && state.table.all_to_take_back().is_empty() {
+        if state.in_sync && state.table.all_to_take_back().next().is_none() {
             // The next outage begins with the shortest pause again.
             state.reads = 0;
             if let Some(next) = state.next_read.take() {
@@ -106,7 +106,8 @@ impl Manager {
 
     /// Records what could not be recorded when it was taken back, up to the first that cannot be recorded still.
     async fn record_all_taken_back(&self, state: &mut State) {
-        for name in state.table.all_to_take_back() {
+        let names: Vec<_> = state.table.all_to_take_back().cloned().collect();
+        for name in names {
             if let Err(error) = self.record_taken_back(state, &name).await {
                 return state.failed(&name, &error);
             }

@@ -242,7 +242,7 @@ impl Ledger {
         let mut state = self.state.lock();
         let State { backlog, notes, .. } = &mut *state;
         let mut facts: Vec<_> = notes.facts.drain(..notes.facts.len().min(MAX_FACTS)).collect();
-        // An attempt that has ended meanwhile is told by its end.
+        // An attempt that has ended meanwhile is recorded by its end.
         let begun = mem::take(&mut notes.begun).into_iter();
         let jobs: Vec<_> =
             begun.filter(|(id, attempt)| backlog.get(*id).is_some_and(|job| job.attempts == *attempt)).collect();

@@ -283,7 +283,7 @@ mod tests {
                 let free_in = limiter.free_in(now);
                 prop_assert_eq!(free_in.is_zero(), limiter.available(now) > 0);
                 now += free_in;
-                prop_assert!(limiter.available(now) > 0, "at the time that was told a job may pass");
+                prop_assert!(limiter.available(now) > 0, "at the time that the limiter named a job may pass");
                 limiter.take(1, now);
             }
             // A job that comes less than a nanosecond after its token may lose that to a full bucket.
