@@ -86,10 +86,11 @@ fn jobs_child() {
         if what == "poison" && first == 0 {
             pool.send(Number(POISON)).await.unwrap();
         }
-        // A call is behind everything that an earlier life has left.
+        // A call is begun behind everything that an earlier life has left, and the shutdown waits for what other
+        // workers have in hand: one of them may be about to end the process.
         pool.call(Number(0), Duration::from_secs(60)).await.unwrap();
-        say("idle");
         foundation.shutdown().await;
+        say("idle");
     });
 }
 
