@@ -7,17 +7,22 @@ use foundation::ractor::rpc::call;
 use foundation::ractor::{Actor, ActorRef};
 use foundation::{ChildSpec, Foundation, Namespace, ServiceKey};
 use tokio::runtime::Builder;
+use tokio::sync::oneshot;
 
 use crate::actors::{Echo, EchoMsg};
 use crate::contest::BenchRow;
 use crate::contest::Contest;
 use crate::measured::{Comparison, Measured, RowLimit};
+use crate::rows::pool::{FactoryJob, FactoryKind, Tally, Work, pool_spec, start_factory};
 use crate::stage::started;
 
 const MIB: f64 = 1024.0 * 1024.0;
 /// Enough to determine the size of one actor to a few bytes.
 const ACTORS: usize = 20_000;
 const NAMESPACES: usize = 1_000;
+/// Those that wait in the queue of a pool.
+const JOBS: usize = 1_000_000;
+const WORKERS: usize = 4_000;
 /// The number of actors that a thousand namespaces have with their services and supervisors.
 const BARE: usize = 5_000;
 
@@ -34,6 +39,14 @@ pub(crate) enum Scene {
     Bare,
     /// Test namespaces with all their services.
     Namespaces,
+    /// A million jobs in the queue of our pool, which is paused.
+    PoolJobs,
+    /// A million jobs in the queue of ractor's factory, whose one worker is busy.
+    FactoryJobs,
+    /// Idle workers of our pool.
+    PoolWorkers,
+    /// Idle workers of ractor's factory.
+    FactoryWorkers,
 }
 
 pub(crate) fn rows() -> Vec<BenchRow> {
@@ -41,6 +54,8 @@ pub(crate) fn rows() -> Vec<BenchRow> {
         BenchRow::new("memory_supervised", 1, |c| actors(c, Scene::Supervised, Some(RowLimit::Beyond(500.0)))),
         BenchRow::new("memory_supervised_named", 1, |c| actors(c, Scene::Named, None)),
         BenchRow::new("memory_1000_namespaces", 1, namespaces),
+        BenchRow::new("memory_pool_job", 1, |c| pool(c, Scene::PoolJobs, Scene::FactoryJobs, JOBS, 0.30)),
+        BenchRow::new("memory_pool_worker", 1, |c| pool(c, Scene::PoolWorkers, Scene::FactoryWorkers, WORKERS, 0.85)),
     ]
 }
 
@@ -58,6 +73,19 @@ fn namespaces(contest: &mut Contest<'_>) -> Vec<Measured> {
     vec![Measured { name, threads, peer, figures, limit }]
 }
 
+fn pool(contest: &mut Contest<'_>, ours: Scene, theirs: Scene, number: usize, limit: f64) -> Vec<Measured> {
+    let each = |scene| measure(scene) / number as f64;
+    let figures = Comparison::Bytes { ours: each(ours), peer: each(theirs) };
+    let BenchRow { name, threads, .. } = *contest.row;
+    vec![Measured {
+        name,
+        threads,
+        peer: "ractor's factory, queuer".to_owned(),
+        figures,
+        limit: Some(RowLimit::Ratio(limit)),
+    }]
+}
+
 /// The number of bytes by which a process for this scene grew.
 fn measure(scene: Scene) -> f64 {
     let program = started(std::env::current_exe());
@@ -66,7 +94,17 @@ fn measure(scene: Scene) -> f64 {
 }
 
 impl Scene {
-    const ALL: [Self; 5] = [Self::Linked, Self::Supervised, Self::Named, Self::Bare, Self::Namespaces];
+    const ALL: [Self; 9] = [
+        Self::Linked,
+        Self::Supervised,
+        Self::Named,
+        Self::Bare,
+        Self::Namespaces,
+        Self::PoolJobs,
+        Self::FactoryJobs,
+        Self::PoolWorkers,
+        Self::FactoryWorkers,
+    ];
 
     /// The process's command-line argument for this scene.
     pub(crate) fn argument(self) -> String {
@@ -87,6 +125,10 @@ impl Scene {
                 Self::Named => named().await,
                 Self::Bare => bare().await,
                 Self::Namespaces => test_namespaces().await,
+                Self::PoolJobs => pool_jobs().await,
+                Self::FactoryJobs => factory_jobs().await,
+                Self::PoolWorkers => pool_workers().await,
+                Self::FactoryWorkers => factory_workers().await,
             }
         })
     }
@@ -145,6 +187,52 @@ async fn test_namespaces() -> u64 {
     for _ in 0..NAMESPACES {
         held.push(started(foundation.test_namespace().await));
     }
+    resident() - before
+}
+
+/// The queue grows by doubling, so it is measured from nothing to all jobs, with the room that is left.
+async fn pool_jobs() -> u64 {
+    let registry = started(started(ProcessRegistry::start().await).namespace(Namespace::test()).await);
+    let spec = started(pool_spec(&Tally::default(), 1, JOBS));
+    let pool = spec.handle();
+    started(registry.supervise(spec.child("pool")).await);
+    pool.pause();
+    let before = resident();
+    for _ in 0..JOBS {
+        started(pool.cast(Work::Nothing));
+    }
+    resident() - before
+}
+
+async fn factory_jobs() -> u64 {
+    let (release, busy) = oneshot::channel();
+    let factory = start_factory(FactoryKind::Queuer, 1, Tally::default(), None).await;
+    started(factory.dispatch(0, FactoryJob::held(busy)));
+    let before = resident();
+    for number in 1..=JOBS as u64 {
+        started(factory.dispatch(number, FactoryJob::new(Work::Nothing)));
+        // The mailbox is emptied into the queue.
+        if number % 1_000 == 0 {
+            started(factory.queue_depth(None).await);
+        }
+    }
+    let grown = resident() - before;
+    drop(release);
+    grown
+}
+
+async fn pool_workers() -> u64 {
+    let registry = started(started(ProcessRegistry::start().await).namespace(Namespace::test()).await);
+    let before = resident();
+    let spec = started(pool_spec(&Tally::default(), WORKERS, JOBS));
+    started(registry.supervise(spec.child("pool")).await);
+    resident() - before
+}
+
+async fn factory_workers() -> u64 {
+    let before = resident();
+    let factory = start_factory(FactoryKind::Queuer, WORKERS, Tally::default(), None).await;
+    started(factory.queue_depth(None).await);
     resident() - before
 }
 

@@ -3,6 +3,7 @@
 mod discovery;
 mod messages;
 mod names;
+pub(crate) mod pool;
 mod services;
 mod supervision;
 
@@ -11,7 +12,7 @@ use crate::memory;
 
 pub(crate) fn all() -> Vec<BenchRow> {
     let rows = names::rows().chain(messages::rows()).chain(supervision::rows()).chain(services::rows());
-    rows.chain(discovery::rows()).chain(memory::rows()).collect()
+    rows.chain(discovery::rows()).chain(pool::rows()).chain(memory::rows()).collect()
 }
 
 #[cfg(test)]
