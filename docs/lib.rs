@@ -49,3 +49,6 @@ mod telemetry {}
 
 #[doc = include_str!("guide/testing.md")]
 mod testing {}
+
+#[doc = include_str!("guide/worker-pools.md")]
+mod worker_pools {}
