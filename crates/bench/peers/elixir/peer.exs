@@ -36,6 +36,11 @@ defmodule Peer do
     {"supervise_named", "Elixir DynamicSupervisor, in Registry"},
     {"restart", "Elixir Supervisor"}
   ]
+  # Where poolboy is installed, such as by Debian's package erlang-poolboy.
+  @pool_rows [
+    {"pool_call_1_caller", "Elixir, poolboy transaction"},
+    {"pool_call_16_callers", "Elixir, poolboy transaction"}
+  ]
   @crowd 100_000
   @asked 4_096
   @window 1_024
@@ -43,7 +48,8 @@ defmodule Peer do
 
   def main do
     {:ok, _} = Registry.start_link(keys: :unique, name: R, partitions: System.schedulers_online())
-    Enum.each(@rows, fn {row, peer} -> IO.write("#{row}\t#{peer}\n") end)
+    rows = if Code.ensure_loaded?(:poolboy), do: @rows ++ @pool_rows, else: @rows
+    Enum.each(rows, fn {row, peer} -> IO.write("#{row}\t#{peer}\n") end)
     IO.write("\n")
     answer(%{})
   end
@@ -86,6 +92,12 @@ defmodule Peer do
     child = {Echo, name: {:via, Registry, {R, "phoenix"}}, tell: self()}
     {:ok, _} = Supervisor.start_link([child], strategy: :one_for_one, max_restarts: 1_000_000, max_seconds: 1)
     next_start()
+  end
+
+  defp set_up("pool_call_" <> callers) do
+    {:ok, pool} = :poolboy.start_link([worker_module: Echo, size: 8, max_overflow: 0], [])
+    {count, _} = Integer.parse(callers)
+    {pool, count}
   end
 
   defp set_up(_), do: nil
@@ -131,6 +143,20 @@ defmodule Peer do
   end
 
   defp measure("restart", _, operations), do: timed(fn -> kill(operations) end)
+
+  defp measure("pool_call_" <> _, {pool, callers}, operations) do
+    timed(fn ->
+      tasks = for caller <- 1..callers, do: Task.async(fn -> transact(pool, div(operations + caller - 1, callers)) end)
+      Task.await_many(tasks, :infinity)
+    end)
+  end
+
+  defp transact(_, 0), do: :ok
+
+  defp transact(pool, n) do
+    1 = :poolboy.transaction(pool, &GenServer.call(&1, :ask))
+    transact(pool, n - 1)
+  end
 
   defp lookup(_, 0), do: :ok
 

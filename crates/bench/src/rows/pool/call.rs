@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 pub(super) fn rows() -> Vec<BenchRow> {
     vec![
         BenchRow::new("pool_call_1_caller", 1, |contest| calls(contest, 1)),
-        BenchRow::new("pool_call_16_callers", 2, |contest| calls(contest, 16)),
+        BenchRow::new("pool_call_16_callers", 2, |contest| calls(contest, 16)).elixir(0.15),
     ]
 }
 
