@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use foundation_kernel::containment::{drop_contained, report};
 use foundation_kernel::instruments::{Counter, Gauge, Histogram};
@@ -37,6 +37,8 @@ pub(crate) mod tracing_layer;
 
 struct Hub {
     namespace: Namespace,
+    /// Since when it, and the registry, count.
+    begun: SystemTime,
     names: Names,
     history: Mutex<TickHistory>,
     handlers: Handlers,
@@ -91,7 +93,7 @@ impl Hub {
         let self_metrics = SelfMetrics::new(&names);
         let history = Mutex::new(TickHistory::new(Instant::now()));
         let (handlers, runtime, reported_invalid) = Default::default();
-        Self { namespace, names, history, handlers, self_metrics, runtime, reported_invalid }
+        Self { namespace, begun: SystemTime::now(), names, history, handlers, self_metrics, runtime, reported_invalid }
     }
 
     // ---- instruments ----
@@ -126,8 +128,8 @@ impl Hub {
     /// Everything now, with the rates of the last tick.
     fn scrape(&self, registry: &ServiceRegistry) -> Scrape {
         self.sample_runtime();
-        let families = self.names.read(MetricFamily::of_registry(registry));
-        let mut scrape = Scrape { namespace: self.namespace, families };
+        let families = self.names.read(MetricFamily::of_registry(registry, self.begun));
+        let mut scrape = Scrape { namespace: self.namespace, taken_at: SystemTime::now(), families };
         self.history.lock().annotate(&mut scrape);
         scrape
     }
@@ -137,8 +139,8 @@ impl Hub {
     fn tick(&self, registry: &ServiceRegistry, idle_after: Option<Duration>) -> Tick {
         let now = Instant::now();
         self.sample_runtime();
-        let families = self.names.read_at_tick(MetricFamily::of_registry(registry));
-        let mut scrape = Scrape { namespace: self.namespace, families };
+        let families = self.names.read_at_tick(MetricFamily::of_registry(registry, self.begun));
+        let mut scrape = Scrape { namespace: self.namespace, taken_at: SystemTime::now(), families };
         self.history.lock().tick(now, &mut scrape);
         let retired = idle_after.is_some_and(|after| self.retire(now, after));
         Tick { scrape, retired }

@@ -1,6 +1,7 @@
 //! All readings of a namespace, with their labels.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use foundation_kernel::instruments::{Reading, Snapshot};
 use foundation_kernel::names::{Namespace, ServiceMeasures, ServiceRegistry};
@@ -19,6 +20,9 @@ pub struct Scrape {
     /// The namespace of the numbers.
     #[serde(serialize_with = "foundation_kernel::written::text")]
     pub namespace: Namespace,
+    /// When the readings were taken.
+    #[serde(with = "foundation_kernel::written::rfc3339")]
+    pub taken_at: SystemTime,
     /// The families.
     pub families: Vec<MetricFamily>,
 }
@@ -47,27 +51,31 @@ pub struct Series {
     pub labels: Labels,
     /// Its reading.
     pub reading: Reading,
+    /// When it began, at zero: that of a series that was retired and came back is later than before.
+    #[serde(with = "foundation_kernel::written::rfc3339")]
+    pub since: SystemTime,
     /// Of a counter and of a histogram's count: how much it grew a second, between the last two ticks.
     pub rate: Option<f64>,
 }
 
+impl Series {
+    pub(crate) fn new(labels: Labels, since: SystemTime, reading: Reading) -> Self {
+        Self { labels, reading, since, rate: None }
+    }
+}
+
 impl MetricFamily {
-    pub(crate) fn new(
-        name: Arc<str>,
-        kind: &'static str,
-        readings: impl IntoIterator<Item = (Labels, Reading)>,
-    ) -> Self {
-        let series = readings.into_iter().map(|(labels, reading)| Series { labels, reading, rate: None });
-        Self { name, kind, help: None, series: series.collect() }
+    pub(crate) fn new(name: Arc<str>, kind: &'static str, series: impl IntoIterator<Item = Series>) -> Self {
+        Self { name, kind, help: None, series: series.into_iter().collect() }
     }
 
-    /// The counts of a namespace's registry, and the measurements of its services.
-    pub(crate) fn of_registry(registry: &ServiceRegistry) -> Vec<Self> {
+    /// The counts of a namespace's registry, and the measurements of its services, which have counted since this time.
+    pub(crate) fn of_registry(registry: &ServiceRegistry, since: SystemTime) -> Vec<Self> {
         let counted = registry.counters().into_iter().map(|(name, reading)| {
             let kind = reading.kind();
-            Self::new(name.into(), kind, [(Labels::default(), reading)])
+            Self::new(name.into(), kind, [Series::new(Labels::default(), since, reading)])
         });
-        counted.chain(measured(registry)).collect()
+        counted.chain(measured(registry, since)).collect()
     }
 }
 
@@ -79,13 +87,13 @@ const FAMILIES: [(&str, &str); 4] = [
     (SERVICE_HANDLING_NS, "histogram"),
 ];
 
-fn measured(registry: &ServiceRegistry) -> impl Iterator<Item = MetricFamily> {
+fn measured(registry: &ServiceRegistry, since: SystemTime) -> impl Iterator<Item = MetricFamily> {
     let mut families = FAMILIES.map(|_| Vec::new());
     for (service, measures) in registry.measures() {
         // A service's name is a value of a label as it stands.
         let Ok(labels) = Labels::new([("service", service.as_str())]) else { continue };
         for (family, reading) in families.iter_mut().zip(readings(measures)) {
-            family.push((labels.clone(), reading));
+            family.push(Series::new(labels.clone(), since, reading));
         }
     }
     let named = FAMILIES.into_iter().zip(families).filter(|(_, series)| !series.is_empty());

@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use foundation_kernel::containment::report;
 use foundation_kernel::instruments::{Bounds, Counter, Gauge, Histogram, Reading};
@@ -21,6 +22,7 @@ use foundation_kernel::names::Namespace;
 use parking_lot::RwLock;
 
 use super::labels::Labels;
+use super::scrape::Series;
 
 pub(crate) mod family;
 pub(crate) mod names;
@@ -114,11 +116,11 @@ impl AnySeries {
         each!(self, table => table.kind())
     }
 
-    fn read(&self) -> Vec<(Labels, Reading)> {
+    fn read(&self) -> Vec<Series> {
         each!(self, table => table.read())
     }
 
-    fn read_at_tick(&self) -> Vec<(Labels, Reading)> {
+    fn read_at_tick(&self) -> Vec<Series> {
         each!(self, table => table.read_at_tick())
     }
 
@@ -164,6 +166,8 @@ pub struct SeriesTable<K> {
     namespace: Namespace,
     name: Box<str>,
     budget: Arc<Budget>,
+    /// When it was made: since then the series without labels and that of the overflow count.
+    begun: SystemTime,
     limit: OnceLock<usize>,
     /// The bounds at which histograms count besides; fixed with the first series at the latest, so that all have the
     /// same.
@@ -183,8 +187,20 @@ impl<K> fmt::Debug for SeriesTable<K> {
 }
 
 struct Labelled<K> {
-    live: HashMap<Labels, Arc<K>>,
-    resting: HashMap<Labels, Arc<K>>,
+    live: HashMap<Labels, LabelledSeries<K>>,
+    resting: HashMap<Labels, LabelledSeries<K>>,
+}
+
+struct LabelledSeries<K> {
+    /// When it began at zero.
+    since: SystemTime,
+    instrument: Arc<K>,
+}
+
+impl<K> Clone for LabelledSeries<K> {
+    fn clone(&self) -> Self {
+        Self { since: self.since, instrument: Arc::clone(&self.instrument) }
+    }
 }
 
 impl<K> Default for Labelled<K> {
@@ -199,6 +215,7 @@ impl<K: Instrument> SeriesTable<K> {
             namespace,
             name: name.into(),
             budget: Arc::clone(budget),
+            begun: SystemTime::now(),
             limit: OnceLock::new(),
             bounds: OnceLock::new(),
             bare: OnceLock::new(),
@@ -242,7 +259,7 @@ impl<K: Instrument> SeriesTable<K> {
         if labels.is_empty() {
             return Arc::clone(self.bare());
         }
-        let known = self.labelled.read().live.get(labels).cloned();
+        let known = self.labelled.read().live.get(labels).map(|known| Arc::clone(&known.instrument));
         known.or_else(|| self.make(labels)).unwrap_or_else(|| self.overflowing())
     }
 
@@ -250,14 +267,16 @@ impl<K: Instrument> SeriesTable<K> {
         let limit = *self.limit.get_or_init(|| DEFAULT_LIMIT);
         let mut labelled = self.labelled.write();
         if let Some(known) = labelled.live.get(labels) {
-            return Some(Arc::clone(known));
+            return Some(Arc::clone(&known.instrument));
         }
         if labelled.live.len() >= limit || !self.budget.take() {
             return None;
         }
-        let series = labelled.resting.remove(labels).unwrap_or_else(|| self.new_series());
-        labelled.live.insert(labels.clone(), Arc::clone(&series));
-        Some(series)
+        let begin = || LabelledSeries { since: SystemTime::now(), instrument: self.new_series() };
+        let series = labelled.resting.remove(labels).unwrap_or_else(begin);
+        let instrument = Arc::clone(&series.instrument);
+        labelled.live.insert(labels.clone(), series);
+        Some(instrument)
     }
 
     fn overflowing(&self) -> Arc<K> {
@@ -282,7 +301,7 @@ impl<K: Instrument> SeriesTable<K> {
         let mut labelled = self.labelled.write();
         // With the lock held no caller can get hold of it, and `get_mut`, unlike the bare number of holders, makes all
         // that the last other holder counted visible here.
-        let unheld = labelled.live.get_mut(labels).and_then(Arc::get_mut);
+        let unheld = labelled.live.get_mut(labels).and_then(|series| Arc::get_mut(&mut series.instrument));
         if unheld.is_none_or(|series| mark(&series.read()) != seen) {
             return false;
         }
@@ -293,12 +312,12 @@ impl<K: Instrument> SeriesTable<K> {
     }
 
     /// All series, in the order of their labels.
-    fn read(&self) -> Vec<(Labels, Reading)> {
+    fn read(&self) -> Vec<Series> {
         self.readings(self.labelled.read().list())
     }
 
     /// The same, at a tick: series that are resting now will not come back.
-    fn read_at_tick(&self) -> Vec<(Labels, Reading)> {
+    fn read_at_tick(&self) -> Vec<Series> {
         // In one step: a series that came back in between would begin anew without a tick that lacks it (invariant 3).
         let live = {
             let mut labelled = self.labelled.write();
@@ -309,20 +328,21 @@ impl<K: Instrument> SeriesTable<K> {
     }
 
     /// Outside of the lock: a histogram takes microseconds to read.
-    fn readings(&self, live: Vec<(Labels, Arc<K>)>) -> Vec<(Labels, Reading)> {
-        let series = |(labels, it): (Labels, Arc<K>)| (labels, it.read());
+    fn readings(&self, live: Vec<(Labels, LabelledSeries<K>)>) -> Vec<Series> {
+        let series = |(labels, it): (Labels, LabelledSeries<K>)| Series::new(labels, it.since, it.instrument.read());
         let unused = || self.shown.then(|| K::with_bounds(None).read());
         let bare = self.bare.get().map(|it| it.read()).or_else(unused).map(|it| (Labels::default(), it));
         let overflow = self.overflow.get().map(|it| (Labels::overflow(), it.read()));
-        let mut all: Vec<_> = live.into_iter().map(series).chain(bare).chain(overflow).collect();
-        all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let others = bare.into_iter().chain(overflow).map(|(labels, it)| Series::new(labels, self.begun, it));
+        let mut all: Vec<_> = live.into_iter().map(series).chain(others).collect();
+        all.sort_by(|a, b| a.labels.cmp(&b.labels));
         all
     }
 }
 
 impl<K> Labelled<K> {
-    fn list(&self) -> Vec<(Labels, Arc<K>)> {
-        self.live.iter().map(|(labels, series)| (labels.clone(), Arc::clone(series))).collect()
+    fn list(&self) -> Vec<(Labels, LabelledSeries<K>)> {
+        self.live.iter().map(|(labels, series)| (labels.clone(), series.clone())).collect()
     }
 }
 

@@ -96,6 +96,8 @@ fn grown(before: u64, now: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use foundation_kernel::names::Namespace;
     use proptest::collection::vec;
     use proptest::prelude::*;
@@ -108,10 +110,10 @@ mod tests {
     fn scrape(readings: &[(&str, Reading)]) -> Scrape {
         let series = |(user, reading): &(&str, Reading)| {
             let labels = if user.is_empty() { Labels::default() } else { Labels::new([("user", user)]).unwrap() };
-            (labels, reading.clone())
+            Series::new(labels, UNIX_EPOCH, reading.clone())
         };
-        let series = readings.iter().map(series);
-        Scrape { namespace: Namespace::Production, families: vec![MetricFamily::new("x".into(), "counter", series)] }
+        let families = vec![MetricFamily::new("x".into(), "counter", readings.iter().map(series))];
+        Scrape { namespace: Namespace::Production, taken_at: UNIX_EPOCH, families }
     }
 
     fn rates(scrape: &Scrape) -> Vec<Option<f64>> {

@@ -311,11 +311,13 @@ mod tests {
     use foundation_kernel::names::Namespace;
     use tokio::sync::mpsc::Receiver;
 
+    use std::time::SystemTime;
+
     use super::*;
 
     fn job() -> (ExportJob, Receiver<Infallible>) {
         let (done, all_done) = mpsc::channel(1);
-        let scrape = Scrape { namespace: Namespace::Production, families: Vec::new() };
+        let scrape = Scrape { namespace: Namespace::Production, taken_at: SystemTime::now(), families: Vec::new() };
         (ExportJob { scrape: Arc::new(scrape), last_values: false, _done: done }, all_done)
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 use foundation_kernel::instruments::{Bounds, Counter, Gauge, Histogram};
 use foundation_kernel::names::Namespace;
@@ -10,9 +11,10 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 
 use super::*;
+use crate::scrape::Series;
 
 fn scrape(namespace: Namespace, families: Vec<MetricFamily>) -> Scrape {
-    Scrape { namespace, families }
+    Scrape { namespace, taken_at: UNIX_EPOCH, families }
 }
 
 fn family(name: &str, reading: Reading) -> MetricFamily {
@@ -21,6 +23,7 @@ fn family(name: &str, reading: Reading) -> MetricFamily {
 
 fn labelled(name: &str, series: Vec<(Labels, Reading)>) -> MetricFamily {
     let kind = series[0].1.kind();
+    let series = series.into_iter().map(|(labels, reading)| Series::new(labels, UNIX_EPOCH, reading));
     MetricFamily::new(name.into(), kind, series)
 }
 

@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use foundation_kernel::instruments::{Counter, Reading};
+use foundation_kernel::instruments::Counter;
 use foundation_kernel::names::Namespace;
 use parking_lot::RwLock;
 
@@ -22,7 +22,7 @@ use crate::error::TelemetryError;
 use crate::labels::Labels;
 use crate::name::Grammar;
 use crate::prometheus::ExposedName;
-use crate::scrape::MetricFamily;
+use crate::scrape::{MetricFamily, Series};
 
 /// How many names and labelled series a namespace may have.
 pub(crate) const MAX_INSTRUMENTS: usize = 10_000;
@@ -109,11 +109,7 @@ impl Names {
         self.families(others, AnySeries::read_at_tick)
     }
 
-    fn families(
-        &self,
-        others: Vec<MetricFamily>,
-        read: impl Fn(&AnySeries) -> Vec<(Labels, Reading)>,
-    ) -> Vec<MetricFamily> {
+    fn families(&self, others: Vec<MetricFamily>, read: impl Fn(&AnySeries) -> Vec<Series>) -> Vec<MetricFamily> {
         let other = |family: MetricFamily| (Arc::clone(&family.name), family);
         let named =
             |(name, it): (Arc<str>, AnySeries)| (Arc::clone(&name), MetricFamily::new(name, it.kind(), read(&it)));

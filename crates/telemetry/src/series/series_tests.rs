@@ -16,7 +16,7 @@ fn labels(value: &str) -> Labels {
 }
 
 fn total(table: &SeriesTable<Counter>) -> u64 {
-    table.read().iter().map(|(_, reading)| mark(reading)).sum()
+    table.read().iter().map(|series| mark(&series.reading)).sum()
 }
 
 #[test]
@@ -52,11 +52,27 @@ fn what_comes_back_before_the_next_tick_goes_on_and_later_begins_anew() {
 }
 
 #[test]
+fn a_series_says_since_when_it_counts() {
+    let table = table(2, 2);
+    table.series(&labels("a")).increment();
+    let since = |table: &SeriesTable<Counter>| table.read()[0].since;
+    let begun = since(&table);
+    assert!(begun >= table.begun);
+    assert!(table.retire(&labels("a"), 1));
+    table.series(&labels("a")).increment();
+    assert_eq!(since(&table), begun, "it came back before the tick, and goes on");
+    assert!(table.retire(&labels("a"), 2));
+    table.read_at_tick();
+    table.series(&labels("a")).increment();
+    assert!(since(&table) > begun, "it begins anew");
+}
+
+#[test]
 fn the_first_limit_stays() {
     let table = table(1, 10);
     table.set_limit(10);
     ["a", "b"].into_iter().for_each(|user| table.series(&labels(user)).increment());
-    assert_eq!(table.read()[0].0, Labels::overflow());
+    assert_eq!(table.read()[0].labels, Labels::overflow());
 }
 
 #[derive(Debug, Clone)]
@@ -85,10 +101,10 @@ proptest! {
                 Step::Tick => drop(table.read_at_tick()),
             }
             let series = table.read();
-            let labelled = series.iter().filter(|(labels, _)| *labels != Labels::overflow()).count();
+            let labelled = series.iter().filter(|series| series.labels != Labels::overflow()).count();
             prop_assert!(labelled <= limit.min(places));
             prop_assert_eq!(labelled + table.budget.free.load(Ordering::Relaxed), places);
-            prop_assert!(series.iter().all(|(_, reading)| matches!(reading, Reading::Counter(_))));
+            prop_assert!(series.iter().all(|series| matches!(series.reading, Reading::Counter(_))));
         }
     }
 }
