@@ -26,7 +26,7 @@ pub use hub::tracing_layer::TelemetryLayer;
 pub use labels::{LabelError, Labels};
 pub use name::{MetricNameError, MetricNameErrorKind};
 pub use pattern::EventPattern;
-pub use prometheus::text::prometheus_text;
+pub use prometheus::text::{open_metrics_text, prometheus_text};
 pub use scrape::{MetricFamily, Scrape, Series};
 pub use series::Instrument;
 pub use series::family::Family;

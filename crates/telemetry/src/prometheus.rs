@@ -1,4 +1,5 @@
-//! The names that an instrument has in Prometheus' text: a function of its own name and kind, and of nothing else.
+//! The names that an instrument has in Prometheus' text and in OpenMetrics: a function of its own name and kind, and of
+//! nothing else.
 //!
 //! Two instruments must never share one of these names, or each would change the names of the other. So a name is
 //! refused at its registration if it would; see `names`.
@@ -44,9 +45,21 @@ impl ExposedName {
         Self { base, kind, divisor }
     }
 
-    /// The name of the family.
+    /// The name of the family in Prometheus' text.
     fn family(&self) -> String {
         if self.kind == "counter" { format!("{}{TOTAL}", self.base) } else { self.base.clone() }
+    }
+
+    /// The name of the family in OpenMetrics.
+    fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// The base unit that the name ends in, as OpenMetrics names it.
+    fn unit(&self) -> Option<&'static str> {
+        ["seconds", "bytes"]
+            .into_iter()
+            .find(|unit| self.base.strip_suffix(unit).is_some_and(|rest| rest.ends_with('_')))
     }
 
     /// The name itself, the one with a `_`, or that with a `_` and a number.
@@ -73,8 +86,8 @@ impl ExposedName {
 
 fn suffixes(kind: &str) -> &'static [&'static str] {
     match kind {
-        "counter" => &["", TOTAL],
-        "histogram" => &["", "_bucket", "_sum", "_count"],
+        "counter" => &["", TOTAL, "_created"],
+        "histogram" => &["", "_bucket", "_sum", "_count", "_created"],
         _ => &[""],
     }
 }
@@ -108,8 +121,8 @@ mod tests {
     #[test]
     fn a_name_claims_those_of_its_samples() {
         assert_eq!(claims("a", "gauge"), ["a"]);
-        assert_eq!(claims("a.total", "counter"), ["a", "a_total"]);
-        assert_eq!(claims("a", "histogram"), ["a", "a_bucket", "a_sum", "a_count"]);
+        assert_eq!(claims("a.total", "counter"), ["a", "a_total", "a_created"]);
+        assert_eq!(claims("a", "histogram"), ["a", "a_bucket", "a_sum", "a_count", "a_created"]);
         let sum = ExposedName::new("a.sum", "gauge");
         assert_eq!(sum.in_common_with("a", "histogram").as_deref(), Some("a_sum"));
         assert_eq!(sum.in_common_with("a", "counter"), None);

@@ -1,4 +1,4 @@
-//! Prometheus' text format, version 0.0.4.
+//! Prometheus' text format, version 0.0.4, and OpenMetrics, version 1.0.0.
 //!
 //! # Invariants
 //!
@@ -9,15 +9,17 @@
 //! 3. The bounds of a histogram depend on its name and on the bounds that were chosen for it, never on its values: so
 //!    they are the same in all series and at every scrape.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::{self, Write};
 use std::ops::RangeInclusive;
+use std::time::UNIX_EPOCH;
 
 use foundation_kernel::instruments::{HistogramSnapshot, Reading};
 
 use super::ExposedName;
-use crate::labels::{Labels, escaped};
-use crate::scrape::{MetricFamily, Scrape};
+use crate::labels::escaped;
+use crate::scrape::{MetricFamily, Scrape, Series};
 
 /// The numbers of any namespaces in Prometheus' text format, to be served as `text/plain; version=0.0.4`.
 ///
@@ -56,11 +58,54 @@ use crate::scrape::{MetricFamily, Scrape};
 /// # Ok(())
 /// # }
 /// ```
-pub fn prometheus_text(scrapes: &[Scrape]) -> String {
+pub fn prometheus_text<S: Borrow<Scrape>>(scrapes: &[S]) -> String {
+    written(scrapes, Dialect::Prometheus)
+}
+
+/// The numbers of any namespaces as OpenMetrics, to be served as
+/// `application/openmetrics-text; version=1.0.0; charset=utf-8`.
+///
+/// Names, units and buckets are those of [`prometheus_text`]. Each counter and histogram also says
+/// [since when](crate::Series::since) it counts, as `_created`.
+///
+/// ```
+/// use foundation_kernel::names::{Namespace, ProcessRegistry};
+/// use foundation_telemetry::{Telemetry, TelemetryOptions, open_metrics_text};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// # let root = ProcessRegistry::builder()
+/// #     .service(Telemetry::service(TelemetryOptions::new()))
+/// #     .start().await?;
+/// # let telemetry = Telemetry::of(&root.namespace(Namespace::Production).await?);
+/// telemetry.count("orders.placed");
+/// let text = open_metrics_text(&[telemetry.scrape()]);
+/// assert!(text.contains("# TYPE orders_placed counter\n"));
+/// assert!(text.contains("orders_placed_total{namespace=\"production\"} 1\n"));
+/// assert!(text.ends_with("# EOF\n"));
+/// root.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+pub fn open_metrics_text<S: Borrow<Scrape>>(scrapes: &[S]) -> String {
+    written(scrapes, Dialect::OpenMetrics)
+}
+
+/// What differs between the two formats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    Prometheus,
+    OpenMetrics,
+}
+
+fn written<S: Borrow<Scrape>>(scrapes: &[S], dialect: Dialect) -> String {
     let mut text = String::new();
-    for (name, MetricGroup { kind, members }) in named(grouped(scrapes)) {
+    for group in named(grouped(scrapes)).into_values() {
         // Writing to a string cannot fail.
-        let _ = write_family(&mut text, &name, kind, &members);
+        let _ = write_family(&mut text, &group, dialect);
+    }
+    if dialect == Dialect::OpenMetrics {
+        text.push_str("# EOF\n");
     }
     text
 }
@@ -70,53 +115,66 @@ type Member<'a> = (String, &'a MetricFamily);
 
 /// The series of one name and kind, from all namespaces.
 struct MetricGroup<'a> {
-    kind: &'static str,
+    name: ExposedName,
     members: Vec<Member<'a>>,
 }
 
 /// The groups with the names that they want, in the order of the scrapes.
-fn grouped(scrapes: &[Scrape]) -> Vec<(ExposedName, MetricGroup<'_>)> {
-    let (mut groups, mut positions) = (Vec::<(ExposedName, MetricGroup<'_>)>::new(), HashMap::new());
-    for scrape in scrapes {
+fn grouped<S: Borrow<Scrape>>(scrapes: &[S]) -> Vec<MetricGroup<'_>> {
+    let (mut groups, mut positions) = (Vec::<MetricGroup<'_>>::new(), HashMap::new());
+    for scrape in scrapes.iter().map(Borrow::borrow) {
         for family in scrape.families.iter().filter(|family| !family.series.is_empty()) {
-            let (name, kind) = (ExposedName::new(&family.name, family.kind), family.kind);
-            let position = *positions.entry((name.family(), kind)).or_insert(groups.len());
+            let name = ExposedName::new(&family.name, family.kind);
+            let position = *positions.entry((name.family(), family.kind)).or_insert(groups.len());
             if position == groups.len() {
-                groups.push((name, MetricGroup { kind, members: Vec::new() }));
+                groups.push(MetricGroup { name, members: Vec::new() });
             }
-            groups[position].1.members.push((scrape.namespace.to_string(), family));
+            groups[position].members.push((scrape.namespace.to_string(), family));
         }
     }
     groups
 }
 
 /// The groups in the order of their names, none of which writes a sample of another's (invariant 2).
-fn named(groups: Vec<(ExposedName, MetricGroup<'_>)>) -> BTreeMap<String, MetricGroup<'_>> {
+fn named(groups: Vec<MetricGroup<'_>>) -> BTreeMap<String, MetricGroup<'_>> {
     let mut taken = HashSet::<String>::new();
-    let named = groups.into_iter().map(|(wanted, group)| {
+    let named = groups.into_iter().map(|MetricGroup { name: wanted, members }| {
         let mut tries = (1..).map(|number| wanted.number(number));
         let free = |name: &ExposedName| !name.claims().any(|claim| taken.contains(&claim));
         let name = tries.find(free).unwrap_or(wanted);
         taken.extend(name.claims());
-        (name.family(), group)
+        (name.family(), MetricGroup { name, members })
     });
     named.collect()
 }
 
-fn write_family(text: &mut String, name: &str, kind: &str, members: &[Member<'_>]) -> fmt::Result {
+fn write_family(text: &mut String, MetricGroup { name, members }: &MetricGroup<'_>, dialect: Dialect) -> fmt::Result {
     let original = members.first().map_or("", |(_, family)| &*family.name);
     let help = members
         .iter()
         .find_map(|(_, family)| family.help.as_deref())
         .filter(|it| !it.trim().is_empty())
         .unwrap_or(original);
-    writeln!(text, "# HELP {name} {}", Help(help))?;
-    writeln!(text, "# TYPE {name} {kind}")?;
+    let in_prometheus = name.family();
+    match dialect {
+        Dialect::Prometheus => {
+            writeln!(text, "# HELP {in_prometheus} {}", Help { text: help, quotes: false })?;
+            writeln!(text, "# TYPE {in_prometheus} {}", name.kind)?;
+        }
+        Dialect::OpenMetrics => {
+            let base = name.base();
+            writeln!(text, "# TYPE {base} {}", name.kind)?;
+            if let Some(unit) = name.unit() {
+                writeln!(text, "# UNIT {base} {unit}")?;
+            }
+            writeln!(text, "# HELP {base} {}", Help { text: help, quotes: true })?;
+        }
+    }
     for (namespace, family) in members {
         let exposed = Exposed::of(family);
         for series in &family.series {
-            let line = Line { name, namespace, exposed: &exposed, labels: &series.labels };
-            line.reading(text, &series.reading)?;
+            let line = Line { name: &in_prometheus, base: name.base(), namespace, exposed: &exposed, series, dialect };
+            line.reading(text)?;
         }
     }
     Ok(())
@@ -149,20 +207,39 @@ impl Exposed {
 /// The lines of one series.
 struct Line<'a> {
     name: &'a str,
+    /// The name without the `_total` of a counter.
+    base: &'a str,
     namespace: &'a str,
     exposed: &'a Exposed,
-    labels: &'a Labels,
+    series: &'a Series,
+    dialect: Dialect,
 }
 
 impl Line<'_> {
-    fn reading(&self, text: &mut String, reading: &Reading) -> fmt::Result {
-        match reading {
-            Reading::Counter(value) if self.exposed.divisor == 1.0 => self.sample(text, "", None, value),
-            Reading::Counter(value) => self.sample(text, "", None, &self.in_base_units(*value as f64)),
-            Reading::Gauge(value) => self.sample(text, "", None, &self.in_base_units(*value)),
-            Reading::Histogram(summary) => self.histogram(text, summary),
-            _ => Ok(()),
+    fn reading(&self, text: &mut String) -> fmt::Result {
+        match &self.series.reading {
+            Reading::Counter(value) if self.exposed.divisor == 1.0 => self.sample(text, "", None, value)?,
+            Reading::Counter(value) => self.sample(text, "", None, &self.in_base_units(*value as f64))?,
+            Reading::Gauge(value) => return self.sample(text, "", None, &self.in_base_units(*value)),
+            Reading::Histogram(summary) => self.histogram(text, summary)?,
+            _ => return Ok(()),
         }
+        match self.dialect {
+            Dialect::Prometheus => Ok(()),
+            Dialect::OpenMetrics => self.created(text),
+        }
+    }
+
+    /// Since when the series counts, in seconds since 1970.
+    fn created(&self, text: &mut String) -> fmt::Result {
+        let Ok(since) = self.series.since.duration_since(UNIX_EPOCH) else { return Ok(()) };
+        self.labelled(
+            text,
+            self.base,
+            "_created",
+            None,
+            &format_args!("{}.{:03}", since.as_secs(), since.subsec_millis()),
+        )
     }
 
     fn in_base_units(&self, value: f64) -> Number {
@@ -171,7 +248,11 @@ impl Line<'_> {
 
     fn histogram(&self, text: &mut String, summary: &HistogramSnapshot) -> fmt::Result {
         for (bound, count) in self.buckets(summary) {
-            self.sample(text, "_bucket", Some(&self.in_base_units(bound)), &count)?;
+            let bound = self.in_base_units(bound);
+            match self.dialect {
+                Dialect::Prometheus => self.sample(text, "_bucket", Some(&bound), &count)?,
+                Dialect::OpenMetrics => self.sample(text, "_bucket", Some(&Canonical(bound.0)), &count)?,
+            }
         }
         self.sample(text, "_bucket", Some(&"+Inf"), &summary.count)?;
         self.sample(text, "_sum", None, &self.in_base_units(summary.sum))?;
@@ -199,8 +280,19 @@ impl Line<'_> {
         le: Option<&dyn fmt::Display>,
         value: &dyn fmt::Display,
     ) -> fmt::Result {
-        write!(text, "{}{suffix}{{namespace=\"{}\"", self.name, escaped(self.namespace))?;
-        for (key, value) in self.labels.iter() {
+        self.labelled(text, self.name, suffix, le, value)
+    }
+
+    fn labelled(
+        &self,
+        text: &mut String,
+        name: &str,
+        suffix: &str,
+        le: Option<&dyn fmt::Display>,
+        value: &dyn fmt::Display,
+    ) -> fmt::Result {
+        write!(text, "{name}{suffix}{{namespace=\"{}\"", escaped(self.namespace))?;
+        for (key, value) in self.series.labels.iter() {
             write!(text, ",{key}=\"{}\"", escaped(value))?;
         }
         if let Some(bound) = le {
@@ -224,14 +316,35 @@ impl fmt::Display for Number {
     }
 }
 
-/// A description on one line: backslash and line feed are escaped, and nothing else is.
-struct Help<'a>(&'a str);
+/// A bound as OpenMetrics wants it: a whole number has a fraction, and from a million on there is an exponent.
+struct Canonical(f64);
+
+impl fmt::Display for Canonical {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            value if (1e-4..1e6).contains(&value) => write!(f, "{value:?}"),
+            value => {
+                let text = format!("{value:e}");
+                let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+                let (sign, digits) = exponent.strip_prefix('-').map_or(('+', exponent), |digits| ('-', digits));
+                write!(f, "{mantissa}e{sign}{digits:0>2}")
+            }
+        }
+    }
+}
+
+/// A description on one line: backslash and line feed are escaped, in OpenMetrics also the quotation mark.
+struct Help<'a> {
+    text: &'a str,
+    quotes: bool,
+}
 
 impl fmt::Display for Help<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|character| match character {
+        self.text.chars().try_for_each(|character| match character {
             '\\' => f.write_str(r"\\"),
             '\n' => f.write_str(r"\n"),
+            '"' if self.quotes => f.write_str(r#"\""#),
             other => f.write_char(other),
         })
     }

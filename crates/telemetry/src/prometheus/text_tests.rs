@@ -11,7 +11,7 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 
 use super::*;
-use crate::scrape::Series;
+use crate::labels::Labels;
 
 fn scrape(namespace: Namespace, families: Vec<MetricFamily>) -> Scrape {
     Scrape { namespace, taken_at: UNIX_EPOCH, families }
@@ -98,6 +98,36 @@ load{namespace="production"} 5e-1
     let expected =
         [("http_requests_total", Type::Counter), ("latency_seconds", Type::Histogram), ("load", Type::Gauge)];
     assert_eq!(kinds, expected);
+}
+
+#[test]
+fn the_other_format_is_that_of_open_metrics() {
+    let latency = Histogram::with_bounds(Bounds::new([1.0, 2.5e9]).unwrap());
+    latency.record(2.0);
+    let mut requests = family("http.requests", Reading::Counter(3));
+    requests.help = Some(Arc::from("asked \"in time\""));
+    let families = vec![requests, family("latency_ms", Reading::from(&latency)), family("load", Reading::Gauge(0.5))];
+    let expected = r#"# TYPE http_requests counter
+# HELP http_requests asked \"in time\"
+http_requests_total{namespace="production"} 3
+http_requests_created{namespace="production"} 0.000
+# TYPE latency_seconds histogram
+# UNIT latency_seconds seconds
+# HELP latency_seconds latency_ms
+latency_seconds_bucket{namespace="production",le="0.001"} 0
+latency_seconds_bucket{namespace="production",le="2.5e+06"} 1
+latency_seconds_bucket{namespace="production",le="+Inf"} 1
+latency_seconds_sum{namespace="production"} 2e-3
+latency_seconds_count{namespace="production"} 1
+latency_seconds_created{namespace="production"} 0.000
+# TYPE load gauge
+# HELP load load
+load{namespace="production"} 5e-1
+# EOF
+"#;
+    assert_eq!(open_metrics_text(&[scrape(Namespace::Production, families)]), expected);
+    let bounds = [1e-9, 1e-4, 0.25, 1.0, 10.0, 999_999.5, 1e6, 1_048_576.0].map(|bound| Canonical(bound).to_string());
+    assert_eq!(bounds, ["1e-09", "0.0001", "0.25", "1.0", "10.0", "999999.5", "1e+06", "1.048576e+06"]);
 }
 
 #[test]
