@@ -82,7 +82,7 @@ struct State {
     tracked: HashMap<(InstanceName, ActorId), Tracked, RandomState>,
     status_changes: StatusChanges,
     /// Of each service that has an instance, or a selector.
-    services: HashMap<ServiceName, Arc<ServiceCalls>>,
+    services: HashMap<ServiceName, Arc<ServiceCalls>, RandomState>,
     generation: Arc<AtomicU64>,
     random: fastrand::Rng,
 }
@@ -116,7 +116,7 @@ impl Shared {
             restarts: HashMap::new(),
             tracked: HashMap::default(),
             status_changes: StatusChanges::default(),
-            services: HashMap::new(),
+            services: HashMap::default(),
             generation: Arc::clone(&generation),
             random,
         };
@@ -508,16 +508,16 @@ impl State {
 
     fn apply(&mut self, watched: Watched, shared: &Shared, now: Instant) -> Vec<InstanceChange> {
         let changes = self.catalog.apply(watched);
-        let services: BTreeSet<_> = changes.iter().map(|change| change.name().service().clone()).collect();
         for change in &changes {
             match change {
-                InstanceChange::Added(instance) => self.track(instance.name(), instance.actor, now),
-                InstanceChange::Removed { instance, .. } => self.forget(instance.name(), instance.actor),
+                InstanceChange::Added(instance) => self.track(instance, shared, now),
+                InstanceChange::Removed { instance, .. } => self.forget(instance),
                 _ => {}
             }
         }
-        for service in &services {
-            self.set_members(service, shared, now);
+        let services: BTreeSet<_> = changes.iter().map(|change| change.name().service()).collect();
+        for service in services {
+            self.members_changed(service, now);
             self.note_change(service);
         }
         changes
@@ -566,15 +566,18 @@ impl State {
         places.reserve(name, &present, limits)
     }
 
-    fn track(&mut self, name: &InstanceName, actor: ActorId, now: Instant) {
+    fn track(&mut self, instance: &InstanceRecord, shared: &Shared, now: Instant) {
+        let key = (instance.name().clone(), instance.actor);
         let new = || {
-            let (calls, slot) = (InstanceCalls::new((name.clone(), actor), now), CheckSlot::new(now));
+            let (calls, slot) = (InstanceCalls::new(key.clone(), now), CheckSlot::new(now));
             Tracked { calls: Arc::new(calls), slot: Arc::new(slot) }
         };
-        self.tracked.entry((name.clone(), actor)).or_insert_with(new);
+        let calls = Arc::clone(&self.tracked.entry(key.clone()).or_insert_with(new).calls);
+        self.service_calls(instance.service(), shared, now).add_member(&calls);
     }
 
-    fn forget(&mut self, name: &InstanceName, actor: ActorId) {
+    fn forget(&mut self, instance: &InstanceRecord) {
+        let (name, actor) = (instance.name(), instance.actor);
         self.checks.remove(name, actor);
         self.marks.remove(name, actor);
         let key = (name.clone(), actor);
@@ -583,17 +586,16 @@ impl State {
             tracked.slot.heartbeats.pulse().end();
         }
         self.status_changes.remove(&key);
+        if let Some(calls) = self.services.get(name.service()) {
+            calls.remove_member(&key);
+        }
     }
 
-    fn set_members(&mut self, service: &ServiceName, shared: &Shared, now: Instant) {
-        let calls = |tracked: &Tracked| Arc::clone(&tracked.calls);
-        let of = |record: &InstanceRecord| self.tracked.get(&(record.name().clone(), record.actor)).map(calls);
-        let members: Vec<_> = self.catalog.instances(service).filter_map(of).collect();
-        let is_over = members.is_empty();
-        let calls = self.service_calls(service, shared, now);
-        calls.set_members(members, now);
+    fn members_changed(&mut self, service: &ServiceName, now: Instant) {
+        let Some(calls) = self.services.get(service) else { return };
+        calls.members_changed(now);
         // Selectors of the service await its next instance.
-        if is_over && Arc::strong_count(calls) == 1 {
+        if Arc::strong_count(calls) == 1 && calls.is_empty() {
             self.services.remove(service);
         }
     }
