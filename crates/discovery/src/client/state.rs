@@ -273,7 +273,11 @@ impl Shared {
     /// Reserves a place for an instance that is about to be registered.
     pub(super) fn reserve_place(&self, name: &InstanceName) -> Result<(), LimitReached> {
         self.refresh(Instant::now());
-        let reserved = self.state.lock().reserve(name, self.options.places, &BTreeSet::new());
+        let revision = self.followed().applied.load(Ordering::Acquire);
+        let mut state = self.state.lock();
+        state.places.release_ended(revision);
+        let reserved = state.reserve(name, self.options.places, &BTreeSet::new());
+        drop(state);
         let Err(full) = reserved else { return Ok(()) };
         // The name of an actor that has ended may not be free yet.
         let ended = self.ended(name.service(), full);
@@ -307,8 +311,19 @@ impl Shared {
         self.state.lock().places.give_to_child(name);
     }
 
+    /// Gives the place of a registration that has ended back, or that of a child: first the catalog takes in what was registered,
+    /// so that it counts without a gap. For a registration the next reader of the catalog does that.
     pub(super) fn release_place(&self, name: &InstanceName, of: PlaceOf) {
-        self.state.lock().places.release(name, of);
+        match of {
+            PlaceOf::Registration => {
+                let revision = self.followed().revision.get();
+                self.state.lock().places.release_at(revision, name.clone());
+            }
+            PlaceOf::Child => {
+                self.refresh(Instant::now());
+                self.state.lock().places.release(name, of);
+            }
+        }
     }
 
     /// Takes in a result of a check, and restarts the instance if it is to be. `None` if the actor does not have the name any
@@ -515,7 +530,9 @@ impl State {
                 _ => {}
             }
         }
-        let services: BTreeSet<_> = changes.iter().map(|change| change.name().service()).collect();
+        let mut services: Vec<_> = changes.iter().map(|change| change.name().service()).collect();
+        services.sort_unstable();
+        services.dedup();
         for service in services {
             self.members_changed(service, now);
             self.note_change(service);

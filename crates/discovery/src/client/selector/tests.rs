@@ -57,7 +57,8 @@ async fn a_call_that_is_lost_to_a_drain_has_not_begun() {
 
 /// A selector that takes turns, with so many retries, and a choice whose instance ends before it gets a message.
 async fn chosen_and_ended(discovery: &Discovery, retries: u8) -> (Selector<u64>, Decision, InstanceName) {
-    let selector = discovery.selector::<u64>(Criteria::service(&ORDERS)).choice(Choice::new().policy(Policy::RoundRobin));
+    let selector =
+        discovery.selector::<u64>(Criteria::service(&ORDERS)).choice(Choice::new().policy(Policy::RoundRobin));
     let mut selector = selector.retry_budget(RetryBudget::new(0, retries));
     let chosen = selector.choose_usual(None, &Now::default()).unwrap();
     let ended = selector.known.list[chosen.at].record.name().clone();
