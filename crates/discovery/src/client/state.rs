@@ -10,38 +10,44 @@
 //! 4. What is kept of an incarnation goes with it.
 
 mod followed_names;
-mod locked;
+mod healths;
 mod next_expiry;
+mod reserving;
 mod status_changes;
 mod update;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use foldhash::fast::RandomState;
 use foundation_kernel::containment::waking_contained;
 use foundation_kernel::names::{DeferredDrops, ServiceName, ServiceRegistry, TryNextError, Watch, Watched};
-use foundation_kernel::ractor::{ActorId, ActorStatus};
-use foundation_kernel::supervision::Health;
+use foundation_kernel::ractor::ActorId;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::followed_names::FollowedNames;
-use self::locked::{CallsOfNew, IncarnationHealth, Restart, State};
 use self::next_expiry::NextExpiry;
-use super::calls::{InstanceCalls, ServiceCalls};
+use self::status_changes::StatusChanges;
+use super::calls::{Generation, InstanceCalls, ServiceCalls};
 use super::leases::{LeaseKey, Leases};
-use super::marks::Mark;
-use super::notice::{Notice, Notices};
+use super::marks::Marks;
+use super::notice::Notices;
 use super::now::Now;
 use super::options::DiscoveryOptions;
-use super::places::{LimitReached, PlaceOf};
+use super::places::{LimitReached, Places, Present};
 use crate::catalog::{Catalog, FindError, InstanceChange};
 use crate::check::{CheckCapacity, CheckSlot};
 use crate::criteria::Criteria;
-use crate::health::{CheckRole, CheckRules, InstanceHealth, ServiceHealth, StatusOverride, TooManyChecksError};
+use crate::health::{Checks, InstanceHealth, Restarts, ServiceHealth};
 use crate::instance::{InstanceName, InstanceRecord};
+use crate::limits::PlaceLimits;
+use crate::meter::PickMeter;
+
+/// What is known of the health of one incarnation.
+type IncarnationHealth = (InstanceName, ActorId, InstanceHealth);
 
 /// The state of discovery in one namespace.
 pub(super) struct Shared {
@@ -63,12 +69,56 @@ pub(super) struct Shared {
     pub(super) notices: Arc<Notices>,
 }
 
+struct State {
+    catalog: Catalog,
+    checks: Checks,
+    marks: Marks,
+    places: Places,
+    /// The healths that changed without a result before this time are shown.
+    shown_until: Instant,
+    expiry: Arc<NextExpiry>,
+    restarts: HashMap<ServiceName, Restarts>,
+    tracked: HashMap<(InstanceName, ActorId), Tracked, RandomState>,
+    status_changes: StatusChanges,
+    /// Of each service that has an instance, or a selector.
+    services: HashMap<ServiceName, Arc<ServiceCalls>, RandomState>,
+    generation: Arc<AtomicU64>,
+    random: fastrand::Rng,
+}
+
+/// What follows when a check wants an instance to be restarted.
+enum Restart {
+    /// It is to be restarted.
+    Granted(Box<InstanceRecord>),
+    /// It is not, since enough of its service were.
+    Withheld,
+}
+
+/// What is kept of one incarnation.
+struct Tracked {
+    calls: Arc<InstanceCalls>,
+    slot: Arc<CheckSlot>,
+}
+
 impl Shared {
     pub(super) fn new(names: ServiceRegistry, options: DiscoveryOptions) -> Self {
+        let random = options.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         let expiry = Arc::new(NextExpiry::new(Instant::now()));
-        let (generation, notices) = (Arc::<AtomicU64>::default(), Arc::new(Notices::new()));
-        let of_new = CallsOfNew::new(&names, &options, &notices);
-        let state = State::new(of_new, &expiry, &generation, options.seed);
+        let generation = Arc::<AtomicU64>::default();
+        let state = State {
+            catalog: Catalog::new(),
+            checks: Checks::new(),
+            marks: Marks::default(),
+            places: Places::default(),
+            shown_until: Instant::now(),
+            expiry: Arc::clone(&expiry),
+            restarts: HashMap::new(),
+            tracked: HashMap::default(),
+            status_changes: StatusChanges::default(),
+            services: HashMap::default(),
+            generation: Arc::clone(&generation),
+            random,
+        };
         let (healths, _) = watch::channel(());
         let leases = Leases::new(options.preservation);
         Self {
@@ -82,7 +132,7 @@ impl Shared {
             healths,
             leases,
             expiry,
-            notices,
+            notices: Arc::new(Notices::new()),
         }
     }
 
@@ -175,7 +225,7 @@ impl Shared {
     }
 
     fn apply(&self, watched: Watched, now: Instant) -> impl Iterator<Item = LeaseKey> + use<> {
-        let changes = self.state.lock().apply(watched, now);
+        let changes = self.state.lock().apply(watched, self, now);
         changes.into_iter().filter_map(|change| match change {
             InstanceChange::Removed { instance, .. } => Some((instance.name().clone(), instance.actor)),
             _ => None,
@@ -219,157 +269,9 @@ impl Shared {
         }
     }
 
-    /// Reserves a place for an instance that is about to be registered.
-    pub(super) fn reserve_place(&self, name: &InstanceName) -> Result<(), LimitReached> {
-        self.refresh(Instant::now());
-        let revision = self.followed().applied.load(Ordering::Acquire);
-        let mut state = self.state.lock();
-        state.places.release_ended(revision);
-        let reserved = state.reserve(name, self.options.places, &BTreeSet::new());
-        drop(state);
-        let Err(full) = reserved else { return Ok(()) };
-        // The name of an actor that has ended may not be free yet.
-        let ended = self.ended(name.service(), full);
-        if ended.is_empty() { Err(full) } else { self.state.lock().reserve(name, self.options.places, &ended) }
-    }
-
-    /// The incarnations whose actors have ended and that count for this limit. One that handles its last messages is there
-    /// until it has. Cost: a lookup for each; the lock is taken for each service by itself.
-    fn ended(&self, service: &ServiceName, limit: LimitReached) -> BTreeSet<LeaseKey> {
-        let services = match limit {
-            LimitReached::Service => vec![service.clone()],
-            LimitReached::Namespace => self.state.lock().catalog.services().cloned().collect(),
-        };
-        let of = |service| -> Vec<LeaseKey> {
-            self.state.lock().catalog.instances(service).map(|it| (it.name().clone(), it.actor)).collect()
-        };
-        services.iter().flat_map(of).filter(|(name, actor)| self.has_ended(name, *actor)).collect()
-    }
-
-    fn has_ended(&self, name: &InstanceName, actor: ActorId) -> bool {
-        let status = self.names.status_of(name.registered());
-        status.is_none_or(|(holder, status)| holder != actor || status == ActorStatus::Stopped)
-    }
-
     /// One incarnation as it is now. `None` if it is gone.
     pub(super) fn record(&self, name: &InstanceName, actor: ActorId) -> Option<InstanceRecord> {
         self.read(|catalog| catalog.get(name).filter(|record| record.actor == actor).cloned())
-    }
-
-    pub(super) fn give_place_to_child(&self, name: &InstanceName) {
-        self.state.lock().places.give_to_child(name);
-    }
-
-    /// Gives the place of a registration that has ended back, or that of a child: first the catalog takes in what was registered,
-    /// so that it counts without a gap. For a registration the next reader of the catalog does that.
-    pub(super) fn release_place(&self, name: &InstanceName, of: PlaceOf) {
-        match of {
-            PlaceOf::Registration => {
-                let revision = self.followed().revision.get();
-                self.state.lock().places.release_at(revision, name.clone());
-            }
-            PlaceOf::Child => {
-                self.refresh(Instant::now());
-                self.state.lock().places.release(name, of);
-            }
-        }
-    }
-
-    /// Takes in a result of a check, and restarts the instance if it is to be. `None` if the actor does not have the name any
-    /// more.
-    pub(super) fn record_check(
-        &self,
-        (name, actor): (&InstanceName, impl Into<Option<ActorId>>),
-        check: &str,
-        rules: &CheckRules,
-        result: Health,
-    ) -> Result<Option<InstanceHealth>, TooManyChecksError> {
-        let can_restart = rules.check_role() == CheckRole::Liveness;
-        let changed = self.change_health_of(name, actor.into(), |state, actor, now| {
-            let recorded = state.checks.record((name, actor), check, rules, result, now);
-            // The lock of the leases is one under which no other is taken.
-            let is_announced = || self.leases.has(&(name.clone(), actor));
-            let is_asked = can_restart && self.options.restart_by.can_restart(is_announced());
-            let ask = || state.ask_for_restart((name, actor), check, &self.options, now);
-            let restart = is_asked.then(ask).flatten();
-            // A restart changes the reason of the health.
-            let checked = recorded.as_ref().ok().filter(|_| restart.is_none() && !can_restart).cloned();
-            ((recorded, restart), checked)
-        });
-        let Some((recorded, restart)) = changed else { return Ok(None) };
-        match restart {
-            Some(Restart::Granted(instance)) => self.options.restart_by.restart(&self.names, &instance),
-            Some(Restart::Withheld) => {
-                self.notices.send(Notice::RestartWithheld { instance: name.clone(), check: check.to_owned() });
-            }
-            None => {}
-        }
-        recorded.map(Some)
-    }
-
-    pub(super) fn end_check(&self, name: &InstanceName, actor: ActorId, check: &str) -> bool {
-        self.change_health(name, actor, |state, _| state.checks.end(name, actor, check)) == Some(true)
-    }
-
-    /// Says that the next result of a check waits for its turn.
-    pub(super) fn await_turn(&self, (name, actor): (&InstanceName, ActorId), check: &str) {
-        self.change_health(name, actor, |state, _| state.checks.wait(name, actor, check));
-    }
-
-    /// Sets the status of an instance; true if it is there.
-    pub(super) fn set_status(&self, name: &InstanceName, status: impl FnOnce(Instant) -> StatusOverride) -> bool {
-        let Some(actor) = self.read(|catalog| catalog.get(name).map(|record| record.actor)) else { return false };
-        self.change_health(name, actor, |state, now| state.checks.set_status(name, actor, status(now))).is_some()
-    }
-
-    /// Clears the status that was set; true if one was.
-    pub(super) fn clear_status(&self, name: &InstanceName) -> bool {
-        let Some(actor) = self.read(|catalog| catalog.get(name).map(|record| record.actor)) else { return false };
-        self.change_health(name, actor, |state, _| state.checks.clear_status(name, actor)) == Some(true)
-    }
-
-    /// Changes what is known of the health of an incarnation, and shows it; `None` if the actor does not have the name any
-    /// more. The function runs under a lock: it is none of a user.
-    fn change_health<R>(
-        &self,
-        name: &InstanceName,
-        actor: ActorId,
-        change: impl FnOnce(&mut State, Instant) -> R,
-    ) -> Option<R> {
-        self.change_health_of(name, Some(actor), |state, _, now| (change(state, now), None))
-    }
-
-    /// The same of the present incarnation, or of none but this one. The function also returns what the checks of the incarnation
-    /// have found, if it knows.
-    fn change_health_of<R>(
-        &self,
-        name: &InstanceName,
-        actor: Option<ActorId>,
-        change: impl FnOnce(&mut State, ActorId, Instant) -> (R, Option<InstanceHealth>),
-    ) -> Option<R> {
-        let now = Instant::now();
-        // An incarnation that is not in the catalog is gone, or no reader has seen it yet.
-        self.refresh(now);
-        let (changed, shown, sooner) = {
-            let mut state = self.state.lock();
-            let present = state.catalog.get(name)?.actor;
-            let actor = actor.unwrap_or(present);
-            if actor != present {
-                return None;
-            }
-            // What has been shown up to a time is not looked at again: what ends then at the earliest is.
-            let now = state.at_least_shown(now);
-            let expiry = state.expiry.get();
-            let (changed, checked) = change(&mut state, actor, now);
-            let shown = state.show_health(name, actor, checked, now);
-            (changed, shown, state.expiry.get().is_some_and(|now| expiry.is_none_or(|before| now < before)))
-        };
-        if sooner {
-            // Watches wait until the next expiry: of an earlier one they are notified.
-            self.healths.send_replace(());
-        }
-        self.note_health(shown);
-        Some(changed)
     }
 
     /// What the checks of an incarnation share. `None` if it is gone.
@@ -377,46 +279,6 @@ impl Shared {
         self.refresh(Instant::now());
         let state = self.state.lock();
         state.tracked.get(&(name.clone(), actor)).map(|tracked| Arc::clone(&tracked.slot))
-    }
-
-    /// Changes what is known of an incarnation besides its checks, and returns the health that follows. `None` if the actor
-    /// does not have the name any more.
-    pub(super) fn mark(
-        &self,
-        name: &InstanceName,
-        actor: ActorId,
-        change: impl FnOnce(&mut Mark),
-    ) -> Option<InstanceHealth> {
-        self.change_health(name, actor, |state, now| {
-            change(state.marks.of(name, actor));
-            state.health(name, actor, now)
-        })
-    }
-
-    /// Is notified of changes of healths from now on.
-    pub(super) fn healths(&self) -> watch::Receiver<()> {
-        self.followed();
-        self.healths.subscribe()
-    }
-
-    /// What the checks of this incarnation have found, and its marks say.
-    pub(super) fn health(&self, record: &InstanceRecord, now: Instant) -> InstanceHealth {
-        let state = self.state.lock();
-        state.health(record.name(), record.actor, state.at_least_shown(now))
-    }
-
-    /// The same of all that have checks or marks, and how many changes of statuses there have been.
-    pub(super) fn all_healths(&self, now: Instant) -> (u64, Vec<IncarnationHealth>) {
-        let state = self.state.lock();
-        (state.status_changes.number(), state.healths(state.at_least_shown(now)))
-    }
-
-    /// The same of those whose status has changed since there were so many changes. Cost: linear in these.
-    pub(super) fn healths_since(&self, number: u64, now: Instant) -> (u64, Vec<IncarnationHealth>) {
-        let state = self.state.lock();
-        let now = state.at_least_shown(now);
-        let health = |(name, actor): &(InstanceName, ActorId)| (name.clone(), *actor, state.health(name, *actor, now));
-        (state.status_changes.number(), state.status_changes.since(number).map(health).collect())
     }
 
     /// When the next result is too old.
@@ -437,7 +299,7 @@ impl Shared {
         if !state.services.contains_key(service) {
             state.forget_unused();
         }
-        Arc::clone(state.service_calls(service, Instant::now()))
+        Arc::clone(state.service_calls(service, self, Instant::now()))
     }
 
     /// The condition of a service: also of one without an instance, which is down.
@@ -460,5 +322,200 @@ impl Shared {
     /// A source of randomness of its own.
     pub(super) fn random(&self) -> fastrand::Rng {
         self.state.lock().random.fork()
+    }
+}
+
+impl State {
+    /// This time, or the one up to which healths are shown, if that is later: another thread may have come first, and a change
+    /// that is counted is one that is shown.
+    fn at_least_shown(&self, now: Instant) -> Instant {
+        now.max(self.shown_until)
+    }
+
+    fn apply(&mut self, watched: Watched, shared: &Shared, now: Instant) -> Vec<InstanceChange> {
+        let changes = self.catalog.apply(watched);
+        for change in &changes {
+            match change {
+                InstanceChange::Added(instance) => self.track(instance, shared, now),
+                InstanceChange::Removed { instance, .. } => self.forget(instance),
+                _ => {}
+            }
+        }
+        let mut services: Vec<_> = changes.iter().map(|change| change.name().service()).collect();
+        services.sort_unstable();
+        services.dedup();
+        for service in services {
+            self.members_changed(service, now);
+            self.note_change(service);
+        }
+        changes
+    }
+
+    fn health(&self, name: &InstanceName, actor: ActorId, now: Instant) -> InstanceHealth {
+        self.marks.apply(name, actor, self.checks.health(name, actor, now))
+    }
+
+    /// Of each incarnation that has checks or marks.
+    fn healths(&self, now: Instant) -> Vec<IncarnationHealth> {
+        let checked = self
+            .checks
+            .iter(now)
+            .map(|(name, actor, checked)| (name.clone(), actor, self.marks.apply(name, actor, checked)));
+        let unchecked = self.marks.iter().filter(|(name, actor)| !self.checks.contains(name, *actor));
+        let marked = unchecked.map(|(name, actor)| (name.clone(), actor, self.health(name, actor, now)));
+        checked.chain(marked).collect()
+    }
+
+    fn service_health(&self, service: &ServiceName, options: &DiscoveryOptions, now: Instant) -> ServiceHealth {
+        let in_rotation = self.catalog.instances(service).filter(|record| record.status().is_in_rotation());
+        let incarnations = in_rotation.map(|record| (record.name().clone(), record.actor));
+        let ejected = self.services.get(service).map_or(0, |calls| calls.count_ejected(incarnations, now));
+        self.catalog.service_health(service).expecting(options.expected_of(service)).with_ejected(ejected)
+    }
+
+    /// Reserves a place for an instance. Those of the catalog that have ended have none any more.
+    fn reserve(
+        &mut self,
+        name: &InstanceName,
+        limits: PlaceLimits,
+        ended: &BTreeSet<LeaseKey>,
+    ) -> Result<(), LimitReached> {
+        let Self { places, catalog, .. } = self;
+        let is_there = |it: &&InstanceRecord| ended.is_empty() || !ended.contains(&(it.name().clone(), it.actor));
+        let gone = ended.iter().filter(|(name, actor)| catalog.get(name).is_some_and(|it| it.actor == *actor)).count();
+        let present = Present {
+            of_service: match ended.is_empty() {
+                true => catalog.count_of(name.service()),
+                false => catalog.instances(name.service()).filter(is_there).count(),
+            },
+            of_namespace: catalog.len() - gone,
+            has: |name: &InstanceName| catalog.get(name).as_ref().is_some_and(is_there),
+        };
+        places.reserve(name, &present, limits)
+    }
+
+    fn track(&mut self, instance: &InstanceRecord, shared: &Shared, now: Instant) {
+        let key = (instance.name().clone(), instance.actor);
+        let new = || {
+            let (calls, slot) = (InstanceCalls::new(key.clone(), now), CheckSlot::new(now));
+            Tracked { calls: Arc::new(calls), slot: Arc::new(slot) }
+        };
+        let calls = Arc::clone(&self.tracked.entry(key.clone()).or_insert_with(new).calls);
+        self.service_calls(instance.service(), shared, now).add_member(&calls);
+    }
+
+    fn forget(&mut self, instance: &InstanceRecord) {
+        let (name, actor) = (instance.name(), instance.actor);
+        self.checks.remove(name, actor);
+        self.marks.remove(name, actor);
+        let key = (name.clone(), actor);
+        if let Some(tracked) = self.tracked.remove(&key) {
+            // Its readers see it at their next look: they are woken under no lock.
+            tracked.slot.heartbeats.pulse().end();
+        }
+        self.status_changes.remove(&key);
+        if let Some(calls) = self.services.get(name.service()) {
+            calls.remove_member(&key);
+        }
+    }
+
+    fn members_changed(&mut self, service: &ServiceName, now: Instant) {
+        let Some(calls) = self.services.get(service) else { return };
+        calls.members_changed(now);
+        // Selectors of the service await its next instance.
+        if Arc::strong_count(calls) == 1 && calls.is_empty() {
+            self.services.remove(service);
+        }
+    }
+
+    /// Those of a service that has neither an instance nor a selector begin now.
+    fn service_calls(&mut self, service: &ServiceName, shared: &Shared, now: Instant) -> &Arc<ServiceCalls> {
+        let (random, generation) = (&mut self.random, &self.generation);
+        let new = || {
+            let (namespace, rules) = (shared.names.namespace(), &shared.options);
+            let to = (Generation::new(Arc::clone(generation)), Arc::clone(&shared.notices));
+            let calls = ServiceCalls::new(namespace, (rules.load, rules.outliers.clone()), to, (random.fork(), now));
+            Arc::new(calls.counted(PickMeter::new(&rules.meter, &shared.names, service)))
+        };
+        self.services.entry(service.clone()).or_insert_with(new)
+    }
+
+    /// Forgets the calls of services that have no instance, and that no selector and no pick uses any more.
+    fn forget_unused(&mut self) {
+        self.services.retain(|_, calls| Arc::strong_count(calls) > 1 || !calls.is_empty());
+    }
+
+    /// Selectors look again. After the change is in the catalog.
+    fn note_change(&self, service: &ServiceName) {
+        match self.services.get(service) {
+            Some(calls) => calls.note_change(),
+            // No selector asks for this service, nor is one of its instances in a list.
+            None => drop(self.generation.fetch_add(1, Ordering::Release)),
+        }
+    }
+
+    /// Shows the health of an incarnation whose checks have found this, or what they find now; true if the status has changed.
+    fn show_health(
+        &mut self,
+        name: &InstanceName,
+        actor: ActorId,
+        checked: Option<InstanceHealth>,
+        now: Instant,
+    ) -> bool {
+        // From what is shown on, not from now on: another thread may have added what is between.
+        self.expiry.set(self.checks.next_expiry(self.shown_until));
+        let checked = checked.unwrap_or_else(|| self.checks.health(name, actor, now));
+        let health = self.marks.apply(name, actor, checked);
+        self.set_health(name, actor, health)
+    }
+
+    /// Shows this health of an incarnation; true if its status has changed.
+    fn set_health(&mut self, name: &InstanceName, actor: ActorId, health: InstanceHealth) -> bool {
+        let changed = self.catalog.set_health(name, actor, health).is_some();
+        if changed {
+            self.status_changes.note((name.clone(), actor));
+            self.note_change(name.service());
+        }
+        changed
+    }
+
+    /// True if a status has changed.
+    fn expire(&mut self, now: Instant) -> bool {
+        if self.expiry.get().is_none_or(|expiry| now <= expiry) {
+            return false;
+        }
+        let expired = self.checks.expired(self.shown_until, now);
+        self.shown_until = now;
+        self.expiry.set(self.checks.next_expiry(now));
+        let mut show = |(name, actor): &(InstanceName, ActorId)| {
+            let health = self.health(name, *actor, now);
+            self.set_health(name, *actor, health)
+        };
+        expired.iter().filter(|of| show(of)).count() > 0
+    }
+
+    /// Asks whether an instance may be restarted, if this check wants it; nothing if that was withheld before.
+    fn ask_for_restart(
+        &mut self,
+        (name, actor): (&InstanceName, ActorId),
+        check: &str,
+        options: &DiscoveryOptions,
+        now: Instant,
+    ) -> Option<Restart> {
+        let budget = &options.restart_budget;
+        if !self.checks.wants_restart((name, actor), check, budget, now) {
+            return None;
+        }
+        let record = self.catalog.get(name).filter(|record| record.actor == actor)?.clone();
+        // Those of all services, so that none is kept for ever.
+        self.restarts.retain(|_, restarts| !restarts.forget(budget, now));
+        let instances = self.catalog.instances(name.service()).count();
+        let granted = self.restarts.entry(name.service().clone()).or_default().ask(budget, instances, now);
+        let is_new = self.checks.note_restart((name, actor), check, granted, now);
+        let health = self.checks.health(name, actor, now);
+        match granted {
+            Ok(()) => Some(Restart::Granted(Box::new(record.with_health(health)))),
+            Err(_) => is_new.then_some(Restart::Withheld),
+        }
     }
 }
