@@ -39,6 +39,11 @@ impl Meter {
         [&self.counters.succeeded, &self.counters.failed, &self.counters.cancelled].map(|counter| counter.value())
     }
 
+    /// The casts, and all that failed open.
+    fn cast_and_fail_open(&self) -> [u64; 2] {
+        [&self.counters.cast, &self.counters.fail_open].map(|counter| counter.value())
+    }
+
     /// The picks without an instance: none fits, all answer to another type, all are out of rotation.
     fn without_instance(&self) -> [u64; 3] {
         let PickCounters { none_fits, other_message, none_in_rotation, .. } = &self.counters;
@@ -92,6 +97,49 @@ async fn picks_without_an_instance_are_counted_by_their_reason() {
     world.discovery.record_check(&name("a"), "disk", &CheckRules::new().fall(1), result).unwrap();
     assert!(selector.pick().is_err() && selector.call(Command::Drop, SOON).await.is_err());
     assert_eq!((meter.without_instance(), meter.calls()), ([2, 1, 2], [0; 3]));
+}
+
+#[tokio::test]
+async fn each_end_of_a_pick_is_counted_once() {
+    let meter = Meter::default();
+    let world = measured(&meter).await;
+    world.spawn("a").await;
+    let mut selector = world.discovery.selector::<Command>(all());
+    selector.pick().unwrap().succeeded();
+    selector.pick().unwrap().failed();
+    drop(selector.pick().unwrap());
+    assert_eq!((meter.calls(), meter.cast_and_fail_open()), ([1, 1, 1], [0, 0]));
+}
+
+#[tokio::test]
+async fn casts_are_counted_as_soon_as_they_are_taken_and_those_that_failed_open_are() {
+    let meter = Meter::default();
+    let world = measured(&meter).await;
+    world.spawn("a").await;
+    let mut selector = world.discovery.selector::<Command>(all());
+    selector.cast(Command::Note("in rotation")).unwrap();
+    assert_eq!(meter.cast_and_fail_open(), [1, 0]);
+    let result = Health::Failed("no disk".to_owned());
+    world.discovery.record_check(&name("a"), "disk", &CheckRules::new().fall(1), result).unwrap();
+    selector.cast(Command::Note("fails open")).unwrap();
+    selector.pick().unwrap().succeeded();
+    assert_eq!((meter.cast_and_fail_open(), meter.calls()), ([2, 2], [1, 0, 0]));
+    assert_eq!(meter.without_instance(), [0; 3]);
+}
+
+#[tokio::test]
+async fn a_call_that_is_made_again_is_counted_for_each_instance_that_it_was_sent_to() {
+    let meter = Meter::default();
+    let world = measured(&meter).await;
+    for id in ["a", "b", "c"] {
+        world.spawn(id).await;
+    }
+    let selector = world.discovery.selector::<Command>(all()).idempotent(true);
+    let mut selector = selector.retry_budget(RetryBudget::new(0, 1));
+    selector.call(Command::Drop, SOON).await.unwrap_err();
+    assert_eq!(meter.calls(), [0, 2, 0], "one retry of the budget");
+    selector.call(Command::Drop, SOON).await.unwrap_err();
+    assert_eq!(meter.calls(), [0, 3, 0], "no retry is left");
 }
 
 fn id(selector: &mut Selector<Command>) -> String {

@@ -17,8 +17,6 @@ use foundation_kernel::instruments::Counter;
 use foundation_kernel::names::{ServiceName, ServiceRegistry};
 use foundation_kernel::supervision::BoxError;
 
-use crate::choice::Outcome;
-
 /// Measures the picks and the checks of a namespace, for [`DiscoveryOptions::measured_by`](crate::DiscoveryOptions::measured_by).
 ///
 /// It must not block. A panic in it is contained and logged.
@@ -45,7 +43,7 @@ pub struct PickCounters {
     pub failed: Arc<Counter>,
     /// Calls that were cancelled.
     pub cancelled: Arc<Counter>,
-    /// Casts, whose end is not known.
+    /// Casts that an instance has taken. How they ended is not known; one that no instance has taken is not counted.
     pub cast: Arc<Counter>,
     /// Of all of them, those for which too few instances were in rotation, so that those that are out took part.
     pub fail_open: Arc<Counter>,
@@ -165,23 +163,11 @@ impl PickMeter {
         Self(meter.0.is_some().then(new))
     }
 
-    /// A call has ended.
+    /// A pick has ended so.
     #[inline]
-    pub(crate) fn note(&self, outcome: Outcome, fail_open: bool) {
+    pub(crate) fn note(&self, counted: Counted, fail_open: bool) {
         let Some(picks) = &self.0 else { return };
-        picks.count(match outcome {
-            Outcome::Succeeded(_) => Counted::Succeeded,
-            Outcome::Failed => Counted::Failed,
-            Outcome::Cancelled => Counted::Cancelled,
-        });
-        picks.count_if(fail_open, Counted::FailOpen);
-    }
-
-    /// A message was sent.
-    #[inline]
-    pub(crate) fn note_cast(&self, fail_open: bool) {
-        let Some(picks) = &self.0 else { return };
-        picks.count(Counted::Cast);
+        picks.count(counted);
         picks.count_if(fail_open, Counted::FailOpen);
     }
 

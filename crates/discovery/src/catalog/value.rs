@@ -88,15 +88,15 @@ impl Catalog {
     }
 
     pub(super) fn remove(&mut self, name: &ServiceName) -> Option<Entry> {
-        let service = InstanceName::of(name)?;
-        let instances = self.services.get_mut(service.service())?;
+        let service = InstanceName::service_of(name)?;
+        let instances = self.services.get_mut(service)?;
         let entry = instances.remove(name)?;
         if instances.is_empty() {
-            self.services.remove(service.service());
+            self.services.remove(service);
         }
         for capability in entry.record.instance.capabilities() {
             let Some(names) = self.by_capability.get_mut(capability.name()) else { continue };
-            names.remove(&service);
+            names.remove(entry.record.name());
             if names.is_empty() {
                 self.by_capability.remove(capability.name());
             }

@@ -2,13 +2,16 @@
 //!
 //! # Invariants
 //!
-//! 1. Calls in flight are those that have begun and not ended. A call that ends without having begun changes nothing.
-//! 2. A reading changes nothing, and takes no lock.
-//! 3. Figures have 24 bits. A step that they cannot show is either taken at once, if it is the last one, or waits with the
+//! 1. Calls in flight are those that have begun and not ended: two counts, each of which only grows, so that a beginning and
+//!    an end are one addition each. A reader reads the ends first, so it never finds more of them than beginnings.
+//! 2. A call that ends without having begun changes nothing. A [`Picked`](crate::Picked) ends once and has begun, so its end is
+//!    not compared with the beginnings; one that is reported through [`Load::end`] is.
+//! 3. A reading changes nothing, and takes no lock.
+//! 4. Figures have 24 bits. A step that they cannot show is either taken at once, if it is the last one, or waits with the
 //!    age of the figure until it can be shown: so no figure stops short of what it tends to.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use foundation_kernel::written::some_millis;
@@ -67,7 +70,7 @@ impl LoadRules {
 /// ones bring it down in time. Success is an EWMA of the outcomes that recovers while there are none. Both decay when they
 /// are [read](Self::reading), so a query changes nothing. Figures have 24 bits, and times are in steps of a millisecond.
 ///
-/// Cost: an atomic addition for the beginning of a call, and for its end one and two compare-and-swaps.
+/// Cost: an atomic addition for the beginning of a call, and for its end one or two, and two compare-and-swaps.
 ///
 /// ```
 /// use std::time::Duration;
@@ -88,9 +91,10 @@ impl LoadRules {
 #[derive(Debug)]
 pub struct Load {
     origin: Instant,
-    in_flight: AtomicU32,
-    /// Those that ended and were not cancelled.
+    begun: AtomicU64,
     ended: AtomicU64,
+    /// Those of the ended that say nothing of the instance.
+    cancelled: AtomicU64,
     /// When the last call began, in nanoseconds since the origin.
     begun_at: AtomicU64,
     /// In nanoseconds.
@@ -126,8 +130,9 @@ impl Load {
     pub fn new(now: Instant) -> Self {
         Self {
             origin: now,
-            in_flight: AtomicU32::new(0),
+            begun: AtomicU64::new(0),
             ended: AtomicU64::new(0),
+            cancelled: AtomicU64::new(0),
             begun_at: AtomicU64::new(NEVER),
             latency: Stamped::new(UNMEASURED),
             success: Stamped::new(1.0),
@@ -147,45 +152,58 @@ impl Load {
 
     /// A call that had begun ends.
     pub fn end(&self, rules: &LoadRules, outcome: Outcome, now: Instant) {
-        self.leave(outcome);
-        let now = self.nanos(now);
-        if let Outcome::Succeeded(latency) = outcome {
-            self.latency.note(now, |before| next_latency(rules, before, nanos(latency) as f64));
+        if self.leave_if_begun(outcome) {
+            if let Outcome::Succeeded(latency) = outcome {
+                self.note_latency(rules, latency, now);
+            }
+            self.note_success(rules, outcome, now);
         }
-        self.note_success(rules, outcome, now);
     }
 
     /// A call begins whose time is not measured, or not yet.
     #[inline]
     pub(crate) fn enter(&self) {
-        self.in_flight.fetch_add(1, Ordering::SeqCst);
+        self.begun.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// A call ends whose latency is not measured: the time is asked for only if it is needed.
+    /// A call that [has begun](Self::enter) is in flight no more.
     #[inline]
-    pub(crate) fn end_unmeasured(&self, rules: &LoadRules, outcome: Outcome, now: impl FnOnce() -> Instant) {
-        self.leave(outcome);
-        if outcome.is_success() == Some(false) || self.success.figure() < 1.0 {
-            self.note_success(rules, outcome, self.nanos(now()));
+    pub(crate) fn leave(&self, is_cancelled: bool) {
+        // Before the end is counted: a reader may find a call too few among those that were not cancelled, and none too many.
+        if is_cancelled {
+            self.cancelled.fetch_add(1, Ordering::Relaxed);
         }
+        self.ended.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// A call is in flight no more.
+    /// The same of a call that may not have begun; false if it has not.
+    fn leave_if_begun(&self, outcome: Outcome) -> bool {
+        let one_more = |ended| (ended < self.begun.load(Ordering::SeqCst)).then_some(ended + 1);
+        let left = self.ended.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).is_ok();
+        if left && outcome == Outcome::Cancelled {
+            self.cancelled.fetch_add(1, Ordering::Relaxed);
+        }
+        left
+    }
+
+    /// Whether the next success changes the share of those that succeed: only after a failure.
     #[inline]
-    pub(crate) fn leave(&self, outcome: Outcome) {
-        let one_less = |calls: u32| calls.checked_sub(1);
-        let left = self.in_flight.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
-        if left.is_ok() && outcome.is_success().is_some() {
-            self.ended.fetch_add(1, Ordering::Relaxed);
-        }
+    pub(crate) fn has_failures(&self) -> bool {
+        self.success.figure() < 1.0
     }
 
-    fn note_success(&self, rules: &LoadRules, outcome: Outcome, now: u64) {
+    /// How long a call took that has succeeded at this time.
+    pub(crate) fn note_latency(&self, rules: &LoadRules, latency: Duration, now: Instant) {
+        self.latency.note(self.nanos(now), |before| next_latency(rules, before, nanos(latency) as f64));
+    }
+
+    /// Whether a call has succeeded that ended at this time.
+    pub(crate) fn note_success(&self, rules: &LoadRules, outcome: Outcome, now: Instant) {
         let Some(success) = outcome.is_success() else { return };
         // Of an instance without a failure there is nothing to note.
-        if !success || self.success.figure() < 1.0 {
+        if !success || self.has_failures() {
             let outcome = f64::from(u8::from(success));
-            self.success.note(now, |before| {
+            self.success.note(self.nanos(now), |before| {
                 let before = recovered(rules, before);
                 let next = before + (outcome - before) * SHARE_OF_OUTCOME;
                 Some(if next > FLAWLESS { 1.0 } else { next })
@@ -195,19 +213,24 @@ impl Load {
 
     /// How many calls have ended and were not cancelled.
     pub(crate) fn ended(&self) -> u64 {
-        self.ended.load(Ordering::Relaxed)
+        // In this order: see `leave`.
+        let ended = self.ended.load(Ordering::Acquire);
+        ended.saturating_sub(self.cancelled.load(Ordering::Relaxed))
     }
 
-    /// As if so many had ended.
+    /// As if so many had begun and ended.
     #[cfg(test)]
     pub(crate) fn set_ended(&self, ended: u64) {
+        self.begun.store(ended, Ordering::Relaxed);
         self.ended.store(ended, Ordering::Relaxed);
     }
 
-    /// Calls that have begun and not ended. Cost: reading an atomic.
+    /// Calls that have begun and not ended. Cost: reading two atomics.
     #[inline]
     pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Ordering::SeqCst)
+        // In this order: what has ended by then has begun by now.
+        let ended = self.ended.load(Ordering::SeqCst);
+        self.begun.load(Ordering::SeqCst).wrapping_sub(ended) as u32
     }
 
     /// For how long no call whose time is measured has begun; `None` if none ever has.
@@ -323,6 +346,7 @@ mod tests {
         let now = Instant::now();
         let load = after(&[Outcome::Succeeded(millis(10)), Outcome::Succeeded(millis(100))], now);
         assert_eq!(load.reading(&RULES, now).latency, Some(millis(100)));
+        load.begin(now);
         load.end(&RULES, Outcome::Succeeded(millis(10)), now + SECOND * 10);
         let latency = load.reading(&RULES, now + SECOND * 10).latency.unwrap();
         assert!(latency > millis(42) && latency < millis(44), "10 ms and 1/e of the 90 ms above: {latency:?}");
@@ -336,6 +360,16 @@ mod tests {
         assert_eq!((reading.latency, reading.success), (Some(millis(10)), 0.875 * 0.875));
         let later = load.reading(&RULES, now + SECOND * 60);
         assert!(later.success > 0.99 && later.latency < reading.latency, "{later:?}");
+    }
+
+    #[test]
+    fn a_call_that_ends_without_having_begun_changes_nothing() {
+        let now = Instant::now();
+        for outcome in [Outcome::Succeeded(millis(10)), Outcome::Failed, Outcome::Cancelled] {
+            let load = Load::new(now);
+            load.end(&RULES, outcome, now);
+            assert_eq!((load.reading(&RULES, now), load.ended()), (LoadReading::IDLE, 0), "{outcome:?}");
+        }
     }
 
     #[test]
@@ -421,7 +455,7 @@ mod tests {
             (0..begun).for_each(|_| load.begin(now));
             (0..ended).for_each(|_| load.end(&RULES, Outcome::Cancelled, now));
             prop_assert_eq!((load.reading(&RULES, now).in_flight, load.ended()), (begun.saturating_sub(ended), 0));
-            (ended..begun).for_each(|_| load.end_unmeasured(&RULES, Outcome::Succeeded(Duration::ZERO), || now));
+            (ended..begun).for_each(|_| load.leave(false));
             prop_assert_eq!((load.reading(&RULES, now).in_flight, load.ended()), (0, u64::from(begun.saturating_sub(ended))));
         }
     }

@@ -246,8 +246,21 @@ impl<K: Clone + Eq + Hash + Ord> Outliers<K> {
         self.end_surplus(now);
     }
 
+    /// Adds an instance, which begins without a record unless it is there.
+    pub(crate) fn add_member(&mut self, instance: K) {
+        self.members.entry(instance).or_default();
+    }
+
+    /// Removes an instance. To be followed by [`end_surplus`](Self::end_surplus).
+    pub(crate) fn remove_member(&mut self, instance: &K) {
+        self.members.remove(instance);
+    }
+
     /// Ends the ejections beyond the limit, which a smaller number of members may have lowered.
-    fn end_surplus(&mut self, now: Instant) {
+    pub(crate) fn end_surplus(&mut self, now: Instant) {
+        if self.last_end.is_none_or(|end| end <= now) {
+            return;
+        }
         let mut ejections: Vec<_> =
             self.members.values().filter(|it| it.is_ejected(now)).filter_map(|it| it.ejection.clone()).collect();
         let surplus = ejections.len().saturating_sub(self.rules.max_ejected(self.members.len()));

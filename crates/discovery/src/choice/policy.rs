@@ -188,10 +188,10 @@ impl Policy {
         match (self, number) {
             (_, 0) => None,
             (Self::Rendezvous { bound_percent }, _) => by_key(among, *bound_percent, draw),
-            (_, 1) => Some((0, Basis::OnlyOne)),
-            (Self::RoundRobin, _) => Some(((draw.turn % number as u64) as usize, Basis::Turn)),
-            (Self::Random, _) => Some((draw.random.usize(..number), Basis::Chance)),
-            (Self::Weighted, _) => Some((weighted(among, draw.turn), Basis::Weight)),
+            (_, 1) => Some((0, Basis::ONLY_ONE)),
+            (Self::RoundRobin, _) => Some(((draw.turn % number as u64) as usize, Basis::TURN)),
+            (Self::Random, _) => Some((draw.random.usize(..number), Basis::CHANCE)),
+            (Self::Weighted, _) => Some((weighted(among, draw.turn), Basis::WEIGHT)),
             (Self::LeastLoaded(by), _) => Some(least_loaded(among, by, draw.random)),
             (Self::PowerOfTwo(by), _) => Some(better_of_two(among, by, draw.random)),
         }
@@ -208,7 +208,7 @@ fn by_key<I: Instances + ?Sized>(among: &Among<'_, I>, bound: Option<u16>, draw:
         in_flight: if bound.is_some() { among.instances.in_flight(member.at) } else { 0 },
     });
     let (place, skipped) = rendezvous::choose(draw.key.unwrap_or(&any), nodes, bound)?;
-    Some((place, if draw.key.is_some() { Basis::Key { skipped } } else { Basis::Chance }))
+    Some((place, if draw.key.is_some() { Basis::key(skipped) } else { Basis::CHANCE }))
 }
 
 /// The candidates lie one after the other on a line, each as long as its weight; the turns visit its points evenly.
@@ -231,7 +231,7 @@ fn least_loaded<I: Instances + ?Sized>(among: &Among<'_, I>, by: &ScoreBy, rando
     let scores = (0..number).map(|offset| (first + offset) % number).map(|place| (place, among.score(by, place)));
     let lowest = scores.reduce(|lowest, next| if next.1 < lowest.1 { next } else { lowest });
     let (place, score) = lowest.unwrap_or((first, f64::INFINITY));
-    (place, Basis::LowestScore { score, compared: number })
+    (place, Basis::lowest_score(score, number))
 }
 
 #[inline(always)]
@@ -246,7 +246,7 @@ fn better_of_two<I: Instances + ?Sized>(among: &Among<'_, I>, by: &ScoreBy, rand
     let (better, worse) = if other.1 < one.1 { (other, one) } else { (one, other) };
     let tried = by.is_estimate() && random.u32(..TRIES) == 0 && is_idle(among, worse.0);
     let ((place, score), (other, other_score)) = if tried { (worse, better) } else { (better, worse) };
-    (place, Basis::Two { score, other: among.members[other].at, other_score, tried })
+    (place, Basis::of_two(score, (among.members[other].at, other_score), tried))
 }
 
 /// A number below `end`, as evenly as 32 bits of chance are spread over it.

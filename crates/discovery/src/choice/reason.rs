@@ -56,15 +56,54 @@ pub enum ChoiceReason {
 }
 
 /// The same, with the places of instances instead of their names.
+///
+/// Flat, since each pick returns one. Variants with data are copied through memory, in larger pieces than they were written:
+/// the processor waits for that longer than a choice takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Basis {
+pub(crate) struct Basis {
+    by: By,
+    score: f64,
+    other_score: f64,
+    /// How many were compared or skipped, or the place of the other one.
+    number: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum By {
     OnlyOne,
     Turn,
     Chance,
     Weight,
-    LowestScore { score: f64, compared: usize },
-    Two { score: f64, other: usize, other_score: f64, tried: bool },
-    Key { skipped: usize },
+    LowestScore,
+    LowerScore,
+    Tried,
+    Key,
+}
+
+impl Basis {
+    pub(crate) const ONLY_ONE: Self = Self::without_score(By::OnlyOne);
+    pub(crate) const TURN: Self = Self::without_score(By::Turn);
+    pub(crate) const CHANCE: Self = Self::without_score(By::Chance);
+    pub(crate) const WEIGHT: Self = Self::without_score(By::Weight);
+
+    const fn without_score(by: By) -> Self {
+        Self { by, score: 0.0, other_score: 0.0, number: 0 }
+    }
+
+    pub(crate) fn lowest_score(score: f64, compared: usize) -> Self {
+        Self { by: By::LowestScore, score, other_score: 0.0, number: compared }
+    }
+
+    /// Of two; tried if its score is the higher one.
+    #[inline]
+    pub(crate) fn of_two(score: f64, (other, other_score): (usize, f64), tried: bool) -> Self {
+        let by = if tried { By::Tried } else { By::LowerScore };
+        Self { by, score, other_score, number: other }
+    }
+
+    pub(crate) fn key(skipped: usize) -> Self {
+        Self { number: skipped, ..Self::without_score(By::Key) }
+    }
 }
 
 /// The place of the instance that was chosen, and how.
@@ -78,19 +117,16 @@ pub(crate) struct Decision {
 
 impl ChoiceReason {
     pub(crate) fn new(basis: Basis, name: impl FnOnce(usize) -> InstanceName) -> Self {
-        match basis {
-            Basis::OnlyOne => Self::OnlyOne,
-            Basis::Turn => Self::Turn,
-            Basis::Chance => Self::Chance,
-            Basis::Weight => Self::Weight,
-            Basis::LowestScore { score, compared } => Self::LowestScore { score, compared },
-            Basis::Two { score, other, other_score, tried: false } => {
-                Self::LowerScore { score, other: name(other), other_score }
-            }
-            Basis::Two { score, other, other_score, tried: true } => {
-                Self::Tried { score, other: name(other), other_score }
-            }
-            Basis::Key { skipped } => Self::Key { skipped },
+        let Basis { by, score, other_score, number } = basis;
+        match by {
+            By::OnlyOne => Self::OnlyOne,
+            By::Turn => Self::Turn,
+            By::Chance => Self::Chance,
+            By::Weight => Self::Weight,
+            By::LowestScore => Self::LowestScore { score, compared: number },
+            By::LowerScore => Self::LowerScore { score, other: name(number), other_score },
+            By::Tried => Self::Tried { score, other: name(number), other_score },
+            By::Key => Self::Key { skipped: number },
         }
     }
 }
@@ -141,11 +177,11 @@ mod tests {
     fn a_reason_names_the_scores_and_the_other_instance() {
         let name = |_| InstanceName::of(&"orders.b".parse().unwrap()).unwrap();
         let text = |basis| ChoiceReason::new(basis, name).to_string();
-        let two = |tried| Basis::Two { score: 0.0000012, other: 1, other_score: 3.4, tried };
+        let two = |tried| Basis::of_two(0.0000012, (1, 3.4), tried);
         assert_eq!(text(two(false)), "its score 1.20e-6 is lower than 3.400 of orders.b");
         let tried = "it was tried after a while, although its score 1.20e-6 is above 3.400 of orders.b";
         assert_eq!(text(two(true)), tried);
-        assert_eq!(text(Basis::Key { skipped: 2 }), "it comes first for the key of those below their bound: 2 are not");
+        assert_eq!(text(Basis::key(2)), "it comes first for the key of those below their bound: 2 are not");
         let json = serde_json::to_value(ChoiceReason::new(two(false), name)).unwrap();
         assert_eq!((&json["by"], &json["other"]), (&"lower_score".into(), &"orders.b".into()));
     }

@@ -76,7 +76,7 @@ impl Rotation {
     }
 
     /// The members of a tier that is drawn.
-    #[inline]
+    #[inline(always)]
     pub(super) fn among<'r, I: ?Sized>(
         &'r self,
         instances: &'r I,
@@ -98,10 +98,20 @@ impl Rotation {
         self.fail_open
     }
 
-    /// Draws a tier by its share.
-    #[inline]
+    /// Draws a tier by its share; without zones there is one.
+    #[inline(always)]
     fn draw_tier(&self, draw: &mut Draw<'_>) -> (Option<Locality>, Range<usize>) {
-        let Some(shares) = &self.shares else { return (None, 0..self.members.len()) };
+        match &self.shares {
+            None => (None, 0..self.members.len()),
+            Some(shares) => {
+                let tier = self.draw_of(shares, draw);
+                (Some(tier), self.tier(tier))
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn draw_of(&self, shares: &[f64; TIERS], draw: &mut Draw<'_>) -> Locality {
         let mut left = draw.fraction("tier") * shares.iter().sum::<f64>();
         let drawn = Locality::ALL.into_iter().zip(shares).filter(|(_, share)| **share > 0.0).find(|(_, share)| {
             left -= **share;
@@ -109,8 +119,7 @@ impl Rotation {
         });
         // Sums of shares may be a rounding short: then it is the last that has one. If none of them has, the nearest is.
         let last = || Locality::ALL.into_iter().zip(shares).rev().find(|(_, share)| **share > 0.0);
-        let tier = drawn.or_else(last).map_or(self.members[0].tier, |(tier, _)| tier);
-        (Some(tier), self.tier(tier))
+        drawn.or_else(last).map_or(self.members[0].tier, |(tier, _)| tier)
     }
 
     fn tier(&self, tier: Locality) -> Range<usize> {

@@ -17,6 +17,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use foldhash::fast::RandomState;
 use foundation_kernel::names::Namespace;
 use foundation_kernel::ractor::ActorId;
 use parking_lot::Mutex;
@@ -84,7 +85,7 @@ impl Generation {
 struct Recorded {
     outliers: Outliers<Incarnation>,
     random: fastrand::Rng,
-    members: HashMap<Incarnation, Member>,
+    members: HashMap<Incarnation, Member, RandomState>,
 }
 
 #[derive(Debug)]
@@ -116,8 +117,14 @@ impl InstanceCalls {
         self.ended.notify_waiters();
     }
 
-    /// A call has ended, as the load says already.
+    /// Whether a success that is not measured changes nothing: none has failed, and no drain waits for the end of a call. To be
+    /// asked after the call has ended, as [`note_end`](Self::note_end).
     #[inline]
+    pub(super) fn expects_success(&self) -> bool {
+        !self.is_draining() && !self.awaits_success.load(Ordering::Relaxed) && !self.load.has_failures()
+    }
+
+    /// A call has ended, as the load says already.
     pub(super) fn note_end(&self) {
         if self.is_draining() {
             self.ended.notify_waiters();
@@ -145,7 +152,7 @@ impl ServiceCalls {
         (generation, notices): (Generation, Arc<Notices>),
         (random, now): (fastrand::Rng, Instant),
     ) -> Self {
-        let recorded = Recorded { outliers: Outliers::new(outliers, now), random, members: HashMap::new() };
+        let recorded = Recorded { outliers: Outliers::new(outliers, now), random, members: HashMap::default() };
         let picks = PickMeter::default();
         Self { namespace, rules, generation, notices, picks, recorded: Mutex::new(recorded) }
     }
@@ -171,21 +178,27 @@ impl ServiceCalls {
         self.recorded.lock().members.is_empty()
     }
 
-    /// Sets the instances of the service. Those that stay keep their records.
-    pub(super) fn set_members(&self, members: impl IntoIterator<Item = Arc<InstanceCalls>>, now: Instant) {
+    /// Adds an incarnation, unless it is there.
+    pub(super) fn add_member(&self, calls: &Arc<InstanceCalls>) {
         let mut recorded = self.recorded.lock();
-        let mut before = std::mem::take(&mut recorded.members);
-        let member = |calls: Arc<InstanceCalls>| {
-            let known = before.remove(&calls.incarnation).map_or_else(|| calls.load.ended(), |member| member.known);
-            (calls.incarnation.clone(), Member { calls, known })
-        };
-        recorded.members = members.into_iter().map(member).collect();
-        let incarnations: Vec<_> = recorded.members.keys().cloned().collect();
-        recorded.outliers.set_members(incarnations, now);
+        recorded.outliers.add_member(calls.incarnation.clone());
+        let member = || Member { calls: Arc::clone(calls), known: calls.load.ended() };
+        recorded.members.entry(calls.incarnation.clone()).or_insert_with(member);
+    }
+
+    /// Removes an incarnation. To be followed by [`members_changed`](Self::members_changed).
+    pub(super) fn remove_member(&self, incarnation: &Incarnation) {
+        let mut recorded = self.recorded.lock();
+        recorded.outliers.remove_member(incarnation);
+        recorded.members.remove(incarnation);
+    }
+
+    /// After all that have come and gone together: fewer may be ejected of fewer instances, and one may have been replaced.
+    pub(super) fn members_changed(&self, now: Instant) {
+        self.recorded.lock().outliers.end_surplus(now);
     }
 
     /// Takes in that a call has ended, which its load knows already.
-    #[inline]
     pub(super) fn record(&self, calls: &InstanceCalls, outcome: Outcome, now: &Now) {
         match outcome.is_success() {
             Some(true) if !calls.awaits_success.load(Ordering::Relaxed) => {}
@@ -280,13 +293,14 @@ mod tests {
             (Generation::new(Arc::default()), Arc::new(Notices::new())),
             (random, now),
         );
-        service.set_members(calls.iter().cloned(), now);
+        calls.iter().for_each(|calls| service.add_member(calls));
         (service, calls)
     }
 
     fn call(service: &ServiceCalls, calls: &InstanceCalls, outcome: Outcome) {
         calls.load.enter();
-        calls.load.end_unmeasured(&service.rules, outcome, Instant::now);
+        calls.load.leave(outcome == Outcome::Cancelled);
+        calls.load.note_success(&service.rules, outcome, Instant::now());
         service.record(calls, outcome, &Now::default());
     }
 
@@ -317,7 +331,8 @@ mod tests {
     #[test]
     fn a_call_that_ends_after_its_instance_changes_nothing() {
         let (service, calls) = service(3, OutlierRules::new());
-        service.set_members(calls[1..].iter().cloned(), Instant::now());
+        service.remove_member(&calls[0].incarnation);
+        service.members_changed(Instant::now());
         (0..20).for_each(|_| call(&service, &calls[0], Outcome::Failed));
         assert_eq!(service.ejected_until(&calls[0], Instant::now()), None);
         assert!(!calls[0].awaits_success.load(Ordering::Relaxed));

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use foundation_kernel::ractor::ActorId;
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -29,7 +30,7 @@ pub(super) type LeaseKey = (InstanceName, ActorId);
 pub(super) struct Leases(Mutex<State>);
 
 struct State {
-    cells: HashMap<LeaseKey, Arc<LeaseCell>>,
+    cells: HashMap<LeaseKey, Arc<LeaseCell>, RandomState>,
     preservation: Preservation,
     counted: Option<Counted>,
 }
@@ -64,7 +65,7 @@ pub(super) enum KeeperLook {
 
 impl Leases {
     pub(super) fn new(rules: PreservationRules) -> Self {
-        Self(Mutex::new(State { cells: HashMap::new(), preservation: Preservation::new(rules), counted: None }))
+        Self(Mutex::new(State { cells: HashMap::default(), preservation: Preservation::new(rules), counted: None }))
     }
 
     /// Whether an incarnation is the keeper of a lease.

@@ -4,13 +4,15 @@
 //!
 //! 1. An instance has a place while it is in the catalog and its actor has not ended, and while a place is reserved for its
 //!    name; never two.
-//! 2. A reservation is given back after what was registered with it is in the catalog. So at no time more instances have a
-//!    place than the limits say, however many register at the same time.
+//! 2. A reservation is given back after what was registered with it is in the catalog, by the next one that is made: so a
+//!    registration itself does not bring the catalog up to date. At no time more instances have a place than the limits say,
+//!    however many register at the same time.
 //! 3. A child has its place for as long as its specification is there: a restart is never refused.
 //! 4. A service of which a child has a place should have an instance. One whose instance is being registered need not.
 
 use std::collections::{BTreeMap, HashMap};
 
+use foldhash::fast::RandomState;
 use foundation_kernel::names::ServiceName;
 
 use crate::instance::InstanceName;
@@ -55,9 +57,11 @@ impl Reserved {
 /// The places that are reserved, with how often.
 #[derive(Debug, Default)]
 pub(super) struct Places {
-    of: HashMap<ServiceName, BTreeMap<InstanceName, Reserved>>,
+    of: HashMap<ServiceName, BTreeMap<InstanceName, Reserved>, RandomState>,
     /// How many names there are in all.
     names: usize,
+    /// The names of registrations that have ended, each with the revision of the names that the catalog must have for it.
+    ended: Vec<(u64, InstanceName)>,
 }
 
 /// The instances that are there, as far as places depend on them.
@@ -98,6 +102,18 @@ impl Places {
             reserved.registrations -= 1;
             reserved.children += 1;
         }
+    }
+
+    /// The reservation of a registration that has ended is to be given back as soon as the catalog has this revision.
+    pub(super) fn release_at(&mut self, revision: u64, name: InstanceName) {
+        self.ended.push((revision, name));
+    }
+
+    /// Gives those back for which the catalog, at this revision, has what was registered.
+    pub(super) fn release_ended(&mut self, revision: u64) {
+        let of = |(needed, _): &mut (u64, InstanceName)| *needed <= revision;
+        let read: Vec<_> = self.ended.extract_if(.., of).collect();
+        read.iter().for_each(|(_, name)| self.release(name, PlaceOf::Registration));
     }
 
     /// Gives one reservation of this name back.
@@ -157,7 +173,10 @@ mod tests {
         Give(usize),
         /// Registers with a reservation.
         Register(usize),
-        Release(usize),
+        EndChild(usize),
+        EndRegistration(usize),
+        /// The catalog is so many revisions behind.
+        Read(u64),
         End(usize),
     }
 
@@ -173,7 +192,9 @@ mod tests {
                 number().prop_map(Deed::Reserve),
                 number().prop_map(Deed::Give),
                 number().prop_map(Deed::Register),
-                number().prop_map(Deed::Release),
+                number().prop_map(Deed::EndChild),
+                number().prop_map(Deed::EndRegistration),
+                (0..5_u64).prop_map(Deed::Read),
                 number().prop_map(Deed::End),
             ],
             0..80,
@@ -193,29 +214,39 @@ mod tests {
     proptest! {
         #[test]
         fn no_more_instances_have_a_place_than_the_limits_say_and_a_place_is_refused_only_then(deeds in deeds()) {
-            let (mut places, mut there, mut reserved) = (Places::default(), [false; 10], [0_usize; 10]);
-            let mut children = [0_usize; 10];
-            for deed in deeds {
+            let (mut places, mut there) = (Places::default(), [false; 10]);
+            // The registrations under way, the children, and the registrations that have ended, with their revisions.
+            let (mut under_way, mut children, mut ended) = ([0_usize; 10], [0_usize; 10], Vec::<(u64, usize)>::new());
+            for (revision, deed) in (0..).zip(deeds) {
+                let reserved = |at: usize| under_way[at] + children[at] + ended.iter().filter(|it| it.1 == at).count();
                 match deed {
                     Deed::Reserve(it) => {
-                        let has_place = |at: usize| reserved[at] > 0 || there[at];
+                        let has_place = |at: usize| reserved(at) > 0 || there[at];
                         let all = (0..10).filter(|at| has_place(*at)).count();
                         let like = (0..10).filter(|at| at % 2 == it % 2 && has_place(*at)).count();
                         let fits = has_place(it) || (all < LIMITS.namespace && like < LIMITS.service);
                         let result = places.reserve(&name(it), &present(&there, &name(it)), LIMITS);
                         prop_assert_eq!(result.is_ok(), fits);
-                        reserved[it] += usize::from(fits);
+                        under_way[it] += usize::from(fits);
                     }
-                    Deed::Give(it) if reserved[it] > children[it] => {
+                    Deed::Give(it) if under_way[it] > 0 => {
                         places.give_to_child(&name(it));
-                        children[it] += 1;
+                        (under_way[it], children[it]) = (under_way[it] - 1, children[it] + 1);
                     }
-                    Deed::Register(it) if reserved[it] > 0 => there[it] = true,
-                    Deed::Release(it) if reserved[it] > 0 => {
-                        let is_child = children[it] > 0;
-                        places.release(&name(it), if is_child { PlaceOf::Child } else { PlaceOf::Registration });
-                        reserved[it] -= 1;
-                        children[it] -= usize::from(is_child);
+                    Deed::Register(it) if reserved(it) > 0 => there[it] = true,
+                    Deed::EndChild(it) if children[it] > 0 => {
+                        places.release(&name(it), PlaceOf::Child);
+                        children[it] -= 1;
+                    }
+                    Deed::EndRegistration(it) if under_way[it] > 0 => {
+                        places.release_at(revision + 1, name(it));
+                        ended.push((revision + 1, it));
+                        under_way[it] -= 1;
+                    }
+                    Deed::Read(behind) => {
+                        let read = revision.saturating_sub(behind);
+                        places.release_ended(read);
+                        ended.retain(|(needed, _)| *needed > read);
                     }
                     Deed::End(it) => there[it] = false,
                     _ => {}
@@ -223,7 +254,8 @@ mod tests {
                 prop_assert!(there.iter().filter(|it| **it).count() <= LIMITS.namespace);
                 let expected: BTreeSet<_> = (0..10).filter(|at| children[*at] > 0).map(|at| name(at).service().clone()).collect();
                 prop_assert_eq!(places.services().cloned().collect::<BTreeSet<_>>(), expected);
-                prop_assert_eq!(places.names, reserved.iter().filter(|times| **times > 0).count());
+                let reserved = |at: &usize| under_way[*at] + children[*at] > 0 || ended.iter().any(|it| it.1 == *at);
+                prop_assert_eq!(places.names, (0..10).filter(reserved).count());
             }
         }
     }

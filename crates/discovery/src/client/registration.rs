@@ -7,7 +7,6 @@ use std::time::Duration;
 use foundation_kernel::names::{Measurement, RegistrationBuilder, ServiceKey};
 use foundation_kernel::ractor::{Actor, ActorCell, ActorRef, Message};
 use foundation_kernel::supervision::{BoxError, ChildSpec};
-use tokio::time::Instant;
 
 use super::error::DiscoveryError;
 use super::places::{LimitReached, PlaceOf};
@@ -145,9 +144,8 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let Some(shared) = self.shared.upgrade() else { return };
-        // First the catalog takes in what was registered, so that it counts without a gap.
-        shared.refresh(Instant::now());
-        shared.release_place(&self.name, self.of);
+        if let Some(shared) = self.shared.upgrade() {
+            shared.release_place(&self.name, self.of);
+        }
     }
 }

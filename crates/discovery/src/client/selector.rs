@@ -38,6 +38,9 @@ use crate::meter::Counted;
 /// How many instances one call tries at most.
 const MAX_TRIES: usize = 3;
 
+/// A call that has begun, at this time if it is measured.
+type Begun = (Decision, Option<Instant>);
+
 /// Chooses an instance for each call, among those that meet its criteria.
 ///
 /// Keep one for each caller: it remembers which instances fit and who is in rotation until one changes, and has its own turn,
@@ -184,13 +187,18 @@ impl<M: Message> Selector<M> {
             Ok(decided) => decided,
             Err(error) => return Err(self.not_picked(message, error)),
         };
-        match self.known.list[decided.at].cast(message, decided.fail_open) {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                let first = self.known.list[decided.at].record.clone();
-                self.cast_again(first, error)
-            }
-        }
+        self.send(decided, message)
+    }
+
+    /// Sends a message to the instance that was chosen, or to another one if that has ended since.
+    #[inline(always)]
+    fn send(&mut self, chosen: Decision, message: M) -> Result<(), CastInstanceError<M>> {
+        let error = match self.known.list[chosen.at].cast(message, chosen.fail_open) {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        let first = self.known.list[chosen.at].record.clone();
+        self.cast_again(first, error)
     }
 
     #[cold]
@@ -250,20 +258,27 @@ impl<M: Message> Selector<M> {
         }
     }
 
-    #[inline]
+    // Always inlined, and what is returned is made here alone: then it stays in registers up to its end.
+    #[inline(always)]
     fn pick_by(&mut self, key: Option<&[u8]>) -> Result<Picked<M>, PickError> {
+        let (decided, began) = match self.begin_usual(key) {
+            Some(begun) => begun,
+            None => self.begin_of_rest(key)?,
+        };
+        Ok(Picked::new(&self.known.list[decided.at], decided, began))
+    }
+
+    /// Begins a call as is usual. `None` if that is not possible: then the reason is to be found out.
+    #[inline(always)]
+    fn begin_usual(&mut self, key: Option<&[u8]>) -> Option<Begun> {
         let now = Now::default();
-        if let Some(decided) = self.choose_usual(key, &now) {
-            let (fitting, began) = (&self.known.list[decided.at], self.began(&now));
-            if fitting.begin_call(began) {
-                return Ok(Picked::new(fitting, decided, began));
-            }
-        }
-        self.pick_of_rest(key)
+        let decided = self.choose_usual(key, &now)?;
+        let began = self.began(&now);
+        self.known.list[decided.at].begin_call(began).then_some((decided, began))
     }
 
     #[cold]
-    fn pick_of_rest(&mut self, key: Option<&[u8]>) -> Result<Picked<M>, PickError> {
+    fn begin_of_rest(&mut self, key: Option<&[u8]>) -> Result<Begun, PickError> {
         self.begin_call(key, &[]).inspect_err(|error| self.note_none(error))
     }
 
@@ -295,19 +310,19 @@ impl<M: Message> Selector<M> {
         if !self.may_retry(tried) {
             return None;
         }
-        let another = self.begin_call(None, tried).ok()?;
+        let (decided, began) = self.begin_call(None, tried).ok()?;
         self.budget.withdraw();
-        Some(another)
+        Some(Picked::new(&self.known.list[decided.at], decided, began))
     }
 
     /// Chooses an instance that has not been tried, and begins a call to it.
-    fn begin_call(&mut self, key: Option<&[u8]>, tried: &[InstanceRecord]) -> Result<Picked<M>, PickError> {
+    fn begin_call(&mut self, key: Option<&[u8]>, tried: &[InstanceRecord]) -> Result<Begun, PickError> {
         let now = Now::default();
         loop {
             let decided = self.choose_of_rest(key, tried, &now)?;
-            let (fitting, began) = (&self.known.list[decided.at], self.began(&now));
-            if fitting.begin_call(began) {
-                return Ok(Picked::new(fitting, decided, began));
+            let began = self.began(&now);
+            if self.known.list[decided.at].begin_call(began) {
+                return Ok((decided, began));
             }
         }
     }

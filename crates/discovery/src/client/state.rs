@@ -10,7 +10,9 @@
 //! 4. What is kept of an incarnation goes with it.
 
 mod followed_names;
+mod healths;
 mod next_expiry;
+mod reserving;
 mod status_changes;
 mod update;
 
@@ -21,8 +23,7 @@ use std::sync::{Arc, OnceLock};
 use foldhash::fast::RandomState;
 use foundation_kernel::containment::waking_contained;
 use foundation_kernel::names::{DeferredDrops, ServiceName, ServiceRegistry, TryNextError, Watch, Watched};
-use foundation_kernel::ractor::{ActorId, ActorStatus};
-use foundation_kernel::supervision::Health;
+use foundation_kernel::ractor::ActorId;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -32,17 +33,15 @@ use self::next_expiry::NextExpiry;
 use self::status_changes::StatusChanges;
 use super::calls::{Generation, InstanceCalls, ServiceCalls};
 use super::leases::{LeaseKey, Leases};
-use super::marks::{Mark, Marks};
-use super::notice::{Notice, Notices};
+use super::marks::Marks;
+use super::notice::Notices;
 use super::now::Now;
 use super::options::DiscoveryOptions;
-use super::places::{LimitReached, PlaceOf, Places, Present};
+use super::places::{LimitReached, Places, Present};
 use crate::catalog::{Catalog, FindError, InstanceChange};
 use crate::check::{CheckCapacity, CheckSlot};
 use crate::criteria::Criteria;
-use crate::health::{
-    CheckRole, CheckRules, Checks, InstanceHealth, Restarts, ServiceHealth, StatusOverride, TooManyChecksError,
-};
+use crate::health::{Checks, InstanceHealth, Restarts, ServiceHealth};
 use crate::instance::{InstanceName, InstanceRecord};
 use crate::limits::PlaceLimits;
 use crate::meter::PickMeter;
@@ -82,7 +81,7 @@ struct State {
     tracked: HashMap<(InstanceName, ActorId), Tracked, RandomState>,
     status_changes: StatusChanges,
     /// Of each service that has an instance, or a selector.
-    services: HashMap<ServiceName, Arc<ServiceCalls>>,
+    services: HashMap<ServiceName, Arc<ServiceCalls>, RandomState>,
     generation: Arc<AtomicU64>,
     random: fastrand::Rng,
 }
@@ -116,7 +115,7 @@ impl Shared {
             restarts: HashMap::new(),
             tracked: HashMap::default(),
             status_changes: StatusChanges::default(),
-            services: HashMap::new(),
+            services: HashMap::default(),
             generation: Arc::clone(&generation),
             random,
         };
@@ -270,142 +269,9 @@ impl Shared {
         }
     }
 
-    /// Reserves a place for an instance that is about to be registered.
-    pub(super) fn reserve_place(&self, name: &InstanceName) -> Result<(), LimitReached> {
-        self.refresh(Instant::now());
-        let reserved = self.state.lock().reserve(name, self.options.places, &BTreeSet::new());
-        let Err(full) = reserved else { return Ok(()) };
-        // The name of an actor that has ended may not be free yet.
-        let ended = self.ended(name.service(), full);
-        if ended.is_empty() { Err(full) } else { self.state.lock().reserve(name, self.options.places, &ended) }
-    }
-
-    /// The incarnations whose actors have ended and that count for this limit. One that handles its last messages is there
-    /// until it has. Cost: a lookup for each; the lock is taken for each service by itself.
-    fn ended(&self, service: &ServiceName, limit: LimitReached) -> BTreeSet<LeaseKey> {
-        let services = match limit {
-            LimitReached::Service => vec![service.clone()],
-            LimitReached::Namespace => self.state.lock().catalog.services().cloned().collect(),
-        };
-        let of = |service| -> Vec<LeaseKey> {
-            self.state.lock().catalog.instances(service).map(|it| (it.name().clone(), it.actor)).collect()
-        };
-        services.iter().flat_map(of).filter(|(name, actor)| self.has_ended(name, *actor)).collect()
-    }
-
-    fn has_ended(&self, name: &InstanceName, actor: ActorId) -> bool {
-        let status = self.names.status_of(name.registered());
-        status.is_none_or(|(holder, status)| holder != actor || status == ActorStatus::Stopped)
-    }
-
     /// One incarnation as it is now. `None` if it is gone.
     pub(super) fn record(&self, name: &InstanceName, actor: ActorId) -> Option<InstanceRecord> {
         self.read(|catalog| catalog.get(name).filter(|record| record.actor == actor).cloned())
-    }
-
-    pub(super) fn give_place_to_child(&self, name: &InstanceName) {
-        self.state.lock().places.give_to_child(name);
-    }
-
-    pub(super) fn release_place(&self, name: &InstanceName, of: PlaceOf) {
-        self.state.lock().places.release(name, of);
-    }
-
-    /// Takes in a result of a check, and restarts the instance if it is to be. `None` if the actor does not have the name any
-    /// more.
-    pub(super) fn record_check(
-        &self,
-        (name, actor): (&InstanceName, impl Into<Option<ActorId>>),
-        check: &str,
-        rules: &CheckRules,
-        result: Health,
-    ) -> Result<Option<InstanceHealth>, TooManyChecksError> {
-        let can_restart = rules.check_role() == CheckRole::Liveness;
-        let changed = self.change_health_of(name, actor.into(), |state, actor, now| {
-            let recorded = state.checks.record((name, actor), check, rules, result, now);
-            // The lock of the leases is one under which no other is taken.
-            let is_announced = || self.leases.has(&(name.clone(), actor));
-            let is_asked = can_restart && self.options.restart_by.can_restart(is_announced());
-            let ask = || state.ask_for_restart((name, actor), check, &self.options, now);
-            let restart = is_asked.then(ask).flatten();
-            // A restart changes the reason of the health.
-            let checked = recorded.as_ref().ok().filter(|_| restart.is_none() && !can_restart).cloned();
-            ((recorded, restart), checked)
-        });
-        let Some((recorded, restart)) = changed else { return Ok(None) };
-        match restart {
-            Some(Restart::Granted(instance)) => self.options.restart_by.restart(&self.names, &instance),
-            Some(Restart::Withheld) => {
-                self.notices.send(Notice::RestartWithheld { instance: name.clone(), check: check.to_owned() });
-            }
-            None => {}
-        }
-        recorded.map(Some)
-    }
-
-    pub(super) fn end_check(&self, name: &InstanceName, actor: ActorId, check: &str) -> bool {
-        self.change_health(name, actor, |state, _| state.checks.end(name, actor, check)) == Some(true)
-    }
-
-    /// Says that the next result of a check waits for its turn.
-    pub(super) fn await_turn(&self, (name, actor): (&InstanceName, ActorId), check: &str) {
-        self.change_health(name, actor, |state, _| state.checks.wait(name, actor, check));
-    }
-
-    /// Sets the status of an instance; true if it is there.
-    pub(super) fn set_status(&self, name: &InstanceName, status: impl FnOnce(Instant) -> StatusOverride) -> bool {
-        let Some(actor) = self.read(|catalog| catalog.get(name).map(|record| record.actor)) else { return false };
-        self.change_health(name, actor, |state, now| state.checks.set_status(name, actor, status(now))).is_some()
-    }
-
-    /// Clears the status that was set; true if one was.
-    pub(super) fn clear_status(&self, name: &InstanceName) -> bool {
-        let Some(actor) = self.read(|catalog| catalog.get(name).map(|record| record.actor)) else { return false };
-        self.change_health(name, actor, |state, _| state.checks.clear_status(name, actor)) == Some(true)
-    }
-
-    /// Changes what is known of the health of an incarnation, and shows it; `None` if the actor does not have the name any
-    /// more. The function runs under a lock: it is none of a user.
-    fn change_health<R>(
-        &self,
-        name: &InstanceName,
-        actor: ActorId,
-        change: impl FnOnce(&mut State, Instant) -> R,
-    ) -> Option<R> {
-        self.change_health_of(name, Some(actor), |state, _, now| (change(state, now), None))
-    }
-
-    /// The same of the present incarnation, or of none but this one. The function also returns what the checks of the incarnation
-    /// have found, if it knows.
-    fn change_health_of<R>(
-        &self,
-        name: &InstanceName,
-        actor: Option<ActorId>,
-        change: impl FnOnce(&mut State, ActorId, Instant) -> (R, Option<InstanceHealth>),
-    ) -> Option<R> {
-        let now = Instant::now();
-        // An incarnation that is not in the catalog is gone, or no reader has seen it yet.
-        self.refresh(now);
-        let (changed, shown, sooner) = {
-            let mut state = self.state.lock();
-            let present = state.catalog.get(name)?.actor;
-            let actor = actor.unwrap_or(present);
-            if actor != present {
-                return None;
-            }
-            // What has been shown up to a time is not looked at again: what ends then at the earliest is.
-            let now = state.at_least_shown(now);
-            let expiry = state.expiry.get();
-            let (changed, checked) = change(&mut state, actor, now);
-            let shown = state.show_health(name, actor, checked, now);
-            (changed, shown, state.expiry.get().is_some_and(|now| expiry.is_none_or(|before| now < before)))
-        };
-        if sooner {
-            // Watches wait until the next expiry: of an earlier one they are notified.
-            self.healths.send_replace(());
-        }
-        self.note_health(shown);
-        Some(changed)
     }
 
     /// What the checks of an incarnation share. `None` if it is gone.
@@ -413,46 +279,6 @@ impl Shared {
         self.refresh(Instant::now());
         let state = self.state.lock();
         state.tracked.get(&(name.clone(), actor)).map(|tracked| Arc::clone(&tracked.slot))
-    }
-
-    /// Changes what is known of an incarnation besides its checks, and returns the health that follows. `None` if the actor
-    /// does not have the name any more.
-    pub(super) fn mark(
-        &self,
-        name: &InstanceName,
-        actor: ActorId,
-        change: impl FnOnce(&mut Mark),
-    ) -> Option<InstanceHealth> {
-        self.change_health(name, actor, |state, now| {
-            change(state.marks.of(name, actor));
-            state.health(name, actor, now)
-        })
-    }
-
-    /// Is notified of changes of healths from now on.
-    pub(super) fn healths(&self) -> watch::Receiver<()> {
-        self.followed();
-        self.healths.subscribe()
-    }
-
-    /// What the checks of this incarnation have found, and its marks say.
-    pub(super) fn health(&self, record: &InstanceRecord, now: Instant) -> InstanceHealth {
-        let state = self.state.lock();
-        state.health(record.name(), record.actor, state.at_least_shown(now))
-    }
-
-    /// The same of all that have checks or marks, and how many changes of statuses there have been.
-    pub(super) fn all_healths(&self, now: Instant) -> (u64, Vec<IncarnationHealth>) {
-        let state = self.state.lock();
-        (state.status_changes.number(), state.healths(state.at_least_shown(now)))
-    }
-
-    /// The same of those whose status has changed since there were so many changes. Cost: linear in these.
-    pub(super) fn healths_since(&self, number: u64, now: Instant) -> (u64, Vec<IncarnationHealth>) {
-        let state = self.state.lock();
-        let now = state.at_least_shown(now);
-        let health = |(name, actor): &(InstanceName, ActorId)| (name.clone(), *actor, state.health(name, *actor, now));
-        (state.status_changes.number(), state.status_changes.since(number).map(health).collect())
     }
 
     /// When the next result is too old.
@@ -508,16 +334,18 @@ impl State {
 
     fn apply(&mut self, watched: Watched, shared: &Shared, now: Instant) -> Vec<InstanceChange> {
         let changes = self.catalog.apply(watched);
-        let services: BTreeSet<_> = changes.iter().map(|change| change.name().service().clone()).collect();
         for change in &changes {
             match change {
-                InstanceChange::Added(instance) => self.track(instance.name(), instance.actor, now),
-                InstanceChange::Removed { instance, .. } => self.forget(instance.name(), instance.actor),
+                InstanceChange::Added(instance) => self.track(instance, shared, now),
+                InstanceChange::Removed { instance, .. } => self.forget(instance),
                 _ => {}
             }
         }
-        for service in &services {
-            self.set_members(service, shared, now);
+        let mut services: Vec<_> = changes.iter().map(|change| change.name().service()).collect();
+        services.sort_unstable();
+        services.dedup();
+        for service in services {
+            self.members_changed(service, now);
             self.note_change(service);
         }
         changes
@@ -566,15 +394,18 @@ impl State {
         places.reserve(name, &present, limits)
     }
 
-    fn track(&mut self, name: &InstanceName, actor: ActorId, now: Instant) {
+    fn track(&mut self, instance: &InstanceRecord, shared: &Shared, now: Instant) {
+        let key = (instance.name().clone(), instance.actor);
         let new = || {
-            let (calls, slot) = (InstanceCalls::new((name.clone(), actor), now), CheckSlot::new(now));
+            let (calls, slot) = (InstanceCalls::new(key.clone(), now), CheckSlot::new(now));
             Tracked { calls: Arc::new(calls), slot: Arc::new(slot) }
         };
-        self.tracked.entry((name.clone(), actor)).or_insert_with(new);
+        let calls = Arc::clone(&self.tracked.entry(key.clone()).or_insert_with(new).calls);
+        self.service_calls(instance.service(), shared, now).add_member(&calls);
     }
 
-    fn forget(&mut self, name: &InstanceName, actor: ActorId) {
+    fn forget(&mut self, instance: &InstanceRecord) {
+        let (name, actor) = (instance.name(), instance.actor);
         self.checks.remove(name, actor);
         self.marks.remove(name, actor);
         let key = (name.clone(), actor);
@@ -583,17 +414,16 @@ impl State {
             tracked.slot.heartbeats.pulse().end();
         }
         self.status_changes.remove(&key);
+        if let Some(calls) = self.services.get(name.service()) {
+            calls.remove_member(&key);
+        }
     }
 
-    fn set_members(&mut self, service: &ServiceName, shared: &Shared, now: Instant) {
-        let calls = |tracked: &Tracked| Arc::clone(&tracked.calls);
-        let of = |record: &InstanceRecord| self.tracked.get(&(record.name().clone(), record.actor)).map(calls);
-        let members: Vec<_> = self.catalog.instances(service).filter_map(of).collect();
-        let is_over = members.is_empty();
-        let calls = self.service_calls(service, shared, now);
-        calls.set_members(members, now);
+    fn members_changed(&mut self, service: &ServiceName, now: Instant) {
+        let Some(calls) = self.services.get(service) else { return };
+        calls.members_changed(now);
         // Selectors of the service await its next instance.
-        if is_over && Arc::strong_count(calls) == 1 {
+        if Arc::strong_count(calls) == 1 && calls.is_empty() {
             self.services.remove(service);
         }
     }

@@ -57,8 +57,9 @@ pub struct InstanceWatch {
 
 impl InstanceWatch {
     pub(super) fn new(shared: Arc<Shared>, criteria: Criteria) -> Self {
-        let follower = Follower::new(shared, criteria.clone());
-        let next = |mut follower: Follower| async { Some((follower.next().await?, follower)) };
+        // In a box: it is moved for each item.
+        let follower = Box::new(Follower::new(shared, criteria.clone()));
+        let next = |mut follower: Box<Follower>| async { Some((follower.next().await?, follower)) };
         Self { criteria, items: unfold(follower, next).boxed() }
     }
 

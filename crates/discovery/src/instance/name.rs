@@ -56,6 +56,11 @@ impl InstanceName {
         Some(Self { service: ServiceName::new(service).ok()?, registered: registered.clone() })
     }
 
+    /// The service of a registered name, if it is one of an instance: it need not be.
+    pub(crate) fn service_of(registered: &ServiceName) -> Option<&str> {
+        registered.as_str().rsplit_once('.').map(|(service, _)| service)
+    }
+
     /// The service.
     pub fn service(&self) -> &ServiceName {
         &self.service

@@ -17,7 +17,7 @@ pub(super) fn rows() -> Vec<BenchRow> {
     vec![BenchRow::new("lease_renew", 1, renew), BenchRow::new("lease_beat", 1, beat)]
 }
 
-/// With the time of the renewal.
+/// With the time of the renewal: most of it is the reading of the clock.
 fn renew(contest: &mut Contest<'_>) -> Vec<Measured> {
     renewed(contest, |lease| started(lease.renew()))
 }

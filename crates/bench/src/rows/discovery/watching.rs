@@ -1,4 +1,7 @@
 //! From the registration of an instance to the moment at which a watch of its service shows it.
+//!
+//! The peer registers and watches a name alone. Ours also writes the instance as metadata, reserves a place among the limited
+//! number of instances, reads the instance back in the watch, and looks whether it meets the criteria and how healthy it is.
 
 use std::time::{Duration, Instant};
 

@@ -7,10 +7,11 @@ use foundation_kernel::names::{CastError, Via};
 use foundation_kernel::ractor::{ActorRef, Message};
 use tokio::time::Instant;
 
-use crate::choice::{Candidate, Figures, Instances, LoadReading, OutReason, Outcome};
+use crate::choice::{Candidate, Figures, Instances, LoadReading, OutReason};
 use crate::client::calls::{InstanceCalls, ServiceCalls};
 use crate::client::now::Now;
 use crate::instance::{InstanceName, InstanceRecord};
+use crate::meter::Counted;
 
 /// An instance that fits, and whose actor answers to the messages of the selector.
 pub(in crate::client) struct Fitting<M> {
@@ -39,7 +40,7 @@ impl<M: Message> Fitting<M> {
         calls.load.enter();
         // After the call is counted: a drain that began meanwhile waits for it, or is seen here.
         if calls.is_draining() {
-            calls.load.leave(Outcome::Cancelled);
+            calls.load.leave(true);
             calls.note_end();
             return false;
         }
@@ -53,7 +54,7 @@ impl<M: Message> Fitting<M> {
     #[inline]
     pub(in crate::client) fn cast(&self, message: M, fail_open: bool) -> Result<(), CastError<M>> {
         self.via.cast(message)?;
-        self.service.picks.note_cast(fail_open);
+        self.service.picks.note(Counted::Cast, fail_open);
         Ok(())
     }
 

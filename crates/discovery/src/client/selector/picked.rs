@@ -11,6 +11,7 @@ use super::fitting::Fitting;
 use crate::choice::{ChoiceReason, Decision, Locality, Outcome};
 use crate::client::now::Now;
 use crate::instance::InstanceRecord;
+use crate::meter::Counted;
 
 /// An instance that was picked for one call, which counts as in flight until this is dropped.
 ///
@@ -91,7 +92,26 @@ impl<M> Picked<M> {
         }
     }
 
+    /// Of a call that succeeded, and whose time is not measured, there is most of the time nothing to note but its end.
     #[inline]
+    fn is_noted(&self) -> bool {
+        matches!((self.ended, self.began), (Ended::Succeeded, None)) && self.fitting.calls.expects_success()
+    }
+
+    #[inline(never)]
+    fn note_end(&self) {
+        let (now, Fitting { calls, service, .. }) = (Now::default(), &*self.fitting);
+        let outcome = self.outcome(&now);
+        if let (Outcome::Succeeded(latency), Some(_)) = (outcome, self.began) {
+            calls.load.note_latency(&service.rules, latency, now.get());
+        }
+        if outcome == Outcome::Failed || calls.load.has_failures() {
+            calls.load.note_success(&service.rules, outcome, now.get());
+        }
+        calls.note_end();
+        service.record(calls, outcome, &now);
+    }
+
     fn outcome(&self, now: &Now) -> Outcome {
         match (self.ended, self.began) {
             (Ended::Succeeded, Some(began)) => Outcome::Succeeded(now.get().saturating_duration_since(began)),
@@ -106,15 +126,16 @@ impl<M> Picked<M> {
 impl<M> Drop for Picked<M> {
     #[inline]
     fn drop(&mut self) {
-        let now = Now::default();
-        let (outcome, Fitting { calls, service, .. }) = (self.outcome(&now), &*self.fitting);
-        match self.began {
-            Some(_) if outcome != Outcome::Cancelled => calls.load.end(&service.rules, outcome, now.get()),
-            _ => calls.load.end_unmeasured(&service.rules, outcome, || now.get()),
+        self.fitting.calls.load.leave(matches!(self.ended, Ended::Cancelled));
+        if !self.is_noted() {
+            self.note_end();
         }
-        calls.note_end();
-        service.record(calls, outcome, &now);
-        service.picks.note(outcome, self.decided.fail_open);
+        let counted = match self.ended {
+            Ended::Succeeded => Counted::Succeeded,
+            Ended::Failed => Counted::Failed,
+            Ended::Cancelled => Counted::Cancelled,
+        };
+        self.fitting.service.picks.note(counted, self.decided.fail_open);
     }
 }
 

@@ -55,6 +55,44 @@ async fn a_call_that_is_lost_to_a_drain_has_not_begun() {
     assert_eq!((load.in_flight, load.idle, fitting.calls.load.ended()), (0, None, 0));
 }
 
+/// A selector that takes turns, with so many retries, and a choice whose instance ends before it gets a message.
+async fn chosen_and_ended(discovery: &Discovery, retries: u8) -> (Selector<u64>, Decision, InstanceName) {
+    let selector =
+        discovery.selector::<u64>(Criteria::service(&ORDERS)).choice(Choice::new().policy(Policy::RoundRobin));
+    let mut selector = selector.retry_budget(RetryBudget::new(0, retries));
+    let chosen = selector.choose_usual(None, &Now::default()).unwrap();
+    let ended = selector.known.list[chosen.at].record.name().clone();
+    selector.known.list[chosen.at].actor.stop_and_wait(None, None).await.unwrap();
+    (selector, chosen, ended)
+}
+
+#[tokio::test]
+async fn a_cast_to_an_instance_that_has_just_ended_goes_to_another_one_and_costs_a_retry() {
+    let (discovery, _registry) = discovery().await;
+    spawn(&discovery, "orders", "b").await;
+    let (mut selector, chosen, _) = chosen_and_ended(&discovery, 1).await;
+    selector.send(chosen, 7).unwrap();
+    assert_eq!(selector.budget.balance(), 0);
+}
+
+#[tokio::test]
+async fn a_cast_that_may_not_be_made_again_comes_back_with_the_instance_that_did_not_take_it() {
+    let (discovery, _registry) = discovery().await;
+    spawn(&discovery, "orders", "b").await;
+    let (mut selector, chosen, ended) = chosen_and_ended(&discovery, 0).await;
+    let CastInstanceError { message, reason } = selector.send(chosen, 7).unwrap_err();
+    let CastInstanceReason::NotTaken { instance, before, .. } = *reason else { panic!("{reason}") };
+    assert_eq!((message, instance, before), (7, ended, vec![]));
+}
+
+#[tokio::test]
+async fn a_cast_without_another_instance_comes_back_and_costs_no_retry() {
+    let (discovery, _registry) = discovery().await;
+    let (mut selector, chosen, _) = chosen_and_ended(&discovery, 1).await;
+    assert_eq!(selector.send(chosen, 7).unwrap_err().message, 7);
+    assert_eq!(selector.budget.balance(), 1);
+}
+
 #[tokio::test]
 async fn the_calls_of_a_service_without_instances_are_kept_as_long_as_a_selector_uses_them() {
     let (discovery, _registry) = discovery().await;

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use foldhash::fast::RandomState;
 use foundation_kernel::ractor::ActorId;
 
 use crate::instance::InstanceName;
@@ -18,7 +19,7 @@ type Incarnation = (InstanceName, ActorId);
 #[derive(Debug, Default)]
 pub(super) struct StatusChanges {
     by_number: BTreeMap<u64, Incarnation>,
-    numbers: HashMap<Incarnation, u64>,
+    numbers: HashMap<Incarnation, u64, RandomState>,
     /// How many changes there have been.
     number: u64,
 }
