@@ -12,8 +12,8 @@ use crate::dead_letters::DeadLetters;
 use crate::job::record::JobOptions;
 use crate::queue::claim::Claim;
 use crate::queue::job_queue::JobQueue;
+use crate::queue::new_job::NewJob;
 use crate::queue::rules::{JobRules, QueueSpec};
-use crate::queue::state::NewJob;
 use crate::routing::{Router, Routing};
 
 type Queue = JobQueue<u8, ()>;

@@ -27,7 +27,7 @@ use crate::job::key::{JobKey, MAX_KEY_BYTES};
 use crate::job::record::JobOptions;
 use crate::job::record::Reply;
 use crate::queue::job_queue::JobQueue;
-use crate::queue::state::NewJob;
+use crate::queue::new_job::NewJob;
 
 /// The pause after a job that the pool did not take.
 const AGAIN: Duration = Duration::from_millis(100);

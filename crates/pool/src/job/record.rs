@@ -21,7 +21,7 @@ pub(crate) struct JobOptions {
     pub(crate) key: Option<JobKey>,
     /// What its worker is chosen by, instead of the key.
     pub(crate) label: Option<JobKey>,
-    /// The place of its key, once the job is the first of it.
+    /// The place of its key, once it has entered that.
     pub(crate) key_slot: Option<KeySlot>,
     /// Of the jobs with the same one, the pool has at most one.
     pub(crate) unique: Option<JobKey>,
@@ -135,15 +135,14 @@ impl<J, T> JobRecord<J, T> {
         self.options.as_ref().is_some_and(|options| options.unique.is_some() || options.key_slot.is_some())
     }
 
-    /// The place of its key, if it is the first of it.
+    /// The place of its key, once it has entered that.
     pub(crate) fn key_slot(&self) -> Option<KeySlot> {
         self.options.as_ref()?.key_slot
     }
 
-    /// It is the first of its key.
-    pub(crate) fn into_head(mut self, slot: KeySlot) -> Self {
-        self.options.iter_mut().for_each(|options| options.key_slot = Some(slot));
-        self
+    /// Notes the place of its key, from when it enters that until it leaves it.
+    pub(crate) fn set_key_slot(&mut self, slot: Option<KeySlot>) {
+        self.options.iter_mut().for_each(|options| options.key_slot = slot);
     }
 
     /// What its worker is chosen by: its label, or else its key.

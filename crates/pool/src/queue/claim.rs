@@ -4,9 +4,10 @@ use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::after::After;
 use super::claim_cell::ClaimCell;
 use super::job_queue::JobQueue;
-use super::state::{After, State, Tally};
+use super::state::{State, Tally};
 use super::turn::{Turn, Wait};
 use super::waiters::Waiters;
 use crate::job::record::{Ending, JobRecord};

@@ -5,64 +5,24 @@ use std::collections::{HashMap, VecDeque};
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Waker;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::accounts::Accounts;
+use super::after::After;
 use super::claim_cell::ClaimCell;
-use super::delayed::Delayed;
-use super::keys::{Entered, Keys};
-use super::lanes::Lanes;
+use super::figures::{QueueFigures, QueueLoad};
+use super::lanes::Lane;
+use super::new_job::{NewJob, Refusal, Room};
 use super::rate::{Rate, RateGate};
 use super::waiters::Waiters;
-use crate::error::PoolError;
+use super::waiting::{TimePassed, WaitingJobs};
 use crate::job::id::JobId;
 use crate::job::key::JobKey;
-use crate::job::record::JobOptions;
-use crate::job::record::{Ending, JobRecord, Reply};
+use crate::job::record::{Ending, JobRecord};
 use crate::overflow::WhenFull;
 use crate::routing::{JobTimer, Routing};
-
-/// What is to be done when the lock has been released. Allocates nothing if there is nothing to do, or one task to wake.
-pub(super) struct After<J, T> {
-    pub(super) wakes: Wakes,
-    pub(super) ended: Vec<(JobRecord<J, T>, Ending)>,
-}
-
-/// Tasks that are to be woken. One costs no allocation: mostly it is one.
-#[derive(Default)]
-pub(super) struct Wakes {
-    first: Option<Waker>,
-    rest: Vec<Waker>,
-}
-
-impl Wakes {
-    fn extend(&mut self, wakers: impl IntoIterator<Item = Waker>) {
-        for waker in wakers {
-            match &self.first {
-                None => self.first = Some(waker),
-                Some(_) => self.rest.push(waker),
-            }
-        }
-    }
-}
-
-impl IntoIterator for Wakes {
-    type Item = Waker;
-    type IntoIter = std::iter::Chain<std::option::IntoIter<Waker>, std::vec::IntoIter<Waker>>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.first.into_iter().chain(self.rest)
-    }
-}
-
-impl<J, T> Default for After<J, T> {
-    fn default() -> Self {
-        Self { wakes: Wakes::default(), ended: Vec::new() }
-    }
-}
 
 /// What a queue does with jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,63 +37,10 @@ pub(super) enum Phase {
     Closed,
 }
 
-/// Why a job is not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
-    Full { queued: usize },
-    Draining,
-    Closed,
-    Duplicate(JobId),
-    OverRate { free_in: Duration },
-}
-
-/// A job that is not taken yet.
-pub(crate) struct NewJob<J, T> {
-    pub(crate) job: J,
-    pub(crate) reply: Option<Reply<J, T>>,
-    pub(crate) options: JobOptions,
-}
-
-impl<J, T> NewJob<J, T> {
-    pub(super) fn refused(self, refusal: Refusal) -> PoolError<J> {
-        let job = self.job;
-        match refusal {
-            Refusal::Full { queued } => PoolError::Full { job, queued },
-            Refusal::Draining => PoolError::Draining { job },
-            Refusal::Closed => PoolError::NotRunning { job },
-            Refusal::Duplicate(id) => PoolError::Duplicate { job, id },
-            Refusal::OverRate { free_in } => PoolError::OverRate { job, free_in },
-        }
-    }
-}
-
-/// Which place a job is to have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Room {
-    /// One that is neither taken nor reserved.
-    Free,
-    /// The one that is reserved for its sender.
-    Reserved,
-}
-
 /// The jobs of a claim that have gone to their owners since the queue was locked last.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Tally {
     pub(super) done: u64,
-}
-
-/// The figures of a queue at one moment.
-#[derive(Debug)]
-pub(crate) struct QueueFigures {
-    pub(crate) queued_by_priority: Vec<usize>,
-    pub(crate) delayed: usize,
-    pub(crate) claimed: usize,
-    /// When the job was accepted that is at the front of its level and has waited the longest.
-    pub(crate) oldest: Option<Instant>,
-    /// Callers that wait for room.
-    pub(crate) senders: usize,
-    pub(crate) paused: bool,
-    pub(crate) accounts: Accounts,
 }
 
 /// The jobs of a queue, and the tasks that wait for it.
@@ -146,11 +53,8 @@ pub(super) struct State<J, T> {
     when_full: WhenFull,
     /// The pool's longest wait for the first attempt.
     deadline: Option<Duration>,
-    waiting: Lanes<J, T>,
-    /// Those that wait for another one of their key.
-    keys: Keys<JobKey, JobRecord<J, T>>,
+    waiting: WaitingJobs<J, T>,
     rate: RateGate,
-    delayed: Delayed<JobRecord<J, T>>,
     claims: Vec<Arc<ClaimCell<J, T>>>,
     /// How many jobs are in claims.
     claimed: usize,
@@ -164,12 +68,19 @@ pub(super) struct State<J, T> {
     reserved: usize,
     /// Callers that wait until no job is left.
     pub(super) drainers: Waiters,
-    /// Tasks that wait for another time at which a job is due.
+    /// Tasks that wait for an earlier time at which something happens.
     pub(super) timers: Waiters,
+    /// The time that the latest of them knows: it looks then in any case.
+    timers_know: Option<Instant>,
 }
 
 impl<J, T> State<J, T> {
-    pub(super) fn new(capacity: usize, when_full: WhenFull, waiting: Lanes<J, T>, deadline: Option<Duration>) -> Self {
+    pub(super) fn new(
+        capacity: usize,
+        when_full: WhenFull,
+        waiting: WaitingJobs<J, T>,
+        deadline: Option<Duration>,
+    ) -> Self {
         Self {
             phase: Phase::Open,
             life: 0,
@@ -177,10 +88,8 @@ impl<J, T> State<J, T> {
             capacity,
             when_full,
             deadline,
-            keys: Keys::default(),
             waiting,
             rate: RateGate::new(None),
-            delayed: Delayed::new(),
             claims: Vec::new(),
             claimed: 0,
             accounts: Accounts::default(),
@@ -190,6 +99,7 @@ impl<J, T> State<J, T> {
             reserved: 0,
             drainers: Waiters::default(),
             timers: Waiters::default(),
+            timers_know: None,
         }
     }
 
@@ -229,7 +139,7 @@ impl<J, T> State<J, T> {
                     return Ok(id);
                 }
                 _ => {
-                    let oldest = self.waiting.pop_least_urgent();
+                    let oldest = self.waiting.remove_oldest();
                     oldest.into_iter().for_each(|oldest| self.drop_for_room(oldest, after));
                 }
             }
@@ -252,12 +162,12 @@ impl<J, T> State<J, T> {
         match self.when_full {
             WhenFull::Wait | WhenFull::Refuse => false,
             WhenFull::DropNewest => true,
-            WhenFull::DropOldest => !self.waiting.is_empty(),
+            WhenFull::DropOldest => self.waiting.len() > 0,
         }
     }
 
     fn room(&self) -> usize {
-        self.capacity.saturating_sub(self.queued() + self.delayed.len() + self.reserved)
+        self.capacity.saturating_sub(self.waiting.len() + self.reserved)
     }
 
     fn record(&mut self, new: NewJob<J, T>, now: Instant) -> JobRecord<J, T> {
@@ -283,31 +193,30 @@ impl<J, T> State<J, T> {
 
     /// Lets a job wait for a worker, or for the job of its key that is before it.
     fn enqueue(&mut self, record: JobRecord<J, T>, after: &mut After<J, T>) {
-        let entered = match record.key_to_enter() {
-            None => return self.line_up(record, after),
-            Some(key) => self.keys.enter(&key, record),
-        };
-        match entered {
-            Entered::Head(slot, record) => self.line_up(record.into_head(slot), after),
-            Entered::NoRoom(record) => self.line_up(record, after),
-            Entered::Waits => {}
+        let nothing_ready = self.waiting.ready() == 0;
+        if let Some(lane) = self.waiting.add(record) {
+            self.became_ready(lane, nothing_ready, after);
         }
+        self.wake_timers(after);
     }
 
-    fn line_up(&mut self, record: JobRecord<J, T>, after: &mut After<J, T>) {
-        let slot = self.waiting.push_back(record);
-        self.pick_sleeper(slot, after);
+    /// A job has come to wait for a worker.
+    fn became_ready(&mut self, lane: Lane, first: bool, after: &mut After<J, T>) {
+        if first {
+            self.rate.catch_up();
+        }
+        self.pick_sleeper(lane, after);
     }
 
     /// Picks a sleeper for a job that waits: the worker of its inbox, or another one that may take it.
-    fn pick_sleeper(&mut self, slot: Option<usize>, after: &mut After<J, T>) {
+    fn pick_sleeper(&mut self, lane: Lane, after: &mut After<J, T>) {
         if self.paused {
             return;
         }
-        let picked = match slot {
-            None => self.sleepers.pick_newest(),
-            Some(slot) => {
-                let owner = self.sleepers.pick_newest_of(|sleeper| sleeper == slot);
+        let picked = match lane {
+            Lane::Shared => self.sleepers.pick_newest(),
+            Lane::Inbox(slot) => {
+                let owner = self.sleepers.pick_newest_of(|sleeper| sleeper == slot as usize);
                 let is_pinned = self.waiting.routing().is_pinned();
                 owner.or_else(|| if is_pinned { None } else { self.sleepers.pick_newest() })
             }
@@ -316,7 +225,13 @@ impl<J, T> State<J, T> {
     }
 
     fn delay(&mut self, record: JobRecord<J, T>, now: Instant, delay: Duration, after: &mut After<J, T>) {
-        if self.delayed.push(far(now, delay), record) {
+        self.waiting.delay(record, far(now, delay));
+        self.wake_timers(after);
+    }
+
+    /// Wakes the timers if something happens earlier than they know.
+    fn wake_timers(&mut self, after: &mut After<J, T>) {
+        if self.timers.len() > 0 && self.next_due_before(self.timers_know).is_some() {
             after.wakes.extend(mem::take(&mut self.timers).into_wakers());
         }
     }
@@ -359,7 +274,7 @@ impl<J, T> State<J, T> {
     }
 
     fn gives_out(&self) -> bool {
-        !self.is_closed() && !self.paused && !self.waiting.is_empty()
+        !self.is_closed() && !self.paused && self.waiting.ready() > 0
     }
 
     /// Moves a fair share of the waiting jobs, at most this many, into a claim. Those that have expired end.
@@ -367,25 +282,27 @@ impl<J, T> State<J, T> {
         if !self.gives_out() {
             return 0;
         }
-        let share = self.waiting.len() / self.claims.len().max(1) + 1;
+        let share = self.waiting.ready() / self.claims.len().max(1) + 1;
         let (limit, mut claimed) = (share.min(at_most).min(self.rate.available()), 0);
-        let mut rest = cell.rest.lock();
+        let (mut rest, mut expired) = (cell.rest.lock(), Vec::new());
         while claimed < limit {
-            let waited = |record: &JobRecord<J, T>| record.accepted.elapsed();
-            let Some(record) = self.waiting.pop(cell, claimed == 0, waited) else { break };
+            let Some(record) = self.waiting.pop(cell, claimed == 0) else { break };
             match self.expired(&record) {
-                Some(waited) => self.expire(record, waited, after),
+                Some(waited) => expired.push((record, waited)),
                 None => {
                     rest.push_back(record);
                     claimed += 1;
                 }
             }
         }
+        // Before the next jobs of their keys are routed, for which the claims are looked at.
         drop(rest);
+        expired.into_iter().for_each(|(record, waited)| self.expire(record, waited, after));
         self.claimed += claimed;
         self.rate.begin(claimed);
-        if self.gives_out() && self.rate.next().is_some() {
-            after.wakes.extend(mem::take(&mut self.timers).into_wakers());
+        if self.rate.is_limited() && self.gives_out() {
+            self.rate.note_short();
+            self.wake_timers(after);
         }
         claimed
     }
@@ -427,9 +344,10 @@ impl<J, T> State<J, T> {
                 self.return_to_owner(record, after);
                 continue;
             }
-            let slot = self.waiting.push_front(record, cell);
-            self.pick_sleeper(slot, after);
+            let lane = self.waiting.put_back(record, cell);
+            self.pick_sleeper(lane, after);
         }
+        self.wake_timers(after);
     }
 
     /// Puts a job that was begun back for another attempt, after this time.
@@ -466,10 +384,11 @@ impl<J, T> State<J, T> {
 
     /// What a job that is leaving has been the only one of can be used again, and the next one of its key waits for a worker.
     pub(super) fn forget(&mut self, record: &JobRecord<J, T>, after: &mut After<J, T>) {
+        let nothing_ready = self.waiting.ready() == 0;
         if let Some(slot) = record.key_slot()
-            && let Some(next) = self.keys.leave(slot)
+            && let Some(lane) = self.waiting.leave_key(slot)
         {
-            self.line_up(next.into_head(slot), after);
+            self.became_ready(lane, nothing_ready, after);
         }
         if let Some(key) = record.unique() {
             self.unique.remove(key);
@@ -497,27 +416,38 @@ impl<J, T> State<J, T> {
     }
 
     fn pick_sleepers(&mut self, after: &mut After<J, T>) {
-        let jobs = if self.gives_out() { self.waiting.len().min(self.rate.available()) } else { 0 };
+        let jobs = if self.gives_out() { self.waiting.ready().min(self.rate.available()) } else { 0 };
         after.wakes.extend((0..jobs).map_while(|_| self.sleepers.pick_newest_of(|slot| self.waiting.has_for(slot))));
     }
 
     // ---- time ----
 
-    /// When the next delayed job is due.
+    /// When something happens next: a job becomes due, has waited for too long, or may pass the rate.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let free = if self.gives_out() { self.rate.next() } else { None };
-        self.delayed.next_due().into_iter().chain(free).min()
+        self.waiting.next_time().into_iter().chain(free).min()
     }
 
-    /// Lets jobs that are due wait for a worker, and ends those at the front of their level that have expired.
+    /// The same, if that is before the time that a timer knows.
+    pub(super) fn next_due_before(&self, known: Option<Instant>) -> Option<Instant> {
+        self.next_due().filter(|next| known.is_none_or(|known| *next < known))
+    }
+
+    /// A timer waits, and looks again at the time that it knows.
+    pub(super) fn timer_waits(&mut self, known: Option<Instant>) {
+        self.timers_know = known;
+    }
+
+    /// Lets jobs that are due wait for a worker, and ends those that have waited for too long, wherever they stand.
     pub(super) fn tick(&mut self, now: Instant, after: &mut After<J, T>) {
-        while let Some(record) = self.delayed.pop_due(now) {
-            self.enqueue(record, after);
-        }
-        let rule = self.deadline;
-        while let Some(record) = self.waiting.pop_front_if(|record| record.expired(rule, now).is_some()) {
-            let waited = now.saturating_duration_since(record.accepted);
-            self.expire(record, waited, after);
+        let mut nothing_ready = self.waiting.ready() == 0;
+        while let Some(passed) = self.waiting.pass_time(now) {
+            match passed {
+                TimePassed::Ready(lane) => self.became_ready(lane, nothing_ready, after),
+                TimePassed::Waits => {}
+                TimePassed::Expired(record, waited) => self.expire(record, waited, after),
+            }
+            nothing_ready = self.waiting.ready() == 0;
         }
         if self.rate.is_limited() {
             self.pick_sleepers(after);
@@ -585,7 +515,7 @@ impl<J, T> State<J, T> {
     }
 
     pub(super) fn is_drained(&self) -> bool {
-        self.queued() == 0 && self.delayed.is_empty() && self.claimed == 0
+        self.waiting.len() == 0 && self.claimed == 0
     }
 
     pub(super) fn claimed(&self) -> usize {
@@ -593,23 +523,29 @@ impl<J, T> State<J, T> {
     }
 
     pub(super) fn queued(&self) -> usize {
-        self.waiting.len() + self.keys.waiting()
+        self.waiting.queued()
     }
 
     pub(super) fn delayed(&self) -> usize {
-        self.delayed.len()
+        self.waiting.delayed()
     }
 
     pub(super) fn figures(&self) -> QueueFigures {
         QueueFigures {
-            queued_by_priority: self.waiting.lens(),
-            delayed: self.delayed.len(),
+            queued_by_priority: self.waiting.queued_by_priority(),
+            delayed: self.waiting.delayed(),
             claimed: self.claimed,
-            oldest: self.waiting.fronts().map(|record| record.accepted).min(),
+            oldest: self.waiting.oldest(),
             senders: self.senders.len(),
             paused: self.paused,
+            load: self.load(),
             accounts: self.accounts,
         }
+    }
+
+    fn load(&self) -> QueueLoad {
+        let waiting = if self.gives_out() { self.waiting.ready() } else { 0 };
+        QueueLoad { ready: self.waiting.became_ready(), waiting, allowance: self.rate.allowance() }
     }
 
     pub(super) fn accounts(&self) -> Accounts {
@@ -623,7 +559,8 @@ impl<J, T> State<J, T> {
     }
 
     pub(super) fn open(&mut self, after: &mut After<J, T>) {
-        if self.is_closed() {
+        // A drain of the life before ends nothing in this one, also if it goes on.
+        if self.phase != Phase::Open {
             self.life += 1;
         }
         self.phase = Phase::Open;
@@ -657,11 +594,7 @@ impl<J, T> State<J, T> {
     /// Takes out all jobs, in the order of acceptance. Those that come back later go to their owners.
     pub(super) fn close(&mut self, after: &mut After<J, T>) -> Vec<JobRecord<J, T>> {
         self.phase = Phase::Closed;
-        let mut all = self.waiting.drain();
-        // Before those of the lanes leave: nothing moves up then.
-        all.extend(self.keys.remove_waiting(|_| true));
-        all.extend(self.delayed.drain());
-        all.sort_unstable_by_key(|record| record.id);
+        let all = self.waiting.take_all();
         self.accounts.returned += all.len() as u64;
         all.iter().for_each(|record| self.forget(record, after));
         self.pick_drainers(after);
