@@ -91,7 +91,8 @@ async fn jobs_over_the_rate_want_no_workers() {
     let wanted = most_wanted(&pool, 20).await;
     assert!((3..=4).contains(&wanted), "{wanted}");
     let done = pool.stats().done;
-    assert!((795..=805).contains(&done), "{done} in 40 s");
+    // At first there was one worker, which does 10 in a second.
+    assert!((770..=801).contains(&done), "{done} in 40 s");
     top.shutdown().await;
 }
 

@@ -199,7 +199,8 @@ impl<W: Worker> PoolSpec<W> {
         self.with(|spec| spec.rules.retry = retry.into())
     }
 
-    /// How long a job may wait for its first attempt; then it has expired.
+    /// How long a job may wait for its first attempt; then it has expired. It goes to its owner at that time, to about a
+    /// millisecond, wherever it waits. A [delay](crate::JobRequest::after) comes on top.
     pub fn deadline(self, deadline: Duration) -> Self {
         self.with(|spec| spec.rules.deadline = Some(deadline))
     }

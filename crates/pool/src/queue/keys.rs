@@ -14,10 +14,7 @@ use std::fmt;
 use std::hash::Hash;
 
 use super::slab::{Chain, Slab, SlabIndex};
-
-/// The place of a key in the table, from when its first job enters until its last one has left. The jobs of the key carry it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct KeySlot(u32);
+use crate::job::key::KeySlot;
 
 /// What became of a job that entered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +91,7 @@ impl<K: Hash + Eq + Clone> Keys<K> {
     }
 
     fn waiting_of(&mut self, slot: KeySlot) -> Option<&mut Chain> {
-        match self.chains.get_mut(slot.0 as usize)? {
+        match self.chains.get_mut(slot.number())? {
             KeyChain::Known { waiting, .. } => Some(waiting),
             KeyChain::Free { .. } => None,
         }
@@ -120,7 +117,7 @@ impl<K: Hash + Eq + Clone> Keys<K> {
     }
 
     fn forget(&mut self, slot: KeySlot) {
-        let Some(chain) = self.chains.get_mut(slot.0 as usize) else { return };
+        let Some(chain) = self.chains.get_mut(slot.number()) else { return };
         let free = KeyChain::Free { next: self.free.replace(slot.0) };
         if let KeyChain::Known { key, .. } = std::mem::replace(chain, free) {
             self.slots.remove(&key);

@@ -8,7 +8,7 @@ mod claim_cell;
 mod discipline_tests;
 pub(crate) mod figures;
 pub(crate) mod job_queue;
-pub(crate) mod keys;
+mod keys;
 mod lanes;
 pub(crate) mod new_job;
 pub(crate) mod priorities;

@@ -44,6 +44,9 @@ impl<T> Default for Slab<T> {
 }
 
 impl<T> Slab<T> {
+    #[cfg(test)]
+    pub(crate) const BYTES_EACH: usize = size_of::<Cell<T>>();
+
     /// How many items there are.
     pub(crate) fn len(&self) -> usize {
         self.len

@@ -279,12 +279,34 @@ impl<J, T> State<J, T> {
 
     /// Moves a fair share of the waiting jobs, at most this many, into a claim. Those that have expired end.
     pub(super) fn claim(&mut self, at_most: usize, cell: &ClaimCell<J, T>, after: &mut After<J, T>) -> usize {
+        loop {
+            let (claimed, expired) = self.claim_ready(at_most, cell, after);
+            if expired.is_empty() {
+                return claimed;
+            }
+            // The next ones of their keys are ready now, and this worker does not sleep yet: it looks again.
+            expired.into_iter().for_each(|(record, waited)| self.expire(record, waited, after));
+            if claimed > 0 {
+                return claimed;
+            }
+        }
+    }
+
+    /// Moves jobs that are ready into a claim, and takes out those that have expired. They end later: the jobs behind them
+    /// are routed then, for which the claims are looked at.
+    fn claim_ready(
+        &mut self,
+        at_most: usize,
+        cell: &ClaimCell<J, T>,
+        after: &mut After<J, T>,
+    ) -> (usize, Vec<(JobRecord<J, T>, Duration)>) {
+        let (mut claimed, mut expired) = (0, Vec::new());
         if !self.gives_out() {
-            return 0;
+            return (claimed, expired);
         }
         let share = self.waiting.ready() / self.claims.len().max(1) + 1;
-        let (limit, mut claimed) = (share.min(at_most).min(self.rate.available()), 0);
-        let (mut rest, mut expired) = (cell.rest.lock(), Vec::new());
+        let limit = share.min(at_most).min(self.rate.available());
+        let mut rest = cell.rest.lock();
         while claimed < limit {
             let Some(record) = self.waiting.pop(cell, claimed == 0) else { break };
             match self.expired(&record) {
@@ -295,16 +317,14 @@ impl<J, T> State<J, T> {
                 }
             }
         }
-        // Before the next jobs of their keys are routed, for which the claims are looked at.
         drop(rest);
-        expired.into_iter().for_each(|(record, waited)| self.expire(record, waited, after));
         self.claimed += claimed;
         self.rate.begin(claimed);
         if self.rate.is_limited() && self.gives_out() {
             self.rate.note_short();
             self.wake_timers(after);
         }
-        claimed
+        (claimed, expired)
     }
 
     /// The clock is read only for a job that can expire.
@@ -418,6 +438,8 @@ impl<J, T> State<J, T> {
     fn pick_sleepers(&mut self, after: &mut After<J, T>) {
         let jobs = if self.gives_out() { self.waiting.ready().min(self.rate.available()) } else { 0 };
         after.wakes.extend((0..jobs).map_while(|_| self.sleepers.pick_newest_of(|slot| self.waiting.has_for(slot))));
+        // Those that the rate holds back have to be looked for later.
+        self.wake_timers(after);
     }
 
     // ---- time ----

@@ -15,12 +15,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::claim_cell::ClaimCell;
-use super::keys::{Entered, KeySlot, Keys};
+use super::keys::{Entered, Keys};
 use super::lanes::{JobSlab, Lane, Lanes, Standing, WaitingJob};
 use super::slab::{Slab, SlabIndex};
 use super::timetable::Timetable;
 use crate::job::id::JobId;
-use crate::job::key::JobKey;
+use crate::job::key::{JobKey, KeySlot};
 use crate::job::record::JobRecord;
 use crate::overflow::WhenFull;
 use crate::routing::{JobTimer, Routing};
@@ -294,5 +294,247 @@ impl<J, T> WaitingJob<J, T> {
             record.set_key_slot(None);
         }
         record
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::super::priorities::Priorities;
+    use super::*;
+    use crate::job::record::JobOptions;
+    use crate::routing::Router;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const LEVELS: u8 = 3;
+    const SLOTS: usize = 3;
+    const ROUTINGS: [Routing; 4] =
+        [Routing::shared(), Routing::least_in_flight(), Routing::round_robin().pinned(), Routing::affinity()];
+
+    type Record = JobRecord<u64, ()>;
+
+    /// Jobs that wait, and those that were claimed of them.
+    struct Pool {
+        waiting: WaitingJobs<u64, ()>,
+        cells: Vec<Arc<ClaimCell<u64, ()>>>,
+        claimed: Vec<(usize, Record)>,
+        accepted: u64,
+        ended: BTreeSet<u64>,
+        now: Instant,
+    }
+
+    fn waiting_jobs(routing: Routing) -> WaitingJobs<u64, ()> {
+        let lanes = Lanes::new(Priorities::new(&[3, 2, 1], None), Router::new(routing, Vec::new(), 7));
+        WaitingJobs::new(lanes, WhenFull::DropOldest, None)
+    }
+
+    fn record(number: u64, level: u8, accepted: Instant, options: JobOptions) -> Record {
+        let (id, options) = (JobId::new(number), options.kept());
+        JobRecord { id, attempts: 0, level, accepted, job: number, reply: None, options }
+    }
+
+    impl Pool {
+        fn new() -> Self {
+            let mut waiting = waiting_jobs(Routing::shared());
+            let cells: Vec<_> = (1..=SLOTS).map(|slot| Arc::new(ClaimCell::new(slot))).collect();
+            for cell in &cells {
+                waiting.worker_came(cell);
+            }
+            let (claimed, ended) = Default::default();
+            Self { waiting, cells, claimed, accepted: 0, ended, now: Instant::now() }
+        }
+
+        fn put(&mut self, level: u8, key: Option<u8>, deadline: Option<u64>, delay: Option<u64>) {
+            self.accepted += 1;
+            let options = JobOptions {
+                key: key.and_then(|key| JobKey::new(&key.to_string()).ok()),
+                deadline: deadline.map(Duration::from_secs),
+                delay: delay.map(Duration::from_secs),
+                ..JobOptions::default()
+            };
+            let record = record(self.accepted, level, self.now, options);
+            match delay {
+                Some(delay) => self.waiting.delay(record, self.now + Duration::from_secs(delay)),
+                None => {
+                    self.waiting.add(record);
+                }
+            }
+        }
+
+        fn end(&mut self, record: &Record) {
+            assert!(self.ended.insert(record.id.number()), "{} ends twice", record.id);
+            if let Some(slot) = record.key_slot() {
+                self.waiting.leave_key(slot);
+            }
+        }
+
+        fn claim(&mut self, worker: usize) {
+            let Some(mut record) = self.waiting.pop(&self.cells[worker], true) else { return };
+            record.attempts += 1;
+            self.claimed.push((worker, record));
+        }
+
+        fn pass(&mut self, seconds: u64) {
+            self.now += Duration::from_secs(seconds);
+            while let Some(passed) = self.waiting.pass_time(self.now) {
+                if let TimePassed::Expired(record, waited) = passed {
+                    let deadline = record.deadline(None).unwrap();
+                    assert!(record.attempts == 0 && waited >= deadline && waited < deadline + 6 * SECOND);
+                    self.end(&record);
+                }
+            }
+            assert!(self.waiting.next_time().is_none_or(|next| next > self.now));
+        }
+
+        fn drop_oldest(&mut self) {
+            let rank = |job: &WaitingJob<u64, ()>| (Reverse(job.record.level), job.record.id);
+            let all = self.waiting.ages.as_ref().unwrap().values();
+            let oldest = all.filter_map(|at| self.waiting.jobs.get(*at)).map(rank).min();
+            let removed = self.waiting.remove_oldest();
+            assert_eq!(removed.as_ref().map(|record| (Reverse(record.level), record.id)), oldest);
+            removed.iter().for_each(|record| self.end(record));
+        }
+
+        /// Each job is in one place, each is counted once, and of a key one job at most is claimed.
+        fn check(&self) {
+            let outside = self.claimed.len() + self.ended.len();
+            assert_eq!(self.waiting.len() + outside, self.accepted as usize);
+            let queued = self.waiting.queued_by_priority();
+            assert_eq!(queued.iter().sum::<usize>() + self.waiting.delayed(), self.waiting.len());
+            assert_eq!(self.waiting.queued(), queued.iter().sum::<usize>());
+            assert!(self.waiting.ready() <= self.waiting.queued());
+            assert_eq!(self.waiting.ages.as_ref().unwrap().len(), self.waiting.len());
+            let keys: Vec<_> = self.claimed.iter().filter_map(|(_, record)| record.key_slot()).collect();
+            assert_eq!(keys.iter().collect::<std::collections::HashSet<_>>().len(), keys.len());
+        }
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Put(u8, Option<u8>, Option<u64>, Option<u64>),
+        Claim(usize),
+        Finish(usize),
+        PutBack(usize),
+        Retry(usize, u64),
+        Pass(u64),
+        DropOldest,
+        Route(Routing),
+        Open(usize, bool),
+        Replace(usize),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        use proptest::option::of;
+        let chosen = || 0..20_usize;
+        let step = prop_oneof![
+            8 => (0..5_u8, of(0..4_u8), of(1..6_u64), of(1..6_u64)).prop_map(|(level, key, deadline, delay)| Step::Put(level, key, deadline, delay)),
+            5 => (0..SLOTS).prop_map(Step::Claim),
+            3 => chosen().prop_map(Step::Finish),
+            1 => chosen().prop_map(Step::PutBack),
+            2 => (chosen(), 0..5_u64).prop_map(|(at, delay)| Step::Retry(at, delay)),
+            2 => (0..5_u64).prop_map(Step::Pass),
+            1 => Just(Step::DropOldest),
+            1 => select(&ROUTINGS[..]).prop_map(Step::Route),
+            1 => (1..=SLOTS, any::<bool>()).prop_map(|(slot, open)| Step::Open(slot, open)),
+            1 => (0..SLOTS).prop_map(Step::Replace),
+        ];
+        proptest::collection::vec(step, 0..300)
+    }
+
+    fn take(pool: &mut Pool, step: Step) {
+        match step {
+            Step::Put(level, key, deadline, delay) => pool.put(level, key, deadline, delay),
+            Step::Claim(worker) => pool.claim(worker),
+            Step::Finish(at) if at < pool.claimed.len() => {
+                let (_, record) = pool.claimed.swap_remove(at);
+                pool.end(&record);
+            }
+            Step::PutBack(at) if at < pool.claimed.len() => {
+                let (worker, record) = pool.claimed.swap_remove(at);
+                pool.waiting.put_back(record, &pool.cells[worker]);
+            }
+            Step::Retry(at, delay) if at < pool.claimed.len() => {
+                let (_, record) = pool.claimed.swap_remove(at);
+                match delay {
+                    0 => {
+                        pool.waiting.add(record);
+                    }
+                    _ => pool.waiting.delay(record, pool.now + Duration::from_secs(delay)),
+                }
+            }
+            Step::Pass(seconds) => pool.pass(seconds),
+            Step::DropOldest => pool.drop_oldest(),
+            Step::Route(routing) => pool.waiting.set_routing(routing),
+            Step::Open(slot, open) => {
+                pool.waiting.set_open(slot, open);
+            }
+            Step::Replace(worker) => {
+                pool.waiting.worker_went(&pool.cells[worker]);
+                pool.cells[worker] = Arc::new(ClaimCell::new(worker + 1));
+                pool.waiting.worker_came(&pool.cells[worker]);
+            }
+            _ => {}
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn each_job_is_in_one_place_and_counted_once_whatever_happens_and_nothing_is_left(steps in steps()) {
+            let mut pool = Pool::new();
+            for step in steps {
+                take(&mut pool, step);
+                pool.check();
+            }
+            let left = pool.waiting.take_all();
+            prop_assert!(left.is_sorted_by_key(|record| record.id));
+            left.iter().for_each(|record| pool.end(record));
+            for (_, record) in std::mem::take(&mut pool.claimed) {
+                pool.end(&record);
+            }
+            pool.check();
+            prop_assert_eq!((pool.waiting.keys.known(), pool.waiting.next_time()), (0, None));
+        }
+
+        #[test]
+        fn a_lane_gives_the_jobs_of_a_level_in_the_order_in_which_they_came(
+            levels in proptest::collection::vec(0..LEVELS, 1..100), routing in select(&ROUTINGS[..3]), claims in 0..100_usize,
+        ) {
+            let (mut waiting, cell, now) = (waiting_jobs(routing), Arc::new(ClaimCell::new(1)), Instant::now());
+            waiting.worker_came(&cell);
+            for (number, level) in (1..).zip(&levels) {
+                waiting.add(record(number, *level, now, JobOptions::default()));
+            }
+            let claimed: Vec<_> = (0..claims).map_while(|_| waiting.pop(&cell, true)).collect();
+            for record in claimed.into_iter().rev() {
+                waiting.put_back(record, &cell);
+            }
+            let popped: Vec<_> = std::iter::from_fn(|| waiting.pop(&cell, true)).collect();
+            prop_assert_eq!(popped.len(), levels.len());
+            for level in 0..LEVELS {
+                prop_assert!(popped.iter().filter(|record| record.level == level).is_sorted_by_key(|record| record.id));
+            }
+        }
+    }
+
+    #[test]
+    fn a_job_that_waits_takes_at_most_ninety_bytes_beside_itself() {
+        let bytes = JobSlab::<u64, ()>::BYTES_EACH - size_of::<u64>();
+        assert!(bytes <= 90, "{bytes}");
+    }
+
+    #[test]
+    fn a_worker_takes_from_its_inbox_and_from_the_shared_lane_in_turns() {
+        let (mut waiting, cell, now) = (waiting_jobs(Routing::affinity()), Arc::new(ClaimCell::new(1)), Instant::now());
+        waiting.worker_came(&cell);
+        for number in 1..=20 {
+            let label = JobKey::new("cache").ok().filter(|_| number > 10);
+            waiting.add(record(number, 0, now, JobOptions { label, ..JobOptions::default() }));
+        }
+        let popped: Vec<_> = std::iter::from_fn(|| waiting.pop(&cell, true)).map(|record| record.job > 10).collect();
+        assert_eq!(popped, [true, false].repeat(10));
     }
 }
