@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use foundation_pool::{DeadLetters, JobError, JobRequest, PoolError, QueueSpec, Retry, WhenFull};
+use foundation_pool::{
+    DeadLetters, JobError, JobRequest, PoolError, PoolEvent, PoolWatched, QueueSpec, Retry, WhenFull,
+};
 use futures::FutureExt;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -225,6 +227,21 @@ async fn a_drain_that_begins_just_after_the_start_of_its_pool_is_not_undone_by_i
     assert!(drain.await.is_complete());
     assert!(last.wait(LONG).await.is_ok());
     assert!(matches!(pool.cast(Order::Answer(1)), Err(PoolError::NotRunning { .. })));
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_was_drained_stays_so_when_its_workers_start_anew_and_not_when_it_does() {
+    let (top, pool) = start(&spec().workers(1).unwrap()).await;
+    assert!(pool.drain(LONG).await.is_complete());
+    let mut watch = pool.watch();
+    let of_pool = top.supervisor("pool").await.unwrap().unwrap();
+    of_pool.supervisor("workers").await.unwrap().unwrap().actor().unwrap().kill();
+    while !matches!(watch.next().await, Some(PoolWatched::Event(PoolEvent::WorkerStarted { .. }))) {}
+    assert!(matches!(pool.cast(Order::Answer(1)), Err(PoolError::NotRunning { .. })));
+    of_pool.actor().unwrap().kill();
+    while !matches!(watch.next().await, Some(PoolWatched::Event(PoolEvent::WorkerStarted { .. }))) {}
+    assert_eq!(pool.call(Order::Answer(1), LONG).await.unwrap(), 1);
     top.shutdown().await;
 }
 

@@ -28,7 +28,7 @@ use crate::stats::measurement::Measurement;
 use crate::stats::stuck::Stuck;
 use crate::watch::Events;
 use crate::worker::batch_size::BatchSize;
-use crate::worker::crew::{Crew, PoolLife};
+use crate::worker::crew::Crew;
 use crate::worker::run::{Begin, Workshop, begin as begin_worker, run};
 use crate::worker::slot::Slot;
 use crate::worker::worker::Worker;
@@ -300,10 +300,10 @@ impl<W: Worker> PoolSpec<W> {
 
     /// Starts the supervisor of the workers, with all of them.
     async fn start_workers(self, context: StartContext) -> Result<Started, StartError> {
-        // Before there are workers, which end at a queue that is closed; and not later, when a drain may have begun.
-        match self.shared().crew.belongs_to(context.supervisor().get_id()) {
-            PoolLife::New => self.shared().queue.open(),
-            PoolLife::Same => self.shared().queue.reopen(),
+        // Only when the pool itself has started: a drain lasts until then. And before there are workers, which end at a queue
+        // that is closed; not later, when a drain of this life may have begun.
+        if self.shared().crew.begin_below(context.supervisor().get_id()) {
+            self.shared().queue.open();
         }
         self.shared().control.slots.begin_life();
         let rules = DynamicSupervisorSpec::default().intensity(self.intensity).backoff(self.backoff);

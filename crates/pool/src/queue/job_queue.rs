@@ -146,15 +146,6 @@ impl<J, T> JobQueue<J, T> {
         self.step(State::open);
     }
 
-    /// The same, unless it is only draining.
-    pub(crate) fn reopen(&self) {
-        self.step(|state, after| {
-            if state.is_closed() {
-                state.open(after)
-            }
-        });
-    }
-
     /// Takes no more jobs from now on; returns the number of the life that ends.
     pub(crate) fn drain(&self) -> u64 {
         self.step(|state, after| {

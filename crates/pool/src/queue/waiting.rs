@@ -521,9 +521,9 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_waits_takes_at_most_ninety_bytes_beside_itself() {
+    fn a_job_that_waits_takes_seventy_two_bytes_beside_itself() {
         let bytes = JobSlab::<u64, ()>::BYTES_EACH - size_of::<u64>();
-        assert!(bytes <= 90, "{bytes}");
+        assert!(bytes <= 72, "{bytes}");
     }
 
     #[test]

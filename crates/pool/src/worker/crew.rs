@@ -13,13 +13,6 @@ use tokio::time::timeout;
 /// What is added to the time that a worker may take to stop, before it is taken for abandoned.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Whether workers that start are the first ones in a life of their pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PoolLife {
-    New,
-    Same,
-}
-
 /// The supervisor of the workers in its current life. Belongs to the specification of the pool.
 pub(crate) struct Crew {
     supervisor: RwLock<Option<DynamicSupervisor>>,
@@ -39,10 +32,9 @@ impl Crew {
         self.worker_stop.saturating_add(GRACE)
     }
 
-    /// Notes the supervisor of the pool below which workers start.
-    pub(crate) fn belongs_to(&self, pool: ActorId) -> PoolLife {
-        let before = self.pool.lock().replace(pool);
-        if before == Some(pool) { PoolLife::Same } else { PoolLife::New }
+    /// Workers start below this supervisor of the pool: whether they are the first ones that do.
+    pub(crate) fn begin_below(&self, pool: ActorId) -> bool {
+        self.pool.lock().replace(pool) != Some(pool)
     }
 
     /// Notes a supervisor that has started.
