@@ -4,6 +4,8 @@
 pub(crate) mod accounts;
 #[path = "../../../pool/src/queue/after.rs"]
 pub(crate) mod after;
+#[path = "../../../pool/src/queue/capacity.rs"]
+pub(crate) mod capacity;
 #[path = "../../../pool/src/queue/claim.rs"]
 pub(crate) mod claim;
 #[path = "../../../pool/src/queue/claim_cell.rs"]
@@ -16,6 +18,8 @@ pub(crate) mod job_queue;
 pub(crate) mod keys;
 #[path = "../../../pool/src/queue/lanes.rs"]
 pub(crate) mod lanes;
+#[path = "../../../pool/src/queue/life.rs"]
+pub(crate) mod life;
 #[path = "../../../pool/src/queue/new_job.rs"]
 pub(crate) mod new_job;
 #[path = "../../../pool/src/queue/priorities.rs"]
@@ -24,12 +28,8 @@ pub(crate) mod priorities;
 pub(crate) mod rate;
 #[path = "../../../pool/src/queue/rules.rs"]
 pub(crate) mod rules;
-#[path = "../../../pool/src/queue/slab.rs"]
-pub(crate) mod slab;
 #[path = "../../../pool/src/queue/state.rs"]
 pub(crate) mod state;
-#[path = "../../../pool/src/queue/timetable.rs"]
-pub(crate) mod timetable;
 #[path = "../../../pool/src/queue/turn.rs"]
 pub(crate) mod turn;
 #[path = "../../../pool/src/queue/waiters.rs"]

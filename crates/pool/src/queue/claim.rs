@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::after::After;
-use super::claim_cell::ClaimCell;
+use super::claim_cell::{ClaimCell, Tally};
 use super::job_queue::JobQueue;
-use super::state::{State, Tally};
+use super::state::State;
 use super::turn::{Turn, Wait};
 use super::waiters::Waiters;
 use crate::job::record::{Ending, JobRecord};
@@ -200,7 +200,7 @@ mod tests {
         put(1, Some(Duration::ZERO));
         put(2, Some(Duration::ZERO));
         put(3, None);
-        assert_eq!(renewing.await, true);
+        assert!(renewing.await);
         assert_eq!(claim.begin().map(|record| record.job), Some(3));
         assert_eq!(queue.figures().accounts.expired, 2);
     }

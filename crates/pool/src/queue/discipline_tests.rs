@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::keys::{Entered, Keys};
 use super::priorities::Priorities;
-use super::slab::Slab;
 use crate::job::key::KeySlot;
+use crate::slab::Slab;
 
 const WORKERS: usize = 8;
 const JOBS: usize = 150_000;

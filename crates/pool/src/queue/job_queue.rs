@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use super::accounts::Accounts;
 use super::after::After;
+use super::capacity::Capacity;
 use super::figures::QueueFigures;
 use super::lanes::Lanes;
 use super::new_job::{NewJob, Refusal, Room};
@@ -47,7 +48,8 @@ impl<J, T> JobQueue<J, T> {
     pub(crate) fn new(spec: &QueueSpec, rules: JobRules<J>, router: Router) -> Self {
         let lanes = Lanes::new(Priorities::new(&spec.weights, spec.aging), router);
         let waiting = WaitingJobs::new(lanes, spec.when_full, rules.deadline);
-        let state = State::new(spec.capacity, spec.when_full, waiting, rules.deadline).limited(spec.rate);
+        let capacity = Capacity::new(spec.capacity, spec.when_full);
+        let state = State::new(capacity, waiting, rules.deadline).limited(spec.rate);
         Self { state: Mutex::new(state), rules }
     }
 
@@ -253,7 +255,7 @@ impl<J, T> Turn<JobQueue<J, T>> for Sender<J, T> {
     type Output = Result<JobId, PoolError<J>>;
 
     fn list(state: &mut State<J, T>) -> &mut Waiters {
-        &mut state.senders
+        state.senders()
     }
 
     fn take(&mut self, state: &mut State<J, T>, picked: bool, after: &mut After<J, T>) -> Option<Self::Output> {

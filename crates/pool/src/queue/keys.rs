@@ -13,8 +13,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
 
-use super::slab::{Chain, Slab, SlabIndex};
 use crate::job::key::KeySlot;
+use crate::slab::{Chain, Slab, SlabIndex};
 
 /// What became of a job that entered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

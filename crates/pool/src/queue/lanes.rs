@@ -12,9 +12,9 @@ use tokio::time::Instant;
 
 use super::claim_cell::ClaimCell;
 use super::priorities::Priorities;
-use super::slab::{Slab, SlabIndex};
 use crate::job::record::JobRecord;
 use crate::routing::{JobTimer, Router, Routing};
+use crate::slab::{Slab, SlabIndex};
 
 /// A job that waits, and where.
 pub(super) struct WaitingJob<J, T> {

@@ -2,6 +2,7 @@
 
 pub(crate) mod accounts;
 mod after;
+mod capacity;
 pub(crate) mod claim;
 mod claim_cell;
 #[cfg(test)]
@@ -10,13 +11,12 @@ pub(crate) mod figures;
 pub(crate) mod job_queue;
 mod keys;
 mod lanes;
+mod life;
 pub(crate) mod new_job;
 pub(crate) mod priorities;
 pub(crate) mod rate;
 pub(crate) mod rules;
-mod slab;
 mod state;
-mod timetable;
 pub(crate) mod turn;
 pub(crate) mod waiters;
 mod waiting;

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use super::slab::{Chain, Slab, SlabIndex};
+use crate::slab::{Chain, Slab, SlabIndex};
 
 /// The highest number of levels.
 pub(crate) const MAX_LEVELS: usize = 16;

@@ -11,9 +11,11 @@ use tokio::time::Instant;
 
 use super::accounts::Accounts;
 use super::after::After;
-use super::claim_cell::ClaimCell;
+use super::capacity::Capacity;
+use super::claim_cell::{ClaimCell, Tally};
 use super::figures::{QueueFigures, QueueLoad};
 use super::lanes::Lane;
+use super::life::QueueLife;
 use super::new_job::{NewJob, Refusal, Room};
 use super::rate::{Rate, RateGate};
 use super::waiters::Waiters;
@@ -24,33 +26,10 @@ use crate::job::record::{Ending, JobRecord};
 use crate::overflow::WhenFull;
 use crate::routing::{JobTimer, Routing};
 
-/// What a queue does with jobs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Phase {
-    /// It takes jobs and gives them out.
-    Open,
-    /// It gives out those that it has.
-    Draining,
-    /// It gives out none, and keeps those that come back.
-    Closing,
-    /// It has none, and returns those that come back to their owners.
-    Closed,
-}
-
-/// The jobs of a claim that have gone to their owners since the queue was locked last.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Tally {
-    pub(super) done: u64,
-}
-
 /// The jobs of a queue, and the tasks that wait for it.
 pub(super) struct State<J, T> {
-    phase: Phase,
-    /// How often it was opened after its end: a drain closes its own life only.
-    life: u64,
-    paused: bool,
-    capacity: usize,
-    when_full: WhenFull,
+    life: QueueLife,
+    capacity: Capacity,
     /// The pool's longest wait for the first attempt.
     deadline: Option<Duration>,
     waiting: WaitingJobs<J, T>,
@@ -62,10 +41,6 @@ pub(super) struct State<J, T> {
     unique: HashMap<JobKey, JobId>,
     /// Workers that wait for a job.
     pub(super) sleepers: Waiters,
-    /// Callers that wait for room.
-    pub(super) senders: Waiters,
-    /// Places for senders that have been picked and have not looked yet.
-    reserved: usize,
     /// Callers that wait until no job is left.
     pub(super) drainers: Waiters,
     /// Tasks that wait for an earlier time at which something happens.
@@ -75,18 +50,10 @@ pub(super) struct State<J, T> {
 }
 
 impl<J, T> State<J, T> {
-    pub(super) fn new(
-        capacity: usize,
-        when_full: WhenFull,
-        waiting: WaitingJobs<J, T>,
-        deadline: Option<Duration>,
-    ) -> Self {
+    pub(super) fn new(capacity: Capacity, waiting: WaitingJobs<J, T>, deadline: Option<Duration>) -> Self {
         Self {
-            phase: Phase::Open,
-            life: 0,
-            paused: false,
+            life: QueueLife::default(),
             capacity,
-            when_full,
             deadline,
             waiting,
             rate: RateGate::new(None),
@@ -95,8 +62,6 @@ impl<J, T> State<J, T> {
             accounts: Accounts::default(),
             unique: HashMap::new(),
             sleepers: Waiters::default(),
-            senders: Waiters::default(),
-            reserved: 0,
             drainers: Waiters::default(),
             timers: Waiters::default(),
             timers_know: None,
@@ -122,7 +87,7 @@ impl<J, T> State<J, T> {
         if let Err(refusal) = self.admit(&new) {
             return Err((refusal, new));
         }
-        let is_full = room == Room::Free && self.room() == 0;
+        let is_full = room == Room::Free && self.capacity.free(self.waiting.len()) == 0;
         // Before the rate: a job for which there is no room takes no token.
         if is_full && !self.can_make_room() {
             return Err((Refusal::Full { queued: self.queued() }, new));
@@ -131,7 +96,7 @@ impl<J, T> State<J, T> {
             return Err((Refusal::OverRate { free_in }, new));
         }
         if is_full {
-            match self.when_full {
+            match self.capacity.when_full {
                 WhenFull::DropNewest => {
                     let record = self.record(new, now);
                     let id = record.id;
@@ -148,26 +113,18 @@ impl<J, T> State<J, T> {
     }
 
     fn admit(&self, new: &NewJob<J, T>) -> Result<(), Refusal> {
-        match self.phase {
-            Phase::Open => {}
-            Phase::Draining | Phase::Closing => return Err(Refusal::Draining),
-            Phase::Closed => return Err(Refusal::Closed),
-        }
+        self.life.admit()?;
         let same = new.options.unique.as_ref().and_then(|key| self.unique.get(key));
         same.map_or(Ok(()), |id| Err(Refusal::Duplicate(*id)))
     }
 
     /// Whether a job gives way in a full queue: the new one, or another.
     fn can_make_room(&self) -> bool {
-        match self.when_full {
+        match self.capacity.when_full {
             WhenFull::Wait | WhenFull::Refuse => false,
             WhenFull::DropNewest => true,
             WhenFull::DropOldest => self.waiting.len() > 0,
         }
-    }
-
-    fn room(&self) -> usize {
-        self.capacity.saturating_sub(self.waiting.len() + self.reserved)
     }
 
     fn record(&mut self, new: NewJob<J, T>, now: Instant) -> JobRecord<J, T> {
@@ -210,7 +167,7 @@ impl<J, T> State<J, T> {
 
     /// Picks a sleeper for a job that waits: the worker of its inbox, or another one that may take it.
     fn pick_sleeper(&mut self, lane: Lane, after: &mut After<J, T>) {
-        if self.paused {
+        if self.life.is_paused() {
             return;
         }
         let picked = match lane {
@@ -250,31 +207,34 @@ impl<J, T> State<J, T> {
     }
 
     pub(super) fn waits_for_room(&self) -> bool {
-        self.when_full == WhenFull::Wait
+        self.capacity.when_full == WhenFull::Wait
+    }
+
+    /// Callers that wait for room.
+    pub(super) fn senders(&mut self) -> &mut Waiters {
+        &mut self.capacity.senders
     }
 
     /// Gives a reserved place up.
     pub(super) fn release_place(&mut self) {
-        self.reserved = self.reserved.saturating_sub(1);
+        self.capacity.release();
     }
 
     /// Reserves the free places for the senders that have waited for the longest.
     pub(super) fn pick_senders(&mut self, after: &mut After<J, T>) {
-        while self.senders.len() > 0 && self.room() > 0 {
-            self.reserved += 1;
-            after.wakes.extend(self.senders.pick_oldest());
-        }
+        let taken = self.waiting.len();
+        after.wakes.extend(std::iter::from_fn(|| self.capacity.pick_sender(taken)));
     }
 
     // ---- jobs that go out ----
 
     /// Whether workers are to end.
     pub(super) fn is_closed(&self) -> bool {
-        matches!(self.phase, Phase::Closing | Phase::Closed)
+        self.life.ends_workers()
     }
 
     fn gives_out(&self) -> bool {
-        !self.is_closed() && !self.paused && self.waiting.ready() > 0
+        self.life.gives_out() && self.waiting.ready() > 0
     }
 
     /// Moves a fair share of the waiting jobs, at most this many, into a claim. Those that have expired end.
@@ -285,7 +245,10 @@ impl<J, T> State<J, T> {
                 return claimed;
             }
             // The next ones of their keys are ready now, and this worker does not sleep yet: it looks again.
-            expired.into_iter().for_each(|(record, waited)| self.expire(record, waited, after));
+            for record in expired {
+                let waited = record.accepted.elapsed();
+                self.expire(record, waited, after);
+            }
             if claimed > 0 {
                 return claimed;
             }
@@ -299,7 +262,7 @@ impl<J, T> State<J, T> {
         at_most: usize,
         cell: &ClaimCell<J, T>,
         after: &mut After<J, T>,
-    ) -> (usize, Vec<(JobRecord<J, T>, Duration)>) {
+    ) -> (usize, Vec<JobRecord<J, T>>) {
         let (mut claimed, mut expired) = (0, Vec::new());
         if !self.gives_out() {
             return (claimed, expired);
@@ -309,9 +272,9 @@ impl<J, T> State<J, T> {
         let mut rest = cell.rest.lock();
         while claimed < limit {
             let Some(record) = self.waiting.pop(cell, claimed == 0) else { break };
-            match self.expired(&record) {
-                Some(waited) => expired.push((record, waited)),
-                None => {
+            match self.has_expired(&record) {
+                true => expired.push(record),
+                false => {
                     rest.push_back(record);
                     claimed += 1;
                 }
@@ -328,9 +291,8 @@ impl<J, T> State<J, T> {
     }
 
     /// The clock is read only for a job that can expire.
-    fn expired(&self, record: &JobRecord<J, T>) -> Option<Duration> {
-        record.deadline(self.deadline)?;
-        record.expired(self.deadline, Instant::now())
+    fn has_expired(&self, record: &JobRecord<J, T>) -> bool {
+        record.deadline(self.deadline).is_some() && record.expired(self.deadline, Instant::now()).is_some()
     }
 
     fn expire(&mut self, record: JobRecord<J, T>, waited: Duration, after: &mut After<J, T>) {
@@ -360,7 +322,7 @@ impl<J, T> State<J, T> {
     ) {
         for record in jobs.rev() {
             self.claimed -= 1;
-            if self.phase == Phase::Closed {
+            if self.life.is_over() {
                 self.return_to_owner(record, after);
                 continue;
             }
@@ -375,7 +337,7 @@ impl<J, T> State<J, T> {
         self.claimed -= 1;
         self.accounts.failed += 1;
         self.accounts.retried += 1;
-        if self.phase == Phase::Closed {
+        if self.life.is_over() {
             return self.return_to_owner(record, after);
         }
         match delay {
@@ -525,7 +487,7 @@ impl<J, T> State<J, T> {
     }
 
     pub(super) fn set_paused(&mut self, paused: bool, after: &mut After<J, T>) {
-        self.paused = paused;
+        self.life.set_paused(paused);
         match paused {
             true => self.reclaim(after),
             false => self.pick_sleepers(after),
@@ -533,7 +495,7 @@ impl<J, T> State<J, T> {
     }
 
     pub(super) fn is_paused(&self) -> bool {
-        self.paused
+        self.life.is_paused()
     }
 
     pub(super) fn is_drained(&self) -> bool {
@@ -558,8 +520,8 @@ impl<J, T> State<J, T> {
             delayed: self.waiting.delayed(),
             claimed: self.claimed,
             oldest: self.waiting.oldest(),
-            senders: self.senders.len(),
-            paused: self.paused,
+            senders: self.capacity.senders.len(),
+            paused: self.life.is_paused(),
             load: self.load(),
             accounts: self.accounts,
         }
@@ -581,41 +543,33 @@ impl<J, T> State<J, T> {
     }
 
     pub(super) fn open(&mut self, after: &mut After<J, T>) {
-        // A drain of the life before ends nothing in this one, also if it goes on.
-        if self.phase != Phase::Open {
-            self.life += 1;
-        }
-        self.phase = Phase::Open;
+        self.life.open();
         self.pick_sleepers(after);
     }
 
     /// The number of this life.
     pub(super) fn life(&self) -> u64 {
-        self.life
+        self.life.number()
     }
 
     /// Takes no more jobs.
     pub(super) fn drain(&mut self, after: &mut After<J, T>) {
-        if self.phase != Phase::Open {
-            return;
+        if self.life.drain() {
+            after.wakes.extend(self.capacity.pick_all());
         }
-        self.phase = Phase::Draining;
-        // Each of them is picked, so each has a place that it gives up.
-        self.reserved += self.senders.len();
-        after.wakes.extend(mem::take(&mut self.senders).into_wakers());
     }
 
     /// Gives out no more jobs, and takes those back that have not been begun; workers end.
     pub(super) fn begin_close(&mut self, after: &mut After<J, T>) {
         self.drain(after);
-        self.phase = self.phase.max(Phase::Closing);
+        self.life.begin_close();
         self.reclaim(after);
         after.wakes.extend(mem::take(&mut self.sleepers).into_wakers());
     }
 
     /// Takes out all jobs, in the order of acceptance. Those that come back later go to their owners.
     pub(super) fn close(&mut self, after: &mut After<J, T>) -> Vec<JobRecord<J, T>> {
-        self.phase = Phase::Closed;
+        self.life.close();
         let all = self.waiting.take_all();
         self.accounts.returned += all.len() as u64;
         all.iter().for_each(|record| self.forget(record, after));

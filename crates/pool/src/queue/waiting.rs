@@ -17,13 +17,13 @@ use tokio::time::Instant;
 use super::claim_cell::ClaimCell;
 use super::keys::{Entered, Keys};
 use super::lanes::{JobSlab, Lane, Lanes, Standing, WaitingJob};
-use super::slab::{Slab, SlabIndex};
-use super::timetable::Timetable;
 use crate::job::id::JobId;
 use crate::job::key::{JobKey, KeySlot};
 use crate::job::record::JobRecord;
 use crate::overflow::WhenFull;
 use crate::routing::{JobTimer, Routing};
+use crate::slab::{Slab, SlabIndex};
+use crate::timetable::Timetable;
 
 /// The jobs that wait.
 pub(super) struct WaitingJobs<J, T> {

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::slab::SlabIndex;
+use crate::slab::SlabIndex;
 
 /// The mark of a job without a time.
 const NONE: u32 = u32::MAX;
@@ -105,8 +105,8 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::slab::Slab;
     use super::*;
+    use crate::slab::Slab;
 
     #[derive(Debug, Clone)]
     enum Step {
