@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use foundation_pool::{DeadLetters, JobError, PoolError, QueueSpec, Retry, WhenFull};
+use foundation_pool::{
+    DeadLetters, JobError, JobRequest, PoolError, PoolEvent, PoolWatched, QueueSpec, Retry, WhenFull,
+};
 use futures::FutureExt;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -127,6 +129,122 @@ async fn a_job_that_waits_for_longer_than_it_may_expires_though_no_worker_is_fre
     top.shutdown().await;
 }
 
+/// A job that expires after 5 s, and how long that took.
+async fn expires(job: JobRequest<'_, Order, u64>) -> Duration {
+    let begun = Instant::now();
+    let expired = job.deadline(5 * SECOND).submit().unwrap().wait(LONG).await;
+    assert!(matches!(expired, Err(JobError::Expired { .. })), "{expired:?}");
+    begun.elapsed()
+}
+
+/// Later than its deadline by less than the clock can tell.
+fn is_at_five_seconds(took: Duration) -> bool {
+    took >= 5 * SECOND && took <= 5 * SECOND + Duration::from_millis(2)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_expires_at_its_deadline_behind_one_that_may_wait_for_longer() {
+    let (top, pool) = start(&spec().workers(1).unwrap()).await;
+    let keeper = busy(&pool).await;
+    pool.cast(Order::Answer(1)).unwrap();
+    pool.job(Order::Answer(2)).deadline(60 * SECOND).cast().unwrap();
+    let took = expires(pool.job(Order::Answer(3))).await;
+    assert!(is_at_five_seconds(took), "{took:?}");
+    keeper.open(1);
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_expires_at_its_deadline_behind_another_one_of_its_key_and_those_after_it_go_on() {
+    let (top, pool) = start(&spec().workers(1).unwrap()).await;
+    let (at, mut keeper) = gate();
+    pool.job(Order::Wait(at)).key("k").cast().unwrap();
+    keeper.begun().await;
+    let behind = pool.job(Order::Answer(1)).key("k").submit().unwrap();
+    let mut expired = Box::pin(expires(pool.job(Order::Answer(2)).key("k")));
+    assert!((&mut expired).now_or_never().is_none());
+    let last = pool.job(Order::Answer(3)).key("k").submit().unwrap();
+    let took = expired.await;
+    assert!(is_at_five_seconds(took), "{took:?}");
+    keeper.open(1);
+    assert_eq!((behind.wait(LONG).await.unwrap(), last.wait(LONG).await.unwrap()), (1, 3));
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_expires_at_its_deadline_while_others_are_for_later() {
+    let (top, pool) = start(&spec().workers(1).unwrap()).await;
+    let keeper = busy(&pool).await;
+    pool.job(Order::Answer(1)).after(60 * SECOND).cast().unwrap();
+    let took = expires(pool.job(Order::Answer(2))).await;
+    assert!(is_at_five_seconds(took), "{took:?}");
+    keeper.open(1);
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deadline_of_a_job_for_later_counts_from_when_it_is_due() {
+    let (top, pool) = start(&spec().workers(1).unwrap()).await;
+    let keeper = busy(&pool).await;
+    let took = expires(pool.job(Order::Answer(1)).after(7 * SECOND)).await;
+    assert!(is_at_five_seconds(took - 7 * SECOND), "{took:?}");
+    keeper.open(1);
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_drops_the_oldest_drops_a_job_for_later_or_one_behind_its_key_too() {
+    let queue = QueueSpec::bounded(2).unwrap().when_full(WhenFull::DropOldest).priorities([2, 1]);
+    let (top, pool) = start(&spec().workers(1).unwrap().queue(queue)).await;
+    let (at, mut keeper) = gate();
+    pool.job(Order::Wait(at)).key("k").cast().unwrap();
+    keeper.begun().await;
+    let urgent = pool.job(Order::Answer(1)).after(SECOND).submit().unwrap();
+    let behind = pool.job(Order::Answer(2)).key("k").priority(1).submit().unwrap();
+    let later = pool.job(Order::Answer(3)).after(SECOND).priority(1).submit().unwrap();
+    let dropped = behind.wait(LONG).await;
+    assert!(matches!(dropped, Err(JobError::Dropped { job: Order::Answer(2), .. })), "{dropped:?}");
+    let last = pool.job(Order::Answer(4)).key("k").submit().unwrap();
+    let dropped = later.wait(LONG).await;
+    assert!(matches!(dropped, Err(JobError::Dropped { job: Order::Answer(3), .. })), "{dropped:?}");
+    keeper.open(1);
+    assert_eq!((urgent.wait(LONG).await.unwrap(), last.wait(LONG).await.unwrap()), (1, 4));
+    assert_eq!(pool.stats().refused, 0);
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_begins_just_after_the_start_of_its_pool_is_not_undone_by_it() {
+    let (top, pool) = start(&spec().workers(1).unwrap()).await;
+    let (at, mut keeper) = gate();
+    let last = pool.job(Order::Wait(at)).submit().unwrap();
+    // No task of the pool has had a turn since its start.
+    let mut drain = Box::pin(pool.drain(LONG));
+    assert!((&mut drain).now_or_never().is_none());
+    keeper.begun().await;
+    pool.job(Order::Answer(1)).cast().unwrap_err();
+    keeper.open(1);
+    assert!(drain.await.is_complete());
+    assert!(last.wait(LONG).await.is_ok());
+    assert!(matches!(pool.cast(Order::Answer(1)), Err(PoolError::NotRunning { .. })));
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_was_drained_stays_so_when_its_workers_start_anew_and_not_when_it_does() {
+    let (top, pool) = start(&spec().workers(1).unwrap()).await;
+    assert!(pool.drain(LONG).await.is_complete());
+    let mut watch = pool.watch();
+    let of_pool = top.supervisor("pool").await.unwrap().unwrap();
+    of_pool.supervisor("workers").await.unwrap().unwrap().actor().unwrap().kill();
+    while !matches!(watch.next().await, Some(PoolWatched::Event(PoolEvent::WorkerStarted { .. }))) {}
+    assert!(matches!(pool.cast(Order::Answer(1)), Err(PoolError::NotRunning { .. })));
+    of_pool.actor().unwrap().kill();
+    while !matches!(watch.next().await, Some(PoolWatched::Event(PoolEvent::WorkerStarted { .. }))) {}
+    assert_eq!(pool.call(Order::Answer(1), LONG).await.unwrap(), 1);
+    top.shutdown().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_failed_job_is_tried_again_after_its_delay() {
     let (top, pool) =
@@ -138,12 +256,29 @@ async fn a_failed_job_is_tried_again_after_its_delay() {
     top.shutdown().await;
 }
 
-#[tokio::test]
-async fn a_worker_can_forbid_another_attempt_and_say_when_it_is() {
+#[tokio::test(start_paused = true)]
+async fn a_worker_can_forbid_another_attempt() {
     let (top, pool) = start(&spec().retry(Retry::attempts(9))).await;
     let Err(JobError::Failed { attempts: 1, .. }) = pool.call(Order::FailForGood, LONG).await else {
         panic!("it fails");
     };
+    let stats = pool.stats();
+    assert_eq!((stats.failed, stats.retried, stats.died), (1, 0, 1));
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_can_say_when_the_next_attempt_is_but_not_that_there_is_one_more() {
+    let retry = Retry::attempts(2).backoff(foundation::supervision::Backoff::Constant(SECOND));
+    let (top, pool) = start(&spec().retry(retry)).await;
+    let begun = Instant::now();
+    assert_eq!(pool.call(Order::AnswerAfter(60 * SECOND), LONG).await.unwrap(), 2, "the second attempt");
+    assert_eq!(begun.elapsed().as_secs(), 60, "and not after the second of the pool's rule");
+    top.shutdown().await;
+    let (top, pool) = start(&spec()).await;
+    let only = pool.call(Order::AnswerAfter(60 * SECOND), LONG).await;
+    assert!(matches!(only, Err(JobError::Failed { attempts: 1, .. })), "{only:?}");
+    assert_eq!(begun.elapsed().as_secs(), 60);
     top.shutdown().await;
 }
 

@@ -27,6 +27,38 @@ async fn jobs_over_the_rate_wait_and_none_is_lost() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rate_above_a_thousand_per_second_is_reached_without_a_burst() {
+    for (per_second, jobs) in [(10_000, 5_000), (100_000, 50_000)] {
+        let queue = QueueSpec::bounded(100_000).unwrap().rate(Rate::per_second(per_second).unwrap());
+        let (top, pool) = start(&spec().queue(queue)).await;
+        let begun = Instant::now();
+        for number in 1..jobs {
+            pool.cast(Order::Answer(number)).unwrap();
+        }
+        assert_eq!(pool.call(Order::Answer(7), LONG).await.unwrap(), 7);
+        let took = begun.elapsed();
+        assert!(took >= Duration::from_millis(499) && took <= Duration::from_millis(502), "{per_second}/s: {took:?}");
+        top.shutdown().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_goes_on_after_a_pause_begins_its_jobs_when_their_tokens_come() {
+    let queue = QueueSpec::default().rate(Rate::new(1, 10 * SECOND).unwrap());
+    let (top, pool) = start(&spec().queue(queue)).await;
+    let begun = Instant::now();
+    pool.call(Order::Answer(1), LONG).await.unwrap();
+    pool.pause();
+    let second = pool.job(Order::Answer(2)).submit().unwrap();
+    tokio::time::advance(SECOND).await;
+    pool.resume();
+    assert_eq!(second.wait(LONG).await.unwrap(), 2);
+    let took = begun.elapsed();
+    assert!(took >= 10 * SECOND && took <= 10 * SECOND + Duration::from_millis(2), "{took:?}");
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_strict_rate_gives_jobs_back_with_the_time_of_the_next_place() {
     let queue = QueueSpec::default().rate(Rate::per_second(2).unwrap().over(OverRate::Refuse));
     let (top, pool) = start(&spec().queue(queue)).await;

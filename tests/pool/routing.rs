@@ -179,6 +179,39 @@ async fn a_pinned_worker_takes_only_its_own_jobs() {
     top.shutdown().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn by_affinity_the_worker_of_a_label_does_its_jobs_while_it_is_free_and_idle_ones_help_while_it_is_not() {
+    let (spec, ..) = placed(4, Duration::ZERO);
+    let (top, pool) = start(&spec, 4, Routing::affinity()).await;
+    let labelled = |number| pool.job((number, Order::Answer(0))).label("cache");
+    let own = labelled(0).call(LONG).await.unwrap();
+    for number in 1..=100 {
+        assert_eq!(labelled(number).call(LONG).await.unwrap(), own, "it is free");
+    }
+    let (at, mut keeper) = gate();
+    let busy = pool.job((0, Order::Wait(at))).label("cache").submit().unwrap();
+    keeper.begun().await;
+    assert_ne!(labelled(101).call(LONG).await.unwrap(), own, "the others are idle");
+    keeper.open(1);
+    assert_eq!(busy.wait(LONG).await.unwrap(), own);
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_pinned_affinity_the_jobs_of_a_label_wait_for_its_worker_though_others_are_idle() {
+    let (spec, ..) = placed(4, Duration::ZERO);
+    let (top, pool) = start(&spec, 4, Routing::affinity().pinned()).await;
+    let (at, mut keeper) = gate();
+    let busy = pool.job((0, Order::Wait(at))).label("cache").submit().unwrap();
+    keeper.begun().await;
+    let mut waiting = Box::pin(pool.job((1, Order::Answer(0))).label("cache").call(LONG));
+    assert!(timeout(LONG / 2, &mut waiting).await.is_err(), "it waits for its worker");
+    keeper.open(1);
+    let own = busy.wait(LONG).await.unwrap();
+    assert_eq!(waiting.await.unwrap(), own);
+    top.shutdown().await;
+}
+
 #[tokio::test]
 async fn the_jobs_of_a_worker_that_is_killed_are_done_by_the_others() {
     let (spec, _, away) = placed(2, Duration::ZERO);

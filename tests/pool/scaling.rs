@@ -3,7 +3,7 @@
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
-use foundation_pool::{Pool, PoolEvent, PoolWatch, PoolWatched, Scaling, Stuck, WorkerState};
+use foundation_pool::{Pool, PoolEvent, PoolWatch, PoolWatched, QueueSpec, Rate, Scaling, Stuck, WorkerState};
 use tokio::time::{interval, timeout};
 
 use crate::setup::{LONG, Order, gate, spec, start};
@@ -47,6 +47,52 @@ async fn a_pool_grows_with_its_load_and_shrinks_to_its_minimum_when_the_load_is_
         event(&mut watch, ended).await;
     }
     assert_eq!(pool.stats().done, 1_000);
+    top.shutdown().await;
+}
+
+/// The most workers that the pool wants within so long.
+async fn most_wanted(pool: &Pool<Order, u64>, seconds: u32) -> usize {
+    let (mut most, mut ticks) = (0, interval(SECOND / 2));
+    for _ in 0..2 * seconds {
+        ticks.tick().await;
+        most = most.max(pool.stats().wanted);
+    }
+    most
+}
+
+#[tokio::test(start_paused = true)]
+async fn jobs_that_wait_for_another_of_their_key_want_no_workers() {
+    let (top, pool) = start(&spec().workers(1..=20).unwrap()).await;
+    for _ in 0..500 {
+        pool.job(Order::Last(SECOND / 10)).key("hot").cast().unwrap();
+    }
+    assert!(most_wanted(&pool, 40).await <= 2, "one job at a time is the work of one worker, busy for 0.7 of its time");
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn jobs_of_a_pool_that_is_paused_want_no_workers_until_it_goes_on() {
+    let (top, pool) = start(&spec().workers(1..=20).unwrap()).await;
+    load(&pool, 5, 10).await;
+    pool.pause();
+    load(&pool, 50, 10).await;
+    assert_eq!(most_wanted(&pool, 10).await, 1);
+    pool.resume();
+    assert!(most_wanted(&pool, 2).await > 10, "500 jobs of 100 ms wait");
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn jobs_over_the_rate_want_no_workers() {
+    let queue = QueueSpec::default().rate(Rate::per_second(20).unwrap());
+    let (top, pool) = start(&spec().workers(1..=20).unwrap().queue(queue)).await;
+    load(&pool, 100, 20).await;
+    // 20 jobs a second of 100 ms are the work of 2 workers, of whose time 0.7 is to be used.
+    let wanted = most_wanted(&pool, 20).await;
+    assert!((3..=4).contains(&wanted), "{wanted}");
+    let done = pool.stats().done;
+    // At first there was one worker, which does 10 in a second.
+    assert!((770..=801).contains(&done), "{done} in 40 s");
     top.shutdown().await;
 }
 

@@ -34,6 +34,8 @@ pub(crate) enum Order {
     AnswerAtAttempt(u32),
     /// Fail, and forbid another attempt.
     FailForGood,
+    /// Fail at first, and say that the next attempt is after so long.
+    AnswerAfter(Duration),
     /// Fail, and be of no use any more.
     Break,
     /// Count the stop of the worker.
@@ -116,6 +118,8 @@ impl Worker for Obedient {
             }
             Order::AnswerAtAttempt(attempt) if context.attempt() < *attempt => Err("not yet".into()),
             Order::AnswerAtAttempt(attempt) => Ok(u64::from(*attempt)),
+            Order::AnswerAfter(delay) if context.attempt() == 1 => Err(JobFailure::from("not yet").again_after(*delay)),
+            Order::AnswerAfter(_) => Ok(u64::from(context.attempt())),
             Order::FailForGood => Err(JobFailure::from("as ordered").never_again()),
             Order::Break => Err(JobFailure::from("as ordered").worker_broken()),
             Order::CountStops(stops) => {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use foundation_pool::{Measurement, PoolEvent, PoolWatched, WorkerState};
+use foundation_pool::{Measurement, PoolEvent, PoolWatched, QueueSpec, WorkerState};
 
-use crate::setup::{LONG, Order, gate, spec, start};
+use crate::setup::{LONG, Order, busy, gate, spec, start};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -45,6 +45,31 @@ async fn a_pool_accounts_for_each_job() {
     assert_eq!((stats.accepted, stats.done, stats.failed, stats.died), (4, 3, 1, 1), "{stats:?}");
     assert_eq!((stats.queued(), stats.in_work, stats.oldest_wait), (0, 0, None));
     assert!(stats.wait_ns.count >= 1);
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_job_that_waits_is_counted_once_wherever_it_does() {
+    let queue = QueueSpec::default().priorities([2, 1]);
+    let (top, pool) = start(&spec().workers(1..=1).unwrap().queue(queue)).await;
+    let keeper = busy(&pool).await;
+    for number in 0..5 {
+        pool.job(Order::Answer(number)).key("k").priority((number % 2) as u8).cast().unwrap();
+    }
+    pool.cast(Order::Answer(5)).unwrap();
+    pool.job(Order::Answer(6)).key("k").after(SECOND).cast().unwrap();
+    let stats = pool.stats();
+    assert_eq!((&stats.queued_by_priority[..], stats.queued(), pool.queued()), (&[4, 2][..], 6, 6));
+    assert_eq!((stats.delayed, stats.in_work, stats.accepted), (1, 1, 8));
+    tokio::time::advance(2 * SECOND).await;
+    // The keeper of the time has its turn before this job is begun.
+    keeper.open(1);
+    pool.call(Order::Last(SECOND), LONG).await.unwrap();
+    while pool.stats().done < 9 {
+        pool.call(Order::Last(SECOND), LONG).await.unwrap();
+    }
+    let stats = pool.stats();
+    assert_eq!((stats.queued_by_priority, stats.delayed, stats.in_work), (vec![0, 0], 0, 0));
     top.shutdown().await;
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use foundation::supervision::{RestartIntensity, Strategy, Supervisor, SupervisorSpec};
-use foundation_pool::{JobError, PoolSpec, Retry};
+use foundation::supervision::{Health, RestartIntensity};
+use foundation_pool::{JobError, PoolEvent, PoolSpec, PoolWatched, Retry};
 use tokio::time::Instant;
 
 use crate::setup::{LONG, Obedient, Order, busy, gate, spec, start, worker};
@@ -60,18 +60,44 @@ async fn a_worker_that_says_that_it_is_broken_is_restarted() {
     top.shutdown().await;
 }
 
-#[tokio::test]
-async fn a_first_worker_that_cannot_start_fails_the_start_of_the_pool_which_keeps_its_jobs() {
-    let (spec, _, away) = counted();
+#[tokio::test(start_paused = true)]
+async fn a_first_worker_that_cannot_start_is_tried_again_with_growing_delays_and_the_jobs_wait() {
+    let (spec, made, away) = counted();
     away.store(true, Ordering::Relaxed);
     let pool = spec.handle();
-    let waiting = pool.job(Order::Answer(7)).submit().unwrap();
-    let top = || SupervisorSpec::new(Strategy::OneForOne).child(spec.child("pool"));
-    let error = Supervisor::start("top", top()).await.unwrap_err();
-    assert!(error.to_string().contains("the database is away"), "{error}");
+    let mut watch = pool.watch();
+    let mut waiting = Box::pin(pool.call(Order::Answer(7), LONG));
+    let (top, _) = start(&spec).await;
+    let told = watch.next().await;
+    let Some(PoolWatched::Event(PoolEvent::WorkerFailedToStart { error, .. })) = told else { panic!("{told:?}") };
+    assert!(error.contains("the database is away"), "{error}");
+    let minute = Duration::from_secs(60);
+    assert!(tokio::time::timeout(minute, &mut waiting).await.is_err(), "there is no worker");
+    assert!(matches!(pool.health(), Health::Degraded(_)), "a job waits, and no worker lives");
+    let tried = made.load(Ordering::Relaxed);
+    assert!((10..=20).contains(&tried), "{tried} starts in a minute");
     away.store(false, Ordering::Relaxed);
-    let top = Supervisor::start("top", top()).await.unwrap();
-    assert_eq!(waiting.wait(LONG).await.unwrap(), 7);
+    assert_eq!(waiting.await.unwrap(), 7);
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_start_of_a_worker_is_told_the_first_ones_and_restarts_included() {
+    let (spec, _, away) = counted();
+    let mut watch = spec.handle().watch();
+    let (top, _) = start(&spec).await;
+    assert!(matches!(watch.next().await, Some(PoolWatched::Event(PoolEvent::WorkerStarted { .. }))));
+    away.store(true, Ordering::Relaxed);
+    worker(&top).await.kill();
+    assert!(matches!(watch.next().await, Some(PoolWatched::Event(PoolEvent::WorkerFailedToStart { .. }))));
+    away.store(false, Ordering::Relaxed);
+    loop {
+        match watch.next().await {
+            Some(PoolWatched::Event(PoolEvent::WorkerStarted { .. })) => break,
+            Some(PoolWatched::Event(PoolEvent::WorkerFailedToStart { .. })) => {}
+            other => panic!("{other:?}"),
+        }
+    }
     top.shutdown().await;
 }
 

@@ -31,7 +31,7 @@ extern crate self as ractor;
 extern crate self as scc;
 extern crate self as tokio;
 
-pub(crate) use pool::{dead_letters, error, event, job, overflow, queue, retry, routing, watch};
+pub(crate) use pool::{dead_letters, error, event, job, overflow, queue, retry, routing, slab, timetable, watch};
 pub(crate) use stand_ins::actor::{ActorCell, ActorId, ActorStatus};
 pub(crate) use stand_ins::index::{self as hash_index, HashIndex};
 pub(crate) use stand_ins::lock::{Mutex, MutexGuard};

@@ -13,4 +13,8 @@ pub(crate) mod overflow;
 pub(crate) mod queue;
 pub(crate) mod retry;
 pub(crate) mod routing;
+#[path = "../../pool/src/slab.rs"]
+pub(crate) mod slab;
+#[path = "../../pool/src/timetable.rs"]
+pub(crate) mod timetable;
 pub(crate) mod watch;

@@ -41,4 +41,5 @@ races![
     an_inbox_against_a_thief_and_a_retirement,
     a_pinned_inbox_against_a_retirement,
     an_inbox_against_a_change_of_the_routing,
+    a_timer_against_a_job_for_later,
 ];

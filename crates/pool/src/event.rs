@@ -17,12 +17,12 @@ pub enum PoolEvent {
         /// The number now.
         to: usize,
     },
-    /// A worker has begun.
+    /// A worker has begun: one of the first, one more, or one that is restarted by its supervisor.
     WorkerStarted {
         /// Its place.
         slot: Slot,
     },
-    /// A worker could not begin; its supervisor tries again.
+    /// A worker could not begin; it is tried again after the pool's [backoff](crate::PoolSpec::backoff).
     WorkerFailedToStart {
         /// Its place.
         slot: Slot,

@@ -16,12 +16,8 @@ use crate::drain::{Drained, drain};
 use crate::error::JobError;
 use crate::shared::Shared;
 
-/// How often jobs are looked for that have expired.
-const TICK: Duration = Duration::from_millis(500);
-
 /// Keeps the time of a pool until it is asked to stop, and then drains the pool.
 pub(crate) async fn keep<J, T>(shared: Arc<Shared<J, T>>, drain_within: Duration, stop: TaskStop) {
-    shared.queue.open();
     tokio::select! {
         () = stop.requested() => {}
         () = keep_time(&shared) => {}
@@ -36,16 +32,14 @@ pub(crate) async fn keep<J, T>(shared: Arc<Shared<J, T>>, drain_within: Duration
     tell(&shared, drained);
 }
 
-/// Lets jobs that are due wait for a worker, and ends those that have expired.
+/// Lets jobs that are due wait for a worker, and ends those that have waited for too long.
 async fn keep_time<J, T>(shared: &Shared<J, T>) {
     let mut due = shared.queue.next_due();
     loop {
         tokio::select! {
-            _ = shared.queue.next_due_other_than(due) => {}
+            _ = shared.queue.next_due_before(due) => {}
             () = until(due) => {}
-            () = until(Some(Instant::now() + TICK)) => {}
         }
-        // In each case: a time that has come is another one, too, when a rate lets a job pass now.
         shared.queue.tick();
         due = shared.queue.next_due();
     }

@@ -17,8 +17,10 @@ mod routing;
 mod scaling;
 mod settings;
 mod shared;
+mod slab;
 mod spec;
 mod stats;
+mod timetable;
 mod watch;
 mod worker;
 

@@ -20,7 +20,9 @@ pub enum WhenFull {
     Wait,
     /// The job is refused.
     Refuse,
-    /// The job that has waited for the longest, among the least urgent ones, gives way.
+    /// The job that was accepted first, of the least urgent ones that wait, gives way, wherever it does: for a worker, for
+    /// another one of its key, or for its time. The new job may be more or less urgent than that. Costs logarithmic time, and
+    /// some 40 bytes a job that waits.
     DropOldest,
     /// The new job gives way.
     DropNewest,

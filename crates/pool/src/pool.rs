@@ -117,7 +117,7 @@ impl<J, T> Pool<J, T> {
         jobs.map(call).buffered(at_once.max(1))
     }
 
-    /// How many jobs wait for a worker.
+    /// How many jobs wait for a worker or for another one of their key; as [`PoolStats::queued`].
     pub fn queued(&self) -> usize {
         self.shared.queue.counts().0
     }

@@ -9,6 +9,17 @@ use foundation_kernel::supervision::{Backoff, ExponentialBackoff};
 /// An attempt is a job that a worker has begun: one that reports an error, panics, is killed, or ends with its process
 /// counts. A job that was only claimed does not. By default a job has one attempt.
 ///
+/// Which limit counts when:
+///
+/// | an attempt | another one, unless it was the last of |
+/// |---|---|
+/// | failed, panicked, or took longer than [`PoolSpec::limit`](crate::PoolSpec::limit) | these attempts |
+/// | was cut short, since its worker was killed or replaced | these attempts, or three if they are fewer: the worker may have been at fault |
+/// | was cut short with its process; the job is durable | the `DurableQueue::tries` |
+///
+/// The tries of a durable queue count all attempts in all processes, and none follows the last of them. So they end what
+/// ends its process each time, and these attempts decide about what fails.
+///
 /// ```
 /// use std::time::Duration;
 /// use foundation_kernel::supervision::ExponentialBackoff;

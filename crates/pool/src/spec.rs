@@ -8,7 +8,7 @@ use foundation_kernel::supervision::{
     Backoff, BoxError, ChildId, ChildKind, ChildSpec, DynamicSupervisorSpec, ExponentialBackoff, Restart,
     RestartIntensity, Shutdown, StartContext, StartError, Started, Strategy, SupervisorSpec,
 };
-use futures::future::{FutureExt, try_join_all};
+use futures::future::{FutureExt, join_all};
 
 use crate::control::Control;
 use crate::dead_letters::DeadLetters;
@@ -29,7 +29,7 @@ use crate::stats::stuck::Stuck;
 use crate::watch::Events;
 use crate::worker::batch_size::BatchSize;
 use crate::worker::crew::Crew;
-use crate::worker::run::{Begin, Workshop, run};
+use crate::worker::run::{Begin, Workshop, begin as begin_worker, run};
 use crate::worker::slot::Slot;
 use crate::worker::worker::Worker;
 
@@ -111,8 +111,11 @@ impl<W: Worker> fmt::Debug for PoolSpec<W> {
 impl<W: Worker> PoolSpec<W> {
     /// Workers that are made by `begin`, each life anew.
     ///
-    /// Its error is a failed start of the worker: the first one fails the start of the pool, a later one is counted and
-    /// repeated after the [backoff](Self::backoff). The jobs wait meanwhile.
+    /// Its error, a panic, or more than 30 s are a failed start. It is the same for the first worker and for each later one:
+    /// the pool starts and goes on without it, its jobs wait, the start is repeated after the [backoff](Self::backoff), at
+    /// most half a second late, for as long as it fails, and each failure is a
+    /// [`PoolEvent::WorkerFailedToStart`](crate::PoolEvent::WorkerFailedToStart). While jobs wait and no worker lives, the
+    /// [health](crate::Pool::health) is degraded. The start of the pool waits for the first attempt of its first workers.
     pub fn new<F, Fut>(begin: F) -> Self
     where
         F: Fn(Slot) -> Fut + Send + Sync + 'static,
@@ -196,7 +199,8 @@ impl<W: Worker> PoolSpec<W> {
         self.with(|spec| spec.rules.retry = retry.into())
     }
 
-    /// How long a job may wait for its first attempt; then it has expired.
+    /// How long a job may wait for its first attempt; then it has expired. It goes to its owner at that time, to about a
+    /// millisecond, wherever it waits. A [delay](crate::JobRequest::after) comes on top.
     pub fn deadline(self, deadline: Duration) -> Self {
         self.with(|spec| spec.rules.deadline = Some(deadline))
     }
@@ -212,12 +216,13 @@ impl<W: Worker> PoolSpec<W> {
         self.with(|spec| spec.rules.dead_letters = dead_letters)
     }
 
-    /// The delay before the restart of a worker.
+    /// The delay before the restart of a worker, and after a start that has failed.
     pub fn backoff(self, backoff: impl Into<Backoff>) -> Self {
         self.with(|spec| spec.backoff = backoff.into())
     }
 
-    /// How many restarts of workers the pool takes, of all together. One more ends the supervisor of the workers, which is
+    /// How many restarts of workers the pool takes, of all together: attempts to restart one that has ended abnormally. A
+    /// worker that has never run is started by the pool itself, as often as it takes, and counts in no intensity. One more ends the supervisor of the workers, which is
     /// restarted by the pool's; that one gives up in turn after 3 restarts within 5 s. All jobs stay in the queue.
     pub fn intensity(self, intensity: RestartIntensity) -> Self {
         self.with(|spec| spec.intensity = intensity)
@@ -280,7 +285,8 @@ impl<W: Worker> PoolSpec<W> {
     fn scaler_child(&self) -> ChildSpec {
         let (shared, spec) = (Arc::clone(self.shared()), self.clone());
         let worker: Arc<WorkerSpec> = Arc::new(move |slot| spec.worker(slot));
-        let scale = move |stop| Scaler::new(Arc::clone(&shared), Arc::clone(&worker)).run(stop);
+        let backoff = self.backoff;
+        let scale = move |stop| Scaler::new(Arc::clone(&shared), Arc::clone(&worker), backoff).run(stop);
         ChildSpec::task("scaler", scale).restart(Restart::Permanent)
     }
 
@@ -294,18 +300,18 @@ impl<W: Worker> PoolSpec<W> {
 
     /// Starts the supervisor of the workers, with all of them.
     async fn start_workers(self, context: StartContext) -> Result<Started, StartError> {
-        // Before there are workers, which end at a queue that is closed.
-        self.shared().queue.reopen();
+        // Only when the pool itself has started: a drain lasts until then. And before there are workers, which end at a queue
+        // that is closed; not later, when a drain of this life may have begun.
+        if self.shared().crew.begin_below(context.supervisor().get_id()) {
+            self.shared().queue.open();
+        }
         self.shared().control.slots.begin_life();
         let rules = DynamicSupervisorSpec::default().intensity(self.intensity).backoff(self.backoff);
         let (started, supervisor) = context.spawn_dynamic_supervisor(rules).await?;
         let least = *self.shared().control.settings.rules().workers.start();
         let slots = (1..=least).map(Slot::new);
-        let starts = try_join_all(slots.map(|slot| supervisor.start_child(self.worker(slot)))).await;
-        if let Err(error) = starts {
-            supervisor.shutdown().await;
-            return Err(StartError::failed(error));
-        }
+        // Those that fail are started later by the scaler, as any other.
+        join_all(slots.map(|slot| supervisor.start_child(self.worker(slot)))).await;
         self.shared().crew.supervised_by(supervisor);
         Ok(started)
     }
@@ -313,14 +319,13 @@ impl<W: Worker> PoolSpec<W> {
     fn worker(&self, slot: Slot) -> ChildSpec {
         let (begin, batch_size) = (Arc::clone(&self.begin), self.batch_size);
         let (queue, control) = (Arc::clone(&self.shared().queue), Arc::clone(&self.shared().control));
-        let workshop = Workshop { begin, queue, batch_size, control: Arc::clone(&control) };
-        let begin = Arc::clone(&self.begin);
-        let begin = move || {
-            let (life, beginning) = (control.slots.slot(slot).cells.live(), begin(slot));
-            async move { Ok::<_, BoxError>((beginning.await?, life)) }
-        };
+        let workshop = Workshop { begin, queue, batch_size, control };
+        let of_begin = workshop.clone();
+        let begin = move || begin_worker(of_begin.clone(), slot);
         let work = move |worker, stop| run(worker, workshop.clone(), slot, stop);
+        // The time of a start is limited where it is noticed.
         ChildSpec::task_after(slot.to_string(), begin, work)
+            .start_timeout(None)
             .restart(Restart::Transient)
             .shutdown(Shutdown::Timeout(self.worker_stop))
     }

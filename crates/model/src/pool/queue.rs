@@ -2,18 +2,26 @@
 
 #[path = "../../../pool/src/queue/accounts.rs"]
 pub(crate) mod accounts;
+#[path = "../../../pool/src/queue/after.rs"]
+pub(crate) mod after;
+#[path = "../../../pool/src/queue/capacity.rs"]
+pub(crate) mod capacity;
 #[path = "../../../pool/src/queue/claim.rs"]
 pub(crate) mod claim;
 #[path = "../../../pool/src/queue/claim_cell.rs"]
 pub(crate) mod claim_cell;
-#[path = "../../../pool/src/queue/delayed.rs"]
-pub(crate) mod delayed;
+#[path = "../../../pool/src/queue/figures.rs"]
+pub(crate) mod figures;
 #[path = "../../../pool/src/queue/job_queue.rs"]
 pub(crate) mod job_queue;
 #[path = "../../../pool/src/queue/keys.rs"]
 pub(crate) mod keys;
 #[path = "../../../pool/src/queue/lanes.rs"]
 pub(crate) mod lanes;
+#[path = "../../../pool/src/queue/life.rs"]
+pub(crate) mod life;
+#[path = "../../../pool/src/queue/new_job.rs"]
+pub(crate) mod new_job;
 #[path = "../../../pool/src/queue/priorities.rs"]
 pub(crate) mod priorities;
 #[path = "rate.rs"]
@@ -26,3 +34,5 @@ pub(crate) mod state;
 pub(crate) mod turn;
 #[path = "../../../pool/src/queue/waiters.rs"]
 pub(crate) mod waiters;
+#[path = "../../../pool/src/queue/waiting.rs"]
+pub(crate) mod waiting;

@@ -7,6 +7,9 @@ use crate::time::Instant;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rate;
 
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Allowance;
+
 pub(crate) struct RateGate;
 
 impl RateGate {
@@ -26,7 +29,15 @@ impl RateGate {
         None
     }
 
+    pub(crate) fn allowance(&self) -> Allowance {
+        Allowance
+    }
+
     pub(crate) fn begin(&mut self, _: usize) {}
+
+    pub(crate) fn note_short(&mut self) {}
+
+    pub(crate) fn catch_up(&mut self) {}
 
     pub(crate) fn give_back(&mut self, _: usize) {}
 

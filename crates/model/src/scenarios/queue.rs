@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use loom::future::block_on;
 use loom::thread::spawn;
@@ -12,8 +13,8 @@ use crate::dead_letters::DeadLetters;
 use crate::job::record::JobOptions;
 use crate::queue::claim::Claim;
 use crate::queue::job_queue::JobQueue;
+use crate::queue::new_job::NewJob;
 use crate::queue::rules::{JobRules, QueueSpec};
-use crate::queue::state::NewJob;
 use crate::routing::{Router, Routing};
 
 type Queue = JobQueue<u8, ()>;
@@ -208,6 +209,24 @@ fn inbox_against_its_end(routing: Routing) {
         queue.put(job(1)).unwrap();
         queue.set_open([(1, false)]);
         going.join().unwrap();
+        working.join().unwrap();
+        all_done(&queue, 1);
+    });
+}
+
+/// A timer that waits for no time is woken by a job for later, which it lets a worker begin (2, 3).
+pub fn a_timer_against_a_job_for_later() {
+    explore(|| {
+        let queue = queue(1);
+        let [timing, working] = [Arc::clone(&queue), Arc::clone(&queue)];
+        let timing = spawn(move || {
+            block_on(timing.next_due_before(None));
+            timing.tick();
+        });
+        let working = spawn(move || assert!(work_once(&working)));
+        let options = JobOptions { delay: Some(Duration::from_secs(1)), ..JobOptions::default() };
+        queue.put(NewJob { options, ..job(1) }).unwrap();
+        timing.join().unwrap();
         working.join().unwrap();
         all_done(&queue, 1);
     });

@@ -27,7 +27,7 @@ use crate::job::key::{JobKey, MAX_KEY_BYTES};
 use crate::job::record::JobOptions;
 use crate::job::record::Reply;
 use crate::queue::job_queue::JobQueue;
-use crate::queue::state::NewJob;
+use crate::queue::new_job::NewJob;
 
 /// The pause after a job that the pool did not take.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -211,7 +211,7 @@ impl<J: DeserializeOwned + Send + 'static, T: Send + 'static> Feeder<J, T> {
         };
         let job = DurableJob { id: waiting.id, job, attempts: waiting.attempts, strict };
         let settlement = Settlement::new(shared, waiting.id, shared.callers.take(event.correlation_id));
-        let reply = Some(Reply::Settle(Box::new(settlement)));
+        let reply = Some(Reply::settled_by(settlement));
         let key = terms.key.as_deref().and_then(|key| JobKey::new(shortened(key)).ok());
         let options = JobOptions { key, ..JobOptions::default() };
         let put = self.jobs.put_when_room(NewJob { job, reply, options }).await;

@@ -46,7 +46,8 @@ impl DurableQueue {
     }
 
     /// How often a job is begun at most, over all processes; at least once. One that its process did not survive so often is
-    /// not begun again.
+    /// not begun again. Whether a job that has failed is tried again is decided by the pool's [`Retry`](crate::Retry), which
+    /// says how the two go together.
     pub fn tries(self, tries: u32) -> Self {
         Self { tries: tries.max(1), ..self }
     }

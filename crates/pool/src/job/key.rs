@@ -10,6 +10,17 @@ pub(crate) const MAX_KEY_BYTES: usize = 1_024;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct JobKey(Arc<str>);
 
+/// The place of a key in the table of its queue, from when its first job enters until its last one has left. The jobs of the
+/// key carry it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct KeySlot(pub(crate) u32);
+
+impl KeySlot {
+    pub(crate) fn number(self) -> usize {
+        self.0 as usize
+    }
+}
+
 impl JobKey {
     /// The key, or its length if it is too long.
     pub(crate) fn new(key: &str) -> Result<Self, usize> {

@@ -9,9 +9,8 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::id::JobId;
-use super::key::JobKey;
+use super::key::{JobKey, KeySlot};
 use crate::error::JobError;
-use crate::queue::keys::KeySlot;
 
 /// What is special about a job. Most jobs have nothing special, so a record keeps it in a box.
 #[derive(Debug, Clone, Default)]
@@ -21,7 +20,7 @@ pub(crate) struct JobOptions {
     pub(crate) key: Option<JobKey>,
     /// What its worker is chosen by, instead of the key.
     pub(crate) label: Option<JobKey>,
-    /// The place of its key, once the job is the first of it.
+    /// The place of its key, once it has entered that.
     pub(crate) key_slot: Option<KeySlot>,
     /// Of the jobs with the same one, the pool has at most one.
     pub(crate) unique: Option<JobKey>,
@@ -44,11 +43,17 @@ impl JobOptions {
 pub(crate) enum Reply<J, T> {
     /// To the caller that waits for it.
     Caller(oneshot::Sender<Result<T, JobError<J>>>),
-    /// To a part of this crate that acts on it, as durable jobs do.
-    Settle(Box<dyn Settle<J, T>>),
+    /// To a part of this crate that acts on it, as durable jobs do. In two boxes, so that each job that waits is eight bytes
+    /// smaller.
+    Settle(Box<Box<dyn Settle<J, T>>>),
 }
 
 impl<J, T> Reply<J, T> {
+    /// To a part of this crate that acts on it.
+    pub(crate) fn settled_by(settle: impl Settle<J, T> + 'static) -> Self {
+        Self::Settle(Box::new(Box::new(settle)))
+    }
+
     /// Whether the outcome would be dropped.
     pub(crate) fn is_closed(&self) -> bool {
         match self {
@@ -135,15 +140,14 @@ impl<J, T> JobRecord<J, T> {
         self.options.as_ref().is_some_and(|options| options.unique.is_some() || options.key_slot.is_some())
     }
 
-    /// The place of its key, if it is the first of it.
+    /// The place of its key, once it has entered that.
     pub(crate) fn key_slot(&self) -> Option<KeySlot> {
         self.options.as_ref()?.key_slot
     }
 
-    /// It is the first of its key.
-    pub(crate) fn into_head(mut self, slot: KeySlot) -> Self {
-        self.options.iter_mut().for_each(|options| options.key_slot = Some(slot));
-        self
+    /// Notes the place of its key, from when it enters that until it leaves it.
+    pub(crate) fn set_key_slot(&mut self, slot: Option<KeySlot>) {
+        self.options.iter_mut().for_each(|options| options.key_slot = slot);
     }
 
     /// What its worker is chosen by: its label, or else its key.
@@ -203,7 +207,7 @@ impl<J, T> JobRecord<J, T> {
 fn answer<J, T>(reply: Reply<J, T>, outcome: Result<T, JobError<J>>) {
     let caller = match reply {
         Reply::Caller(caller) => caller,
-        Reply::Settle(settle) => return settle.settle(outcome),
+        Reply::Settle(settle) => return (*settle).settle(outcome),
     };
     match catch_panic(|| caller.send(outcome)) {
         Ok(Ok(())) => {}

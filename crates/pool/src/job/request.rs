@@ -12,7 +12,7 @@ use super::record::JobOptions;
 use super::record::Reply;
 use crate::error::{JobError, PoolError};
 use crate::queue::job_queue::JobQueue;
-use crate::queue::state::NewJob;
+use crate::queue::new_job::NewJob;
 
 /// One job that is put in, with what is special about it: [`Pool::job`](crate::Pool::job).
 ///

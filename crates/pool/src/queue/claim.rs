@@ -4,9 +4,10 @@ use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::claim_cell::ClaimCell;
+use super::after::After;
+use super::claim_cell::{ClaimCell, Tally};
 use super::job_queue::JobQueue;
-use super::state::{After, State, Tally};
+use super::state::State;
 use super::turn::{Turn, Wait};
 use super::waiters::Waiters;
 use crate::job::record::{Ending, JobRecord};
@@ -168,5 +169,39 @@ impl<J, T> Turn<JobQueue<J, T>> for Jobs<'_, J, T> {
 
     fn pass_on(state: &mut State<J, T>, after: &mut After<J, T>) {
         state.pick_another(after);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures::FutureExt;
+
+    use super::super::new_job::NewJob;
+    use super::super::rules::{JobRules, QueueSpec};
+    use super::*;
+    use crate::job::key::JobKey;
+    use crate::job::record::JobOptions;
+    use crate::routing::{Router, Routing};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_was_picked_for_a_job_that_has_expired_gets_the_next_one_of_its_key() {
+        // The routing looks at all claims, also for the job that becomes ready while this one is filled.
+        let router = Router::new(Routing::least_in_flight(), Vec::new(), 7);
+        let queue: Arc<JobQueue<u64, ()>> = Arc::new(JobQueue::new(&QueueSpec::default(), JobRules::default(), router));
+        let put = |job, deadline| {
+            let options = JobOptions { key: JobKey::new("k").ok(), deadline, ..JobOptions::default() };
+            queue.put(NewJob { job, reply: None, options }).unwrap();
+        };
+        let mut claim = Claim::new(Arc::clone(&queue), 1);
+        let mut renewing = Box::pin(claim.renew(4));
+        assert!((&mut renewing).now_or_never().is_none(), "it sleeps");
+        put(1, Some(Duration::ZERO));
+        put(2, Some(Duration::ZERO));
+        put(3, None);
+        assert!(renewing.await);
+        assert_eq!(claim.begin().map(|record| record.job), Some(3));
+        assert_eq!(queue.figures().accounts.expired, 2);
     }
 }

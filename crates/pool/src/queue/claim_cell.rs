@@ -26,3 +26,9 @@ impl<J, T> ClaimCell<J, T> {
         self.rest.lock().len() + usize::from(self.begun.load(Ordering::Relaxed) > 0)
     }
 }
+
+/// The jobs of a claim that have gone to their owners since the queue was locked last.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Tally {
+    pub(super) done: u64,
+}

@@ -20,12 +20,17 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use super::accounts::Accounts;
+use super::after::After;
+use super::capacity::Capacity;
+use super::figures::QueueFigures;
 use super::lanes::Lanes;
+use super::new_job::{NewJob, Refusal, Room};
 use super::priorities::Priorities;
 use super::rules::{JobRules, QueueSpec};
-use super::state::{After, NewJob, QueueFigures, Refusal, Room, State};
+use super::state::State;
 use super::turn::{Locked, Turn, Wait};
 use super::waiters::Waiters;
+use super::waiting::WaitingJobs;
 use crate::dead_letters::DeadLetter;
 use crate::error::PoolError;
 use crate::event::PoolEvent;
@@ -41,8 +46,10 @@ pub(crate) struct JobQueue<J, T> {
 
 impl<J, T> JobQueue<J, T> {
     pub(crate) fn new(spec: &QueueSpec, rules: JobRules<J>, router: Router) -> Self {
-        let waiting = Lanes::new(Priorities::new(&spec.weights, spec.aging), router);
-        let state = State::new(spec.capacity, spec.when_full, waiting, rules.deadline).limited(spec.rate);
+        let lanes = Lanes::new(Priorities::new(&spec.weights, spec.aging), router);
+        let waiting = WaitingJobs::new(lanes, spec.when_full, rules.deadline);
+        let capacity = Capacity::new(spec.capacity, spec.when_full);
+        let state = State::new(capacity, waiting, rules.deadline).limited(spec.rate);
         Self { state: Mutex::new(state), rules }
     }
 
@@ -93,17 +100,17 @@ impl<J, T> JobQueue<J, T> {
 
     // ---- time ----
 
-    /// When the next delayed job is due.
+    /// When something happens next: a job becomes due, has waited for too long, or may pass the rate.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.lock().next_due()
     }
 
-    /// Returns when the next delayed job is due at another time than this one.
-    pub(crate) async fn next_due_other_than(&self, known: Option<Instant>) -> Option<Instant> {
+    /// Returns when something happens before this time.
+    pub(crate) async fn next_due_before(&self, known: Option<Instant>) -> Instant {
         Wait::new(self, Timer(known)).await
     }
 
-    /// Lets jobs that are due wait for a worker, and ends those that have expired.
+    /// Lets jobs that are due wait for a worker, and ends those that have waited for too long.
     pub(crate) fn tick(&self) {
         let now = Instant::now();
         self.step(|state, after| state.tick(now, after));
@@ -139,15 +146,6 @@ impl<J, T> JobQueue<J, T> {
     /// Takes jobs and gives them out again.
     pub(crate) fn open(&self) {
         self.step(State::open);
-    }
-
-    /// The same, unless it is only draining.
-    pub(crate) fn reopen(&self) {
-        self.step(|state, after| {
-            if state.is_closed() {
-                state.open(after)
-            }
-        });
     }
 
     /// Takes no more jobs from now on; returns the number of the life that ends.
@@ -257,7 +255,7 @@ impl<J, T> Turn<JobQueue<J, T>> for Sender<J, T> {
     type Output = Result<JobId, PoolError<J>>;
 
     fn list(state: &mut State<J, T>) -> &mut Waiters {
-        &mut state.senders
+        state.senders()
     }
 
     fn take(&mut self, state: &mut State<J, T>, picked: bool, after: &mut After<J, T>) -> Option<Self::Output> {
@@ -304,19 +302,22 @@ impl<J, T> Turn<JobQueue<J, T>> for AllJobs {
     fn pass_on(_: &mut State<J, T>, _: &mut After<J, T>) {}
 }
 
-/// A task that waits until the next job is due at another time than it knows. All of them are picked together.
+/// A task that waits until something happens before the time that it knows. All of them are picked together.
 struct Timer(Option<Instant>);
 
 impl<J, T> Turn<JobQueue<J, T>> for Timer {
-    type Output = Option<Instant>;
+    type Output = Instant;
 
     fn list(state: &mut State<J, T>) -> &mut Waiters {
         &mut state.timers
     }
 
-    fn take(&mut self, state: &mut State<J, T>, _: bool, _: &mut After<J, T>) -> Option<Option<Instant>> {
-        let next = state.next_due();
-        (next != self.0).then_some(next)
+    fn take(&mut self, state: &mut State<J, T>, _: bool, _: &mut After<J, T>) -> Option<Instant> {
+        let next = state.next_due_before(self.0);
+        if next.is_none() {
+            state.timer_waits(self.0);
+        }
+        next
     }
 
     fn pass_on(_: &mut State<J, T>, _: &mut After<J, T>) {}

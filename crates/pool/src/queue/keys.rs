@@ -7,102 +7,81 @@
 //! 2. A key is known exactly while its head is outside. So an empty key leaves nothing behind.
 //! 3. When the head has left the pool, the next job of its key becomes the head and enters its lane at the end. So keys take
 //!    turns, however many jobs one of them has, and a resize of the pool moves no key.
-//! 4. A waiting job is a node of one chain: that of its key. Nodes and keys that are free are reused before the table grows.
+//! 4. A waiting job is in one chain: that of its key. It can leave from anywhere in it.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
 
-/// The place of a key in the table, from when its first job enters until its last one has left. The head of the key carries it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct KeySlot(u32);
+use crate::job::key::KeySlot;
+use crate::slab::{Chain, Slab, SlabIndex};
 
 /// What became of a job that entered.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Entered<J> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entered {
     /// No other job of its key is outside: this one is the head, and goes to its lane.
-    Head(KeySlot, J),
+    Head(KeySlot),
     /// It waits here for those before it.
-    Waits,
-    /// There are as many keys or waiting jobs as a table can have, about 4 billion.
-    NoRoom(J),
+    Waits(KeySlot),
 }
 
-/// The waiting jobs of all keys: one first-in-first-out chain for each.
+/// The waiting jobs of all keys: one first-in-first-out chain for each. The jobs themselves are in a slab.
 ///
-/// Cost: one look-up by key for each job that enters, none for one that leaves; no allocation but the amortised growth of the
-/// table. A waiting job takes four bytes beside itself.
-pub(crate) struct Keys<K, J> {
+/// Cost: one look-up by key for each job that enters, none for one that leaves.
+pub(crate) struct Keys<K> {
     slots: HashMap<K, KeySlot>,
-    chains: Vec<Chain<K>>,
-    nodes: Vec<Node<J>>,
-    free_chain: Option<u32>,
-    free_node: Option<u32>,
-    waiting: usize,
+    chains: Vec<KeyChain<K>>,
+    free: Option<u32>,
 }
 
 /// The jobs of a key that wait.
-enum Chain<K> {
+enum KeyChain<K> {
     Free { next: Option<u32> },
-    Known { key: K, ends: Option<Ends> },
+    Known { key: K, waiting: Chain },
 }
 
-#[derive(Clone, Copy)]
-struct Ends {
-    first: u32,
-    last: u32,
-}
-
-/// A waiting job, or a free place, and the node after it.
-struct Node<J> {
-    job: Option<J>,
-    next: Option<u32>,
-}
-
-impl<K, J> Default for Keys<K, J> {
+impl<K> Default for Keys<K> {
     fn default() -> Self {
-        Self {
-            slots: HashMap::new(),
-            chains: Vec::new(),
-            nodes: Vec::new(),
-            free_chain: None,
-            free_node: None,
-            waiting: 0,
-        }
+        Self { slots: HashMap::new(), chains: Vec::new(), free: None }
     }
 }
 
-impl<K: Hash + Eq + Clone, J> Keys<K, J> {
+impl<K: Hash + Eq + Clone> Keys<K> {
     /// Takes a job that was just accepted.
-    pub(crate) fn enter(&mut self, key: &K, job: J) -> Entered<J> {
-        match self.slots.get(key).copied() {
-            Some(slot) => self.append(slot, job),
-            None => match self.make_known(key) {
-                Some(slot) => Entered::Head(slot, job),
-                None => Entered::NoRoom(job),
-            },
+    pub(crate) fn enter<T>(&mut self, key: &K, slab: &mut Slab<T>, at: SlabIndex) -> Entered {
+        let Some(slot) = self.slots.get(key).copied() else { return Entered::Head(self.make_known(key)) };
+        if let Some(waiting) = self.waiting_of(slot) {
+            waiting.push_back(slab, at);
         }
+        Entered::Waits(slot)
     }
 
     /// The head of this key has left the pool: the next one of it is the head now. `None` if no other waits; the key is
     /// forgotten then.
-    pub(crate) fn leave(&mut self, slot: KeySlot) -> Option<J> {
-        let Some(Chain::Known { ends, .. }) = self.chains.get_mut(slot.0 as usize) else { return None };
-        let Some(Ends { first, last }) = *ends else {
+    pub(crate) fn leave<T>(&mut self, slot: KeySlot, slab: &mut Slab<T>) -> Option<SlabIndex> {
+        let waiting = self.waiting_of(slot)?;
+        let Some(next) = waiting.first() else {
             self.forget(slot);
             return None;
         };
-        let node = self.nodes.get_mut(first as usize)?;
-        let (job, next) = (node.job.take(), node.next);
-        *ends = next.map(|first| Ends { first, last });
-        node.next = self.free_node.replace(first);
-        self.waiting -= 1;
-        job
+        waiting.unlink(slab, next);
+        Some(next)
     }
 
-    /// How many jobs wait for others of their key.
-    pub(crate) fn waiting(&self) -> usize {
-        self.waiting
+    /// Removes a job that waits here.
+    pub(crate) fn remove<T>(&mut self, slot: KeySlot, slab: &mut Slab<T>, at: SlabIndex) {
+        if let Some(waiting) = self.waiting_of(slot) {
+            waiting.unlink(slab, at);
+        }
+    }
+
+    /// Forgets all jobs that wait here. The keys stay, as long as their heads do.
+    pub(crate) fn clear_waiting(&mut self) {
+        for chain in &mut self.chains {
+            if let KeyChain::Known { waiting, .. } = chain {
+                *waiting = Chain::default();
+            }
+        }
     }
 
     /// How many keys have a job in the pool.
@@ -111,95 +90,44 @@ impl<K: Hash + Eq + Clone, J> Keys<K, J> {
         self.slots.len()
     }
 
-    /// Removes the waiting jobs for which this is so, in the order of each key.
-    ///
-    /// Linear in the waiting jobs. The condition is ours: it runs under the lock of the queue.
-    pub(crate) fn remove_waiting(&mut self, is_removed: impl Fn(&J) -> bool) -> Vec<J> {
-        let mut removed = Vec::new();
-        for at in 0..self.chains.len() {
-            self.remove_of(at, &is_removed, &mut removed);
+    fn waiting_of(&mut self, slot: KeySlot) -> Option<&mut Chain> {
+        match self.chains.get_mut(slot.number())? {
+            KeyChain::Known { waiting, .. } => Some(waiting),
+            KeyChain::Free { .. } => None,
         }
-        self.waiting -= removed.len();
-        removed
     }
 
-    fn remove_of(&mut self, at: usize, is_removed: impl Fn(&J) -> bool, removed: &mut Vec<J>) {
-        let Some(Chain::Known { ends, .. }) = self.chains.get_mut(at) else { return };
-        let (mut next, mut kept): (_, Option<Ends>) = (ends.map(|ends| ends.first), None);
-        while let Some(this) = next {
-            let Some(node) = self.nodes.get_mut(this as usize) else { break };
-            next = node.next;
-            match node.job.take_if(|job| is_removed(job)) {
-                Some(job) => {
-                    removed.push(job);
-                    node.next = self.free_node.replace(this);
-                }
-                None => {
-                    node.next = None;
-                    if let Some(before) = kept.and_then(|kept| self.nodes.get_mut(kept.last as usize)) {
-                        before.next = Some(this);
-                    }
-                    kept = Some(Ends { first: kept.map_or(this, |kept| kept.first), last: this });
-                }
-            }
-        }
-        *ends = kept;
-    }
-
-    fn append(&mut self, slot: KeySlot, job: J) -> Entered<J> {
-        let Some(at) = self.free_place() else { return Entered::NoRoom(job) };
-        let Some(Chain::Known { ends, .. }) = self.chains.get_mut(slot.0 as usize) else { return Entered::NoRoom(job) };
-        self.nodes[at as usize] = Node { job: Some(job), next: None };
-        if let Some(last) = ends.and_then(|ends| self.nodes.get_mut(ends.last as usize)) {
-            last.next = Some(at);
-        }
-        *ends = Some(Ends { first: ends.map_or(at, |ends| ends.first), last: at });
-        self.waiting += 1;
-        Entered::Waits
-    }
-
-    /// The place of a node that is not in use.
-    fn free_place(&mut self) -> Option<u32> {
-        if let Some(free) = self.free_node {
-            self.free_node = self.nodes.get(free as usize).and_then(|node| node.next);
-            return Some(free);
-        }
-        let at = u32::try_from(self.nodes.len()).ok()?;
-        self.nodes.push(Node { job: None, next: None });
-        Some(at)
-    }
-
-    fn make_known(&mut self, key: &K) -> Option<KeySlot> {
-        let known = Chain::Known { key: key.clone(), ends: None };
-        let at = match self.free_chain {
-            Some(free) => {
-                let chain = std::mem::replace(self.chains.get_mut(free as usize)?, known);
-                self.free_chain = if let Chain::Free { next } = chain { next } else { None };
-                free
+    fn make_known(&mut self, key: &K) -> KeySlot {
+        let known = KeyChain::Known { key: key.clone(), waiting: Chain::default() };
+        let free = self.free.and_then(|free| Some((free, self.chains.get_mut(free as usize)?)));
+        let at = match free {
+            Some((at, chain)) => {
+                let chain = std::mem::replace(chain, known);
+                self.free = if let KeyChain::Free { next } = chain { next } else { None };
+                at
             }
             None => {
-                let at = u32::try_from(self.chains.len()).ok()?;
                 self.chains.push(known);
-                at
+                // There is a job for each of them, of which a slab has fewer than this.
+                (self.chains.len() - 1) as u32
             }
         };
         self.slots.insert(key.clone(), KeySlot(at));
-        Some(KeySlot(at))
+        KeySlot(at)
     }
 
     fn forget(&mut self, slot: KeySlot) {
-        let free = Chain::Free { next: self.free_chain.replace(slot.0) };
-        if let Some(chain) = self.chains.get_mut(slot.0 as usize)
-            && let Chain::Known { key, .. } = std::mem::replace(chain, free)
-        {
+        let Some(chain) = self.chains.get_mut(slot.number()) else { return };
+        let free = KeyChain::Free { next: self.free.replace(slot.0) };
+        if let KeyChain::Known { key, .. } = std::mem::replace(chain, free) {
             self.slots.remove(&key);
         }
     }
 }
 
-impl<K, J> fmt::Debug for Keys<K, J> {
+impl<K> fmt::Debug for Keys<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keys").field("known", &self.slots.len()).field("waiting", &self.waiting).finish_non_exhaustive()
+        f.debug_struct("Keys").field("known", &self.slots.len()).finish_non_exhaustive()
     }
 }
 
@@ -215,17 +143,20 @@ mod tests {
     /// A lane, and what is claimed of it, as the queue has them.
     #[derive(Default)]
     struct Pool {
-        keys: Keys<u32, (u32, u64)>,
+        keys: Keys<u32>,
+        jobs: Slab<(u32, u64)>,
+        /// The slot and the place of each job that waits for its key.
+        behind: Vec<(KeySlot, SlabIndex)>,
         lane: VecDeque<(KeySlot, (u32, u64))>,
         claimed: Vec<(KeySlot, (u32, u64))>,
     }
 
     impl Pool {
         fn put(&mut self, key: u32, number: u64) {
-            match self.keys.enter(&key, (key, number)) {
-                Entered::Head(slot, job) => self.lane.push_back((slot, job)),
-                Entered::Waits => {}
-                Entered::NoRoom(_) => panic!("there is room"),
+            let at = self.jobs.insert((key, number));
+            match self.keys.enter(&key, &mut self.jobs, at) {
+                Entered::Head(slot) => self.lane.push_back((slot, self.jobs.take(at).unwrap())),
+                Entered::Waits(slot) => self.behind.push((slot, at)),
             }
         }
 
@@ -237,8 +168,9 @@ mod tests {
 
         fn finish(&mut self, at: usize) -> (u32, u64) {
             let (slot, job) = self.claimed.remove(at);
-            if let Some(next) = self.keys.leave(slot) {
-                self.lane.push_back((slot, next));
+            if let Some(next) = self.keys.leave(slot, &mut self.jobs) {
+                self.behind.retain(|(_, at)| *at != next);
+                self.lane.push_back((slot, self.jobs.take(next).unwrap()));
             }
             job
         }
@@ -247,8 +179,15 @@ mod tests {
             self.lane.push_front(self.claimed.remove(at));
         }
 
+        /// Removes one that waits for its key, wherever it stands.
+        fn remove(&mut self, chosen: usize) -> Option<(u32, u64)> {
+            let (slot, at) = (chosen < self.behind.len()).then(|| self.behind.swap_remove(chosen))?;
+            self.keys.remove(slot, &mut self.jobs, at);
+            self.jobs.take(at)
+        }
+
         fn len(&self) -> usize {
-            self.lane.len() + self.claimed.len() + self.keys.waiting()
+            self.lane.len() + self.claimed.len() + self.jobs.len()
         }
     }
 
@@ -258,7 +197,7 @@ mod tests {
         Claim,
         Finish(usize),
         GiveBack(usize),
-        Remove(u64),
+        Remove(usize),
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -267,7 +206,7 @@ mod tests {
             3 => Just(Step::Claim),
             3 => (0..9_usize).prop_map(Step::Finish),
             1 => (0..9_usize).prop_map(Step::GiveBack),
-            1 => (2..5_u64).prop_map(Step::Remove),
+            1 => (0..20_usize).prop_map(Step::Remove),
         ];
         vec(step, 0..200)
     }
@@ -294,13 +233,10 @@ mod tests {
                         count -= 1;
                     }
                     Step::GiveBack(at) if at < pool.claimed.len() => pool.give_back(at),
-                    Step::Remove(divisor) => {
-                        for (key, number) in pool.keys.remove_waiting(|(_, number)| number % divisor == 0) {
-                            prop_assert_eq!(number % divisor, 0);
-                            expected.get_mut(&key).unwrap().retain(|it| *it != number);
-                            count -= 1;
-                        }
-                    }
+                    Step::Remove(chosen) => if let Some((key, number)) = pool.remove(chosen) {
+                        expected.get_mut(&key).unwrap().retain(|it| *it != number);
+                        count -= 1;
+                    },
                     _ => {}
                 }
                 let mut outside: Vec<_> = pool.lane.iter().chain(&pool.claimed).map(|(_, (key, _))| *key).collect();
@@ -341,6 +277,6 @@ mod tests {
                 pool.finish(0);
             }
         }
-        assert_eq!((pool.keys.chains.len(), pool.keys.nodes.len()), (1, 9));
+        assert_eq!((pool.keys.chains.len(), pool.len()), (1, 0));
     }
 }

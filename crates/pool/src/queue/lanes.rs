@@ -14,10 +14,40 @@ use super::claim_cell::ClaimCell;
 use super::priorities::Priorities;
 use crate::job::record::JobRecord;
 use crate::routing::{JobTimer, Router, Routing};
+use crate::slab::{Slab, SlabIndex};
 
-/// The lanes of a queue. With shared routing all jobs are in the shared one, at the cost of a comparison.
+/// A job that waits, and where.
+pub(super) struct WaitingJob<J, T> {
+    pub(super) record: JobRecord<J, T>,
+    pub(super) standing: Standing,
+}
+
+/// Where a job waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// For a worker.
+    Lane(Lane),
+    /// For another job of its key.
+    BehindKey,
+    /// For its time.
+    Delayed,
+}
+
+/// Where a job waits for a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    Shared,
+    /// The inbox of the worker on this slot.
+    Inbox(u32),
+}
+
+/// The jobs that wait, wherever they do.
+pub(super) type JobSlab<J, T> = Slab<WaitingJob<J, T>>;
+
+/// The lanes of a queue. With shared routing all jobs are in the shared one, at the cost of a comparison. The jobs are in a
+/// slab, which is the same for each call; the lanes note there in which of them a job is.
 pub(super) struct Lanes<J, T> {
-    shared: Priorities<JobRecord<J, T>>,
+    shared: Priorities,
     /// By the number of the slot.
     inboxes: Vec<Option<Inbox<J, T>>>,
     /// How many jobs are in inboxes.
@@ -28,14 +58,14 @@ pub(super) struct Lanes<J, T> {
 /// The jobs for one worker.
 struct Inbox<J, T> {
     cell: Arc<ClaimCell<J, T>>,
-    jobs: Priorities<JobRecord<J, T>>,
+    jobs: Priorities,
     is_open: bool,
     /// Whether the shared lane has the next turn, if both have jobs.
     shared_next: bool,
 }
 
 impl<J, T> Lanes<J, T> {
-    pub(super) fn new(shared: Priorities<JobRecord<J, T>>, router: Router) -> Self {
+    pub(super) fn new(shared: Priorities, router: Router) -> Self {
         Self { shared, inboxes: Vec::new(), routed: 0, router }
     }
 
@@ -47,25 +77,32 @@ impl<J, T> Lanes<J, T> {
         self.len() == 0
     }
 
+    /// How many levels of priority there are.
+    pub(super) fn levels(&self) -> usize {
+        self.shared.levels()
+    }
+
     pub(super) fn routing(&self) -> Routing {
         self.router.routing()
     }
 
     // ---- jobs that come in ----
 
-    /// Adds a job at the end of the lane to which it is routed, and returns the slot of that.
+    /// Adds a job at the end of the lane to which it is routed, and returns that.
     #[inline]
-    pub(super) fn push_back(&mut self, record: JobRecord<J, T>) -> Option<usize> {
-        let slot = if self.router.routing().is_shared() { None } else { self.route(&record) };
+    pub(super) fn push_back(&mut self, jobs: &mut JobSlab<J, T>, at: SlabIndex) -> Lane {
+        let Some(job) = jobs.get(at) else { return Lane::Shared };
+        let level = usize::from(job.record.level);
+        let slot = if self.router.routing().is_shared() { None } else { self.route(&job.record) };
         match slot.and_then(|slot| self.inboxes.get_mut(slot)?.as_mut()) {
             Some(inbox) => {
-                inbox.jobs.push_back(record.level.into(), record);
+                inbox.jobs.push_back(jobs, level, at);
                 self.routed += 1;
-                slot
+                stand(jobs, at, Lane::of(slot))
             }
             None => {
-                self.shared.push_back(record.level.into(), record);
-                None
+                self.shared.push_back(jobs, level, at);
+                stand(jobs, at, Lane::Shared)
             }
         }
     }
@@ -80,17 +117,18 @@ impl<J, T> Lanes<J, T> {
     }
 
     /// Puts a job of a claim back at the front: of the worker's inbox, or of the shared lane if that is closed or has ended.
-    pub(super) fn push_front(&mut self, record: JobRecord<J, T>, cell: &ClaimCell<J, T>) -> Option<usize> {
+    pub(super) fn push_front(&mut self, jobs: &mut JobSlab<J, T>, at: SlabIndex, cell: &ClaimCell<J, T>) -> Lane {
+        let level = jobs.get(at).map_or(0, |job| usize::from(job.record.level));
         let is_shared = self.router.routing().is_shared();
         match self.inbox_of(cell).filter(|inbox| !is_shared && inbox.is_open) {
             Some(inbox) => {
-                inbox.jobs.push_front(record.level.into(), record);
+                inbox.jobs.push_front(jobs, level, at);
                 self.routed += 1;
-                Some(cell.slot)
+                stand(jobs, at, Lane::of(Some(cell.slot)))
             }
             None => {
-                self.shared.push_front(record.level.into(), record);
-                None
+                self.shared.push_front(jobs, level, at);
+                stand(jobs, at, Lane::Shared)
             }
         }
     }
@@ -101,19 +139,14 @@ impl<J, T> Lanes<J, T> {
     #[inline]
     pub(super) fn pop(
         &mut self,
+        jobs: &mut JobSlab<J, T>,
         cell: &ClaimCell<J, T>,
         may_steal: bool,
-        waited: impl Fn(&JobRecord<J, T>) -> Duration,
-    ) -> Option<JobRecord<J, T>> {
-        if self.routed == 0 { self.shared.pop(waited) } else { self.pop_routed(cell, may_steal, waited) }
+    ) -> Option<SlabIndex> {
+        if self.routed == 0 { self.shared.pop(jobs, waited) } else { self.pop_routed(jobs, cell, may_steal) }
     }
 
-    fn pop_routed(
-        &mut self,
-        cell: &ClaimCell<J, T>,
-        may_steal: bool,
-        waited: impl Fn(&JobRecord<J, T>) -> Duration,
-    ) -> Option<JobRecord<J, T>> {
+    fn pop_routed(&mut self, jobs: &mut JobSlab<J, T>, cell: &ClaimCell<J, T>, may_steal: bool) -> Option<SlabIndex> {
         let has_shared = !self.shared.is_empty();
         let own = self.inbox_of(cell).filter(|inbox| !inbox.jobs.is_empty());
         let from_inbox = own.is_some_and(|inbox| {
@@ -123,11 +156,11 @@ impl<J, T> Lanes<J, T> {
         });
         let slot = match (from_inbox, has_shared) {
             (true, _) => cell.slot,
-            (false, true) => return self.shared.pop(waited),
+            (false, true) => return self.shared.pop(jobs, waited),
             (false, false) if may_steal && !self.routing().is_pinned() => self.longest()?,
             (false, false) => return None,
         };
-        let popped = self.inboxes.get_mut(slot)?.as_mut()?.jobs.pop(waited)?;
+        let popped = self.inboxes.get_mut(slot)?.as_mut()?.jobs.pop(jobs, waited)?;
         self.routed -= 1;
         Some(popped)
     }
@@ -147,68 +180,54 @@ impl<J, T> Lanes<J, T> {
         }
     }
 
-    /// Takes a job at the front of its level that is like this.
-    pub(super) fn pop_front_if(&mut self, is: impl Fn(&JobRecord<J, T>) -> bool) -> Option<JobRecord<J, T>> {
-        let shared = self.shared.pop_front_if(&is);
-        if shared.is_some() || self.routed == 0 {
-            return shared;
-        }
-        let record = self.inboxes.iter_mut().flatten().find_map(|inbox| inbox.jobs.pop_front_if(&is))?;
-        self.routed -= 1;
-        Some(record)
-    }
-
-    /// Takes the job that was accepted first, of those at the front of the least urgent level that has any.
-    pub(super) fn pop_least_urgent(&mut self) -> Option<JobRecord<J, T>> {
-        if self.routed == 0 {
-            return self.shared.pop_least_urgent();
-        }
-        let inboxes = self.inboxes.iter_mut().flatten().map(|inbox| &mut inbox.jobs);
-        let lanes = inboxes.chain([&mut self.shared]).filter(|lane| !lane.is_empty());
-        let rank = |lane: &&mut Priorities<JobRecord<J, T>>| {
-            lane.least_urgent().map(|(level, record)| (level, std::cmp::Reverse(record.id)))
+    /// Removes a job of this lane, wherever it stands in that.
+    pub(super) fn remove(&mut self, jobs: &mut JobSlab<J, T>, at: SlabIndex, lane: Lane) {
+        let level = jobs.get(at).map_or(0, |job| usize::from(job.record.level));
+        let slot = match lane {
+            Lane::Shared => return self.shared.remove(jobs, level, at),
+            Lane::Inbox(slot) => slot as usize,
         };
-        let record = lanes.max_by_key(rank)?.pop_least_urgent()?;
-        self.routed = self.inboxes.iter().flatten().map(|inbox| inbox.jobs.len()).sum();
-        Some(record)
+        if let Some(Some(inbox)) = self.inboxes.get_mut(slot) {
+            inbox.jobs.remove(jobs, level, at);
+            self.routed -= 1;
+        }
     }
 
-    /// Takes all jobs.
-    pub(super) fn drain(&mut self) -> Vec<JobRecord<J, T>> {
-        let mut all: Vec<_> = self.shared.drain().collect();
+    /// Forgets all jobs.
+    pub(super) fn clear(&mut self) {
+        self.shared = self.shared.like();
         for inbox in self.inboxes.iter_mut().flatten() {
-            all.extend(inbox.jobs.drain());
+            inbox.jobs = inbox.jobs.like();
         }
         self.routed = 0;
-        all
     }
 
     // ---- inboxes ----
 
     /// A worker has come. It takes the place of an earlier one on its slot that has not gone yet: returns how many jobs of
     /// that one are for all workers now.
-    pub(super) fn worker_came(&mut self, cell: &Arc<ClaimCell<J, T>>) -> usize {
+    pub(super) fn worker_came(&mut self, jobs: &mut JobSlab<J, T>, cell: &Arc<ClaimCell<J, T>>) -> usize {
         let slot = cell.slot;
         self.inboxes.resize_with(self.inboxes.len().max(slot + 1), || None);
-        let jobs = self.shared.like();
-        let inbox = Inbox { cell: Arc::clone(cell), jobs, is_open: true, shared_next: false };
+        let empty = self.shared.like();
+        let inbox = Inbox { cell: Arc::clone(cell), jobs: empty, is_open: true, shared_next: false };
         let earlier = self.inboxes[slot].replace(inbox);
         self.router.open(slot, Instant::now());
-        self.share_routed(jobs_of(earlier))
+        self.share_routed(jobs, earlier.map(|mut inbox| inbox.jobs.drain(jobs)).unwrap_or_default())
     }
 
     /// A worker has gone: its jobs are for the others. Returns how many those are.
-    pub(super) fn worker_went(&mut self, cell: &ClaimCell<J, T>) -> usize {
+    pub(super) fn worker_went(&mut self, jobs: &mut JobSlab<J, T>, cell: &ClaimCell<J, T>) -> usize {
         if self.inbox_of(cell).is_none() {
             return 0;
         }
         let inbox = self.inboxes[cell.slot].take();
         self.router.close(cell.slot);
-        self.share_routed(jobs_of(inbox))
+        self.share_routed(jobs, inbox.map(|mut inbox| inbox.jobs.drain(jobs)).unwrap_or_default())
     }
 
     /// Opens or closes an inbox. Returns how many jobs are for the other workers now.
-    pub(super) fn set_open(&mut self, slot: usize, is_open: bool) -> usize {
+    pub(super) fn set_open(&mut self, jobs: &mut JobSlab<J, T>, slot: usize, is_open: bool) -> usize {
         let Some(Some(inbox)) = self.inboxes.get_mut(slot) else { return 0 };
         if inbox.is_open == is_open {
             return 0;
@@ -218,16 +237,16 @@ impl<J, T> Lanes<J, T> {
             self.router.open(slot, Instant::now());
             return 0;
         }
-        let jobs = inbox.jobs.drain().collect();
+        let former = inbox.jobs.drain(jobs);
         self.router.close(slot);
-        self.share_routed(jobs)
+        self.share_routed(jobs, former)
     }
 
     /// Routes jobs like this from now on. Those in inboxes are for all workers.
-    pub(super) fn set_routing(&mut self, routing: Routing) {
+    pub(super) fn set_routing(&mut self, jobs: &mut JobSlab<J, T>, routing: Routing) {
         self.router.set_routing(routing);
-        let jobs = self.inboxes.iter_mut().flatten().flat_map(|inbox| inbox.jobs.drain()).collect();
-        self.share_routed(jobs);
+        let former = self.inboxes.iter_mut().flatten().flat_map(|inbox| inbox.jobs.drain(jobs)).collect();
+        self.share_routed(jobs, former);
     }
 
     /// What measures the jobs of a worker, if the routing looks at that.
@@ -235,21 +254,22 @@ impl<J, T> Lanes<J, T> {
         if self.routing().needs_times() { self.router.timer(cell.slot) } else { None }
     }
 
-    fn share_routed(&mut self, jobs: Vec<JobRecord<J, T>>) -> usize {
-        let count = jobs.len();
-        self.routed -= count;
-        self.share(jobs);
-        count
-    }
-
     /// Merges jobs of inboxes into the shared lane, in the order of acceptance.
-    fn share(&mut self, jobs: Vec<JobRecord<J, T>>) {
-        if jobs.is_empty() {
-            return;
+    fn share_routed(&mut self, jobs: &mut JobSlab<J, T>, former: Vec<SlabIndex>) -> usize {
+        let count = former.len();
+        if count == 0 {
+            return 0;
         }
-        let mut all: Vec<_> = self.shared.drain().chain(jobs).collect();
-        all.sort_by_key(|record| record.id);
-        all.into_iter().for_each(|record| self.shared.push_back(record.level.into(), record));
+        self.routed -= count;
+        let mut all = self.shared.drain(jobs);
+        all.extend(former);
+        all.sort_by_key(|at| jobs.get(*at).map(|job| job.record.id));
+        for at in all {
+            let level = jobs.get(at).map_or(0, |job| usize::from(job.record.level));
+            self.shared.push_back(jobs, level, at);
+            stand(jobs, at, Lane::Shared);
+        }
+        count
     }
 
     fn inbox_of(&mut self, cell: &ClaimCell<J, T>) -> Option<&mut Inbox<J, T>> {
@@ -257,23 +277,26 @@ impl<J, T> Lanes<J, T> {
         inbox.filter(|inbox| std::ptr::eq(&*inbox.cell, cell))
     }
 
-    // ---- figures ----
-
-    /// How many wait at each level.
-    pub(super) fn lens(&self) -> Vec<usize> {
-        let mut lens: Vec<_> = self.shared.lens().collect();
-        for inbox in self.inboxes.iter().flatten() {
-            lens.iter_mut().zip(inbox.jobs.lens()).for_each(|(all, len)| *all += len);
-        }
-        lens
-    }
-
     /// The first job of each level of each lane.
-    pub(super) fn fronts(&self) -> impl Iterator<Item = &JobRecord<J, T>> {
+    pub(super) fn fronts(&self) -> impl Iterator<Item = SlabIndex> {
         self.shared.fronts().chain(self.inboxes.iter().flatten().flat_map(|inbox| inbox.jobs.fronts()))
     }
 }
 
-fn jobs_of<J, T>(inbox: Option<Inbox<J, T>>) -> Vec<JobRecord<J, T>> {
-    inbox.map_or_else(Vec::new, |mut inbox| inbox.jobs.drain().collect())
+impl Lane {
+    fn of(slot: Option<usize>) -> Self {
+        slot.and_then(|slot| u32::try_from(slot).ok()).map_or(Self::Shared, Self::Inbox)
+    }
+}
+
+/// Notes the lane of a job, and returns it.
+fn stand<J, T>(jobs: &mut JobSlab<J, T>, at: SlabIndex, lane: Lane) -> Lane {
+    if let Some(job) = jobs.get_mut(at) {
+        job.standing = Standing::Lane(lane);
+    }
+    lane
+}
+
+fn waited<J, T>(job: &WaitingJob<J, T>) -> Duration {
+    job.record.accepted.elapsed()
 }

@@ -1,17 +1,22 @@
 //! The queue of a pool: its jobs, those who wait for jobs, and those who wait for room.
 
 pub(crate) mod accounts;
+mod after;
+mod capacity;
 pub(crate) mod claim;
 mod claim_cell;
-pub(crate) mod delayed;
 #[cfg(test)]
 mod discipline_tests;
+pub(crate) mod figures;
 pub(crate) mod job_queue;
-pub(crate) mod keys;
+mod keys;
 mod lanes;
+mod life;
+pub(crate) mod new_job;
 pub(crate) mod priorities;
 pub(crate) mod rate;
 pub(crate) mod rules;
-pub(crate) mod state;
+mod state;
 pub(crate) mod turn;
 pub(crate) mod waiters;
+mod waiting;

@@ -1,8 +1,10 @@
 //! A limit on the jobs per time, which holds jobs back rather than losing them.
 //!
-//! 1. Within any time `t` at most `burst + t × rate` jobs pass.
+//! 1. Since the beginning, and within any time `t` in which nothing looks late, at most `burst + t × rate` jobs pass.
 //! 2. As long as jobs wait, no fewer than that pass, but for a nanosecond of each job.
-//! 3. The arithmetic is exact: times count in fractions of a nanosecond, as many as there are jobs in a period.
+//! 3. A look that is late, as timers are by up to a millisecond, finds the tokens that have come meanwhile, also beyond the
+//!    burst: those of [`MAX_LATE`] at most. Without jobs that wait, a bucket that is full gets no more.
+//! 4. The arithmetic is exact: times count in fractions of a nanosecond, as many as there are jobs in a period.
 
 use std::time::Duration;
 
@@ -11,10 +13,14 @@ use tokio::time::Instant;
 /// The longest period of a rate: a day.
 const LONGEST_PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// The time whose tokens are kept for jobs that wait, beyond the burst.
+const MAX_LATE: Duration = Duration::from_millis(20);
+
 /// A limit on the jobs that a pool performs per time.
 ///
 /// It is a bucket of tokens, full at first: [`burst`](Self::burst) jobs may pass at once, 1 by default, and then one each
-/// time that a token has come. With [`OverRate::Wait`], the default, jobs are accepted as ever and wait in the queue; with
+/// time that a token has come. Timers are exact to a millisecond: at more than 1,000 jobs per second those of a millisecond
+/// pass together, and after a delay of the machine those of up to 20 ms, so that the rate is what was asked for. With [`OverRate::Wait`], the default, jobs are accepted as ever and wait in the queue; with
 /// [`OverRate::Refuse`] a job over the rate is not accepted and comes back to its sender.
 ///
 /// ```
@@ -105,23 +111,57 @@ pub(crate) struct RateLimiter {
     origin: Instant,
     /// The time at which the bucket is full again, in fractions of a nanosecond since the origin.
     full_at: u128,
+    demand: RateDemand,
+}
+
+/// Whether jobs wait for tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RateDemand {
+    /// None does, or it is not known.
+    Met,
+    /// Since the last token was taken some have waited.
+    Short,
+}
+
+/// How many jobs a rate lets pass.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Allowance {
+    /// Now.
+    pub(crate) now: usize,
+    /// In each second from now on.
+    pub(crate) per_second: f64,
+}
+
+impl Default for Allowance {
+    /// All of them.
+    fn default() -> Self {
+        Self { now: usize::MAX, per_second: f64::INFINITY }
+    }
 }
 
 impl RateLimiter {
     pub(crate) fn new(rate: Rate, now: Instant) -> Self {
-        Self { rate, origin: now, full_at: 0 }
+        Self { rate, origin: now, full_at: 0, demand: RateDemand::Met }
     }
 
-    /// How many jobs may pass now, at most [`burst`](Rate::burst).
+    /// How many jobs may pass now: at most [`burst`](Rate::burst), and those of a late look.
     pub(crate) fn available(&self, now: Instant) -> usize {
-        let missing = self.full_at.saturating_sub(self.fractions(now));
-        let tokens = self.capacity().saturating_sub(missing) / self.interval();
-        tokens as usize
+        let tokens = (self.fractions(now) + self.capacity()).saturating_sub(self.filling_since(now)) / self.interval();
+        usize::try_from(tokens).unwrap_or(usize::MAX)
     }
 
     /// Notes that jobs pass.
     pub(crate) fn take(&mut self, jobs: usize, now: Instant) {
-        self.full_at = self.full_at.max(self.fractions(now)) + jobs as u128 * self.interval();
+        self.full_at = self.filling_since(now) + jobs as u128 * self.interval();
+    }
+
+    /// The time at which the bucket is or was full: one that has been full for a while counts as just full, unless jobs wait.
+    fn filling_since(&self, now: Instant) -> u128 {
+        let late = match self.demand {
+            RateDemand::Met => 0,
+            RateDemand::Short => MAX_LATE.as_nanos() * u128::from(self.rate.jobs),
+        };
+        self.full_at.max(self.fractions(now).saturating_sub(late))
     }
 
     /// Notes that jobs have not been begun after all.
@@ -187,6 +227,28 @@ impl RateGate {
         }
     }
 
+    /// Notes that jobs wait, and the last token has been taken, unless one is there.
+    pub(crate) fn note_short(&mut self) {
+        let now = Instant::now();
+        if let Some(limiter) = self.0.as_mut().filter(|limiter| limiter.available(now) == 0) {
+            limiter.demand = RateDemand::Short;
+        }
+    }
+
+    /// Notes that no job has waited.
+    pub(crate) fn catch_up(&mut self) {
+        self.0.iter_mut().for_each(|limiter| limiter.demand = RateDemand::Met);
+    }
+
+    /// How many jobs may begin.
+    pub(crate) fn allowance(&self) -> Allowance {
+        let allowance = |limiter: &RateLimiter| Allowance {
+            now: limiter.available(Instant::now()),
+            per_second: f64::from(limiter.rate.jobs) / limiter.rate.period.as_secs_f64(),
+        };
+        self.waiting().map(allowance).unwrap_or_default()
+    }
+
     /// Notes that jobs have not begun after all.
     pub(crate) fn give_back(&mut self, jobs: usize) {
         if let Some(limiter) = self.0.as_mut().filter(|limiter| !limiter.rate.refuses()) {
@@ -233,6 +295,17 @@ mod tests {
         assert_eq!((limiter.available(now), limiter.free_in(now)), (0, SECOND / 10));
         assert_eq!((limiter.available(now + SECOND / 10), limiter.free_in(now + SECOND / 10)), (1, Duration::ZERO));
         assert_eq!(limiter.available(now + 1_000 * SECOND), 1, "an idle time saves up a burst only");
+    }
+
+    #[test]
+    fn only_jobs_that_wait_have_the_tokens_of_a_late_look_and_only_those_of_twenty_milliseconds() {
+        let now = Instant::now();
+        let mut limiter = RateLimiter::new(Rate::per_second(1_000).unwrap(), now);
+        limiter.take(1, now);
+        assert_eq!(limiter.available(now + SECOND), 1);
+        limiter.demand = RateDemand::Short;
+        assert_eq!(limiter.available(now + SECOND / 100), 10);
+        assert_eq!(limiter.available(now + SECOND), 21, "the burst, and those of 20 ms");
     }
 
     #[test]
@@ -290,6 +363,29 @@ mod tests {
             let tokens = 1_000u128.saturating_sub(u128::from(burst));
             let ideal = (tokens * rate.period.as_nanos()).div_ceil(u128::from(jobs));
             prop_assert!((ideal..=ideal + 1_000).contains(&(now - origin).as_nanos()));
+        }
+
+        #[test]
+        fn by_a_timer_of_a_millisecond_that_is_late_the_rate_is_the_one_that_was_asked_for(
+            per_second in 10u32..=1_000_000, burst in 1u32..200, late in vec(0u64..=19, 1..50),
+        ) {
+            let rate = Rate::per_second(per_second).unwrap().burst(burst);
+            let (origin, mut late) = (Instant::now(), late.iter().cycle());
+            let mut gate = RateGate(Some(RateLimiter::new(rate, origin)));
+            let (mut millis, mut passed) = (0, 0u64);
+            while millis < 2_000 {
+                let now = origin + Duration::from_millis(millis);
+                let limiter = gate.0.as_mut().unwrap();
+                let taken = limiter.available(now);
+                limiter.take(taken, now);
+                limiter.demand = RateDemand::Short;
+                passed += taken as u64;
+                let tokens = u64::from(per_second) * millis / 1_000;
+                prop_assert!(passed <= u64::from(burst) + tokens, "{} in {} ms", passed, millis);
+                prop_assert!(passed + 1 >= u64::from(burst) + tokens, "{} in {} ms", passed, millis);
+                let due = limiter.free_in(now).as_nanos().div_ceil(1_000_000) as u64;
+                millis += due + late.next().unwrap();
+            }
         }
 
         #[test]

@@ -13,6 +13,9 @@ use crate::watch::Events;
 /// The room of a queue whose specification says nothing about it.
 const DEFAULT_CAPACITY: usize = 10_000;
 
+/// The most room of a queue: those that come back from workers find room beyond it.
+const MAX_CAPACITY: usize = 1 << 31;
+
 /// The room of a queue, and its order.
 ///
 /// ```
@@ -45,12 +48,17 @@ impl Default for QueueSpec {
 impl QueueSpec {
     /// A queue with room for this many jobs, first in, first out. The default has room for 10,000.
     ///
-    /// Jobs that wait for a time or another attempt need room, too; those that workers have do not.
+    /// Jobs that wait for a time, for another one of their key or for another attempt need room, too; those that workers have
+    /// do not. There is room for 2³¹ at most.
     ///
     /// # Errors
     /// [`SpecError::NoRoom`] for 0.
     pub fn bounded(jobs: usize) -> Result<Self, SpecError> {
-        if jobs == 0 { Err(SpecError::NoRoom) } else { Ok(Self { capacity: jobs, ..Self::default() }) }
+        if jobs == 0 {
+            Err(SpecError::NoRoom)
+        } else {
+            Ok(Self { capacity: jobs.min(MAX_CAPACITY), ..Self::default() })
+        }
     }
 
     /// What happens to a job for which there is no room.

@@ -5,152 +5,35 @@ use std::collections::{HashMap, VecDeque};
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Waker;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::accounts::Accounts;
-use super::claim_cell::ClaimCell;
-use super::delayed::Delayed;
-use super::keys::{Entered, Keys};
-use super::lanes::Lanes;
+use super::after::After;
+use super::capacity::Capacity;
+use super::claim_cell::{ClaimCell, Tally};
+use super::figures::{QueueFigures, QueueLoad};
+use super::lanes::Lane;
+use super::life::QueueLife;
+use super::new_job::{NewJob, Refusal, Room};
 use super::rate::{Rate, RateGate};
 use super::waiters::Waiters;
-use crate::error::PoolError;
+use super::waiting::{TimePassed, WaitingJobs};
 use crate::job::id::JobId;
 use crate::job::key::JobKey;
-use crate::job::record::JobOptions;
-use crate::job::record::{Ending, JobRecord, Reply};
+use crate::job::record::{Ending, JobRecord};
 use crate::overflow::WhenFull;
 use crate::routing::{JobTimer, Routing};
 
-/// What is to be done when the lock has been released. Allocates nothing if there is nothing to do, or one task to wake.
-pub(super) struct After<J, T> {
-    pub(super) wakes: Wakes,
-    pub(super) ended: Vec<(JobRecord<J, T>, Ending)>,
-}
-
-/// Tasks that are to be woken. One costs no allocation: mostly it is one.
-#[derive(Default)]
-pub(super) struct Wakes {
-    first: Option<Waker>,
-    rest: Vec<Waker>,
-}
-
-impl Wakes {
-    fn extend(&mut self, wakers: impl IntoIterator<Item = Waker>) {
-        for waker in wakers {
-            match &self.first {
-                None => self.first = Some(waker),
-                Some(_) => self.rest.push(waker),
-            }
-        }
-    }
-}
-
-impl IntoIterator for Wakes {
-    type Item = Waker;
-    type IntoIter = std::iter::Chain<std::option::IntoIter<Waker>, std::vec::IntoIter<Waker>>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.first.into_iter().chain(self.rest)
-    }
-}
-
-impl<J, T> Default for After<J, T> {
-    fn default() -> Self {
-        Self { wakes: Wakes::default(), ended: Vec::new() }
-    }
-}
-
-/// What a queue does with jobs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Phase {
-    /// It takes jobs and gives them out.
-    Open,
-    /// It gives out those that it has.
-    Draining,
-    /// It gives out none, and keeps those that come back.
-    Closing,
-    /// It has none, and returns those that come back to their owners.
-    Closed,
-}
-
-/// Why a job is not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
-    Full { queued: usize },
-    Draining,
-    Closed,
-    Duplicate(JobId),
-    OverRate { free_in: Duration },
-}
-
-/// A job that is not taken yet.
-pub(crate) struct NewJob<J, T> {
-    pub(crate) job: J,
-    pub(crate) reply: Option<Reply<J, T>>,
-    pub(crate) options: JobOptions,
-}
-
-impl<J, T> NewJob<J, T> {
-    pub(super) fn refused(self, refusal: Refusal) -> PoolError<J> {
-        let job = self.job;
-        match refusal {
-            Refusal::Full { queued } => PoolError::Full { job, queued },
-            Refusal::Draining => PoolError::Draining { job },
-            Refusal::Closed => PoolError::NotRunning { job },
-            Refusal::Duplicate(id) => PoolError::Duplicate { job, id },
-            Refusal::OverRate { free_in } => PoolError::OverRate { job, free_in },
-        }
-    }
-}
-
-/// Which place a job is to have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Room {
-    /// One that is neither taken nor reserved.
-    Free,
-    /// The one that is reserved for its sender.
-    Reserved,
-}
-
-/// The jobs of a claim that have gone to their owners since the queue was locked last.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Tally {
-    pub(super) done: u64,
-}
-
-/// The figures of a queue at one moment.
-#[derive(Debug)]
-pub(crate) struct QueueFigures {
-    pub(crate) queued_by_priority: Vec<usize>,
-    pub(crate) delayed: usize,
-    pub(crate) claimed: usize,
-    /// When the job was accepted that is at the front of its level and has waited the longest.
-    pub(crate) oldest: Option<Instant>,
-    /// Callers that wait for room.
-    pub(crate) senders: usize,
-    pub(crate) paused: bool,
-    pub(crate) accounts: Accounts,
-}
-
 /// The jobs of a queue, and the tasks that wait for it.
 pub(super) struct State<J, T> {
-    phase: Phase,
-    /// How often it was opened after its end: a drain closes its own life only.
-    life: u64,
-    paused: bool,
-    capacity: usize,
-    when_full: WhenFull,
+    life: QueueLife,
+    capacity: Capacity,
     /// The pool's longest wait for the first attempt.
     deadline: Option<Duration>,
-    waiting: Lanes<J, T>,
-    /// Those that wait for another one of their key.
-    keys: Keys<JobKey, JobRecord<J, T>>,
+    waiting: WaitingJobs<J, T>,
     rate: RateGate,
-    delayed: Delayed<JobRecord<J, T>>,
     claims: Vec<Arc<ClaimCell<J, T>>>,
     /// How many jobs are in claims.
     claimed: usize,
@@ -158,38 +41,30 @@ pub(super) struct State<J, T> {
     unique: HashMap<JobKey, JobId>,
     /// Workers that wait for a job.
     pub(super) sleepers: Waiters,
-    /// Callers that wait for room.
-    pub(super) senders: Waiters,
-    /// Places for senders that have been picked and have not looked yet.
-    reserved: usize,
     /// Callers that wait until no job is left.
     pub(super) drainers: Waiters,
-    /// Tasks that wait for another time at which a job is due.
+    /// Tasks that wait for an earlier time at which something happens.
     pub(super) timers: Waiters,
+    /// The time that the latest of them knows: it looks then in any case.
+    timers_know: Option<Instant>,
 }
 
 impl<J, T> State<J, T> {
-    pub(super) fn new(capacity: usize, when_full: WhenFull, waiting: Lanes<J, T>, deadline: Option<Duration>) -> Self {
+    pub(super) fn new(capacity: Capacity, waiting: WaitingJobs<J, T>, deadline: Option<Duration>) -> Self {
         Self {
-            phase: Phase::Open,
-            life: 0,
-            paused: false,
+            life: QueueLife::default(),
             capacity,
-            when_full,
             deadline,
-            keys: Keys::default(),
             waiting,
             rate: RateGate::new(None),
-            delayed: Delayed::new(),
             claims: Vec::new(),
             claimed: 0,
             accounts: Accounts::default(),
             unique: HashMap::new(),
             sleepers: Waiters::default(),
-            senders: Waiters::default(),
-            reserved: 0,
             drainers: Waiters::default(),
             timers: Waiters::default(),
+            timers_know: None,
         }
     }
 
@@ -212,7 +87,7 @@ impl<J, T> State<J, T> {
         if let Err(refusal) = self.admit(&new) {
             return Err((refusal, new));
         }
-        let is_full = room == Room::Free && self.room() == 0;
+        let is_full = room == Room::Free && self.capacity.free(self.waiting.len()) == 0;
         // Before the rate: a job for which there is no room takes no token.
         if is_full && !self.can_make_room() {
             return Err((Refusal::Full { queued: self.queued() }, new));
@@ -221,7 +96,7 @@ impl<J, T> State<J, T> {
             return Err((Refusal::OverRate { free_in }, new));
         }
         if is_full {
-            match self.when_full {
+            match self.capacity.when_full {
                 WhenFull::DropNewest => {
                     let record = self.record(new, now);
                     let id = record.id;
@@ -229,7 +104,7 @@ impl<J, T> State<J, T> {
                     return Ok(id);
                 }
                 _ => {
-                    let oldest = self.waiting.pop_least_urgent();
+                    let oldest = self.waiting.remove_oldest();
                     oldest.into_iter().for_each(|oldest| self.drop_for_room(oldest, after));
                 }
             }
@@ -238,26 +113,18 @@ impl<J, T> State<J, T> {
     }
 
     fn admit(&self, new: &NewJob<J, T>) -> Result<(), Refusal> {
-        match self.phase {
-            Phase::Open => {}
-            Phase::Draining | Phase::Closing => return Err(Refusal::Draining),
-            Phase::Closed => return Err(Refusal::Closed),
-        }
+        self.life.admit()?;
         let same = new.options.unique.as_ref().and_then(|key| self.unique.get(key));
         same.map_or(Ok(()), |id| Err(Refusal::Duplicate(*id)))
     }
 
     /// Whether a job gives way in a full queue: the new one, or another.
     fn can_make_room(&self) -> bool {
-        match self.when_full {
+        match self.capacity.when_full {
             WhenFull::Wait | WhenFull::Refuse => false,
             WhenFull::DropNewest => true,
-            WhenFull::DropOldest => !self.waiting.is_empty(),
+            WhenFull::DropOldest => self.waiting.len() > 0,
         }
-    }
-
-    fn room(&self) -> usize {
-        self.capacity.saturating_sub(self.queued() + self.delayed.len() + self.reserved)
     }
 
     fn record(&mut self, new: NewJob<J, T>, now: Instant) -> JobRecord<J, T> {
@@ -283,31 +150,30 @@ impl<J, T> State<J, T> {
 
     /// Lets a job wait for a worker, or for the job of its key that is before it.
     fn enqueue(&mut self, record: JobRecord<J, T>, after: &mut After<J, T>) {
-        let entered = match record.key_to_enter() {
-            None => return self.line_up(record, after),
-            Some(key) => self.keys.enter(&key, record),
-        };
-        match entered {
-            Entered::Head(slot, record) => self.line_up(record.into_head(slot), after),
-            Entered::NoRoom(record) => self.line_up(record, after),
-            Entered::Waits => {}
+        let nothing_ready = self.waiting.ready() == 0;
+        if let Some(lane) = self.waiting.add(record) {
+            self.became_ready(lane, nothing_ready, after);
         }
+        self.wake_timers(after);
     }
 
-    fn line_up(&mut self, record: JobRecord<J, T>, after: &mut After<J, T>) {
-        let slot = self.waiting.push_back(record);
-        self.pick_sleeper(slot, after);
+    /// A job has come to wait for a worker.
+    fn became_ready(&mut self, lane: Lane, first: bool, after: &mut After<J, T>) {
+        if first {
+            self.rate.catch_up();
+        }
+        self.pick_sleeper(lane, after);
     }
 
     /// Picks a sleeper for a job that waits: the worker of its inbox, or another one that may take it.
-    fn pick_sleeper(&mut self, slot: Option<usize>, after: &mut After<J, T>) {
-        if self.paused {
+    fn pick_sleeper(&mut self, lane: Lane, after: &mut After<J, T>) {
+        if self.life.is_paused() {
             return;
         }
-        let picked = match slot {
-            None => self.sleepers.pick_newest(),
-            Some(slot) => {
-                let owner = self.sleepers.pick_newest_of(|sleeper| sleeper == slot);
+        let picked = match lane {
+            Lane::Shared => self.sleepers.pick_newest(),
+            Lane::Inbox(slot) => {
+                let owner = self.sleepers.pick_newest_of(|sleeper| sleeper == slot as usize);
                 let is_pinned = self.waiting.routing().is_pinned();
                 owner.or_else(|| if is_pinned { None } else { self.sleepers.pick_newest() })
             }
@@ -316,7 +182,13 @@ impl<J, T> State<J, T> {
     }
 
     fn delay(&mut self, record: JobRecord<J, T>, now: Instant, delay: Duration, after: &mut After<J, T>) {
-        if self.delayed.push(far(now, delay), record) {
+        self.waiting.delay(record, far(now, delay));
+        self.wake_timers(after);
+    }
+
+    /// Wakes the timers if something happens earlier than they know.
+    fn wake_timers(&mut self, after: &mut After<J, T>) {
+        if self.timers.len() > 0 && self.next_due_before(self.timers_know).is_some() {
             after.wakes.extend(mem::take(&mut self.timers).into_wakers());
         }
     }
@@ -335,47 +207,74 @@ impl<J, T> State<J, T> {
     }
 
     pub(super) fn waits_for_room(&self) -> bool {
-        self.when_full == WhenFull::Wait
+        self.capacity.when_full == WhenFull::Wait
+    }
+
+    /// Callers that wait for room.
+    pub(super) fn senders(&mut self) -> &mut Waiters {
+        &mut self.capacity.senders
     }
 
     /// Gives a reserved place up.
     pub(super) fn release_place(&mut self) {
-        self.reserved = self.reserved.saturating_sub(1);
+        self.capacity.release();
     }
 
     /// Reserves the free places for the senders that have waited for the longest.
     pub(super) fn pick_senders(&mut self, after: &mut After<J, T>) {
-        while self.senders.len() > 0 && self.room() > 0 {
-            self.reserved += 1;
-            after.wakes.extend(self.senders.pick_oldest());
-        }
+        let taken = self.waiting.len();
+        after.wakes.extend(std::iter::from_fn(|| self.capacity.pick_sender(taken)));
     }
 
     // ---- jobs that go out ----
 
     /// Whether workers are to end.
     pub(super) fn is_closed(&self) -> bool {
-        matches!(self.phase, Phase::Closing | Phase::Closed)
+        self.life.ends_workers()
     }
 
     fn gives_out(&self) -> bool {
-        !self.is_closed() && !self.paused && !self.waiting.is_empty()
+        self.life.gives_out() && self.waiting.ready() > 0
     }
 
     /// Moves a fair share of the waiting jobs, at most this many, into a claim. Those that have expired end.
     pub(super) fn claim(&mut self, at_most: usize, cell: &ClaimCell<J, T>, after: &mut After<J, T>) -> usize {
-        if !self.gives_out() {
-            return 0;
+        loop {
+            let (claimed, expired) = self.claim_ready(at_most, cell, after);
+            if expired.is_empty() {
+                return claimed;
+            }
+            // The next ones of their keys are ready now, and this worker does not sleep yet: it looks again.
+            for record in expired {
+                let waited = record.accepted.elapsed();
+                self.expire(record, waited, after);
+            }
+            if claimed > 0 {
+                return claimed;
+            }
         }
-        let share = self.waiting.len() / self.claims.len().max(1) + 1;
-        let (limit, mut claimed) = (share.min(at_most).min(self.rate.available()), 0);
+    }
+
+    /// Moves jobs that are ready into a claim, and takes out those that have expired. They end later: the jobs behind them
+    /// are routed then, for which the claims are looked at.
+    fn claim_ready(
+        &mut self,
+        at_most: usize,
+        cell: &ClaimCell<J, T>,
+        after: &mut After<J, T>,
+    ) -> (usize, Vec<JobRecord<J, T>>) {
+        let (mut claimed, mut expired) = (0, Vec::new());
+        if !self.gives_out() {
+            return (claimed, expired);
+        }
+        let share = self.waiting.ready() / self.claims.len().max(1) + 1;
+        let limit = share.min(at_most).min(self.rate.available());
         let mut rest = cell.rest.lock();
         while claimed < limit {
-            let waited = |record: &JobRecord<J, T>| record.accepted.elapsed();
-            let Some(record) = self.waiting.pop(cell, claimed == 0, waited) else { break };
-            match self.expired(&record) {
-                Some(waited) => self.expire(record, waited, after),
-                None => {
+            let Some(record) = self.waiting.pop(cell, claimed == 0) else { break };
+            match self.has_expired(&record) {
+                true => expired.push(record),
+                false => {
                     rest.push_back(record);
                     claimed += 1;
                 }
@@ -384,16 +283,16 @@ impl<J, T> State<J, T> {
         drop(rest);
         self.claimed += claimed;
         self.rate.begin(claimed);
-        if self.gives_out() && self.rate.next().is_some() {
-            after.wakes.extend(mem::take(&mut self.timers).into_wakers());
+        if self.rate.is_limited() && self.gives_out() {
+            self.rate.note_short();
+            self.wake_timers(after);
         }
-        claimed
+        (claimed, expired)
     }
 
     /// The clock is read only for a job that can expire.
-    fn expired(&self, record: &JobRecord<J, T>) -> Option<Duration> {
-        record.deadline(self.deadline)?;
-        record.expired(self.deadline, Instant::now())
+    fn has_expired(&self, record: &JobRecord<J, T>) -> bool {
+        record.deadline(self.deadline).is_some() && record.expired(self.deadline, Instant::now()).is_some()
     }
 
     fn expire(&mut self, record: JobRecord<J, T>, waited: Duration, after: &mut After<J, T>) {
@@ -423,13 +322,14 @@ impl<J, T> State<J, T> {
     ) {
         for record in jobs.rev() {
             self.claimed -= 1;
-            if self.phase == Phase::Closed {
+            if self.life.is_over() {
                 self.return_to_owner(record, after);
                 continue;
             }
-            let slot = self.waiting.push_front(record, cell);
-            self.pick_sleeper(slot, after);
+            let lane = self.waiting.put_back(record, cell);
+            self.pick_sleeper(lane, after);
         }
+        self.wake_timers(after);
     }
 
     /// Puts a job that was begun back for another attempt, after this time.
@@ -437,7 +337,7 @@ impl<J, T> State<J, T> {
         self.claimed -= 1;
         self.accounts.failed += 1;
         self.accounts.retried += 1;
-        if self.phase == Phase::Closed {
+        if self.life.is_over() {
             return self.return_to_owner(record, after);
         }
         match delay {
@@ -466,10 +366,11 @@ impl<J, T> State<J, T> {
 
     /// What a job that is leaving has been the only one of can be used again, and the next one of its key waits for a worker.
     pub(super) fn forget(&mut self, record: &JobRecord<J, T>, after: &mut After<J, T>) {
+        let nothing_ready = self.waiting.ready() == 0;
         if let Some(slot) = record.key_slot()
-            && let Some(next) = self.keys.leave(slot)
+            && let Some(lane) = self.waiting.leave_key(slot)
         {
-            self.line_up(next.into_head(slot), after);
+            self.became_ready(lane, nothing_ready, after);
         }
         if let Some(key) = record.unique() {
             self.unique.remove(key);
@@ -497,27 +398,40 @@ impl<J, T> State<J, T> {
     }
 
     fn pick_sleepers(&mut self, after: &mut After<J, T>) {
-        let jobs = if self.gives_out() { self.waiting.len().min(self.rate.available()) } else { 0 };
+        let jobs = if self.gives_out() { self.waiting.ready().min(self.rate.available()) } else { 0 };
         after.wakes.extend((0..jobs).map_while(|_| self.sleepers.pick_newest_of(|slot| self.waiting.has_for(slot))));
+        // Those that the rate holds back have to be looked for later.
+        self.wake_timers(after);
     }
 
     // ---- time ----
 
-    /// When the next delayed job is due.
+    /// When something happens next: a job becomes due, has waited for too long, or may pass the rate.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let free = if self.gives_out() { self.rate.next() } else { None };
-        self.delayed.next_due().into_iter().chain(free).min()
+        self.waiting.next_time().into_iter().chain(free).min()
     }
 
-    /// Lets jobs that are due wait for a worker, and ends those at the front of their level that have expired.
+    /// The same, if that is before the time that a timer knows.
+    pub(super) fn next_due_before(&self, known: Option<Instant>) -> Option<Instant> {
+        self.next_due().filter(|next| known.is_none_or(|known| *next < known))
+    }
+
+    /// A timer waits, and looks again at the time that it knows.
+    pub(super) fn timer_waits(&mut self, known: Option<Instant>) {
+        self.timers_know = known;
+    }
+
+    /// Lets jobs that are due wait for a worker, and ends those that have waited for too long, wherever they stand.
     pub(super) fn tick(&mut self, now: Instant, after: &mut After<J, T>) {
-        while let Some(record) = self.delayed.pop_due(now) {
-            self.enqueue(record, after);
-        }
-        let rule = self.deadline;
-        while let Some(record) = self.waiting.pop_front_if(|record| record.expired(rule, now).is_some()) {
-            let waited = now.saturating_duration_since(record.accepted);
-            self.expire(record, waited, after);
+        let mut nothing_ready = self.waiting.ready() == 0;
+        while let Some(passed) = self.waiting.pass_time(now) {
+            match passed {
+                TimePassed::Ready(lane) => self.became_ready(lane, nothing_ready, after),
+                TimePassed::Waits => {}
+                TimePassed::Expired(record, waited) => self.expire(record, waited, after),
+            }
+            nothing_ready = self.waiting.ready() == 0;
         }
         if self.rate.is_limited() {
             self.pick_sleepers(after);
@@ -573,7 +487,7 @@ impl<J, T> State<J, T> {
     }
 
     pub(super) fn set_paused(&mut self, paused: bool, after: &mut After<J, T>) {
-        self.paused = paused;
+        self.life.set_paused(paused);
         match paused {
             true => self.reclaim(after),
             false => self.pick_sleepers(after),
@@ -581,11 +495,11 @@ impl<J, T> State<J, T> {
     }
 
     pub(super) fn is_paused(&self) -> bool {
-        self.paused
+        self.life.is_paused()
     }
 
     pub(super) fn is_drained(&self) -> bool {
-        self.queued() == 0 && self.delayed.is_empty() && self.claimed == 0
+        self.waiting.len() == 0 && self.claimed == 0
     }
 
     pub(super) fn claimed(&self) -> usize {
@@ -593,23 +507,29 @@ impl<J, T> State<J, T> {
     }
 
     pub(super) fn queued(&self) -> usize {
-        self.waiting.len() + self.keys.waiting()
+        self.waiting.queued()
     }
 
     pub(super) fn delayed(&self) -> usize {
-        self.delayed.len()
+        self.waiting.delayed()
     }
 
     pub(super) fn figures(&self) -> QueueFigures {
         QueueFigures {
-            queued_by_priority: self.waiting.lens(),
-            delayed: self.delayed.len(),
+            queued_by_priority: self.waiting.queued_by_priority(),
+            delayed: self.waiting.delayed(),
             claimed: self.claimed,
-            oldest: self.waiting.fronts().map(|record| record.accepted).min(),
-            senders: self.senders.len(),
-            paused: self.paused,
+            oldest: self.waiting.oldest(),
+            senders: self.capacity.senders.len(),
+            paused: self.life.is_paused(),
+            load: self.load(),
             accounts: self.accounts,
         }
+    }
+
+    fn load(&self) -> QueueLoad {
+        let waiting = if self.gives_out() { self.waiting.ready() } else { 0 };
+        QueueLoad { ready: self.waiting.became_ready(), waiting, allowance: self.rate.allowance() }
     }
 
     pub(super) fn accounts(&self) -> Accounts {
@@ -623,45 +543,34 @@ impl<J, T> State<J, T> {
     }
 
     pub(super) fn open(&mut self, after: &mut After<J, T>) {
-        if self.is_closed() {
-            self.life += 1;
-        }
-        self.phase = Phase::Open;
+        self.life.open();
         self.pick_sleepers(after);
     }
 
     /// The number of this life.
     pub(super) fn life(&self) -> u64 {
-        self.life
+        self.life.number()
     }
 
     /// Takes no more jobs.
     pub(super) fn drain(&mut self, after: &mut After<J, T>) {
-        if self.phase != Phase::Open {
-            return;
+        if self.life.drain() {
+            after.wakes.extend(self.capacity.pick_all());
         }
-        self.phase = Phase::Draining;
-        // Each of them is picked, so each has a place that it gives up.
-        self.reserved += self.senders.len();
-        after.wakes.extend(mem::take(&mut self.senders).into_wakers());
     }
 
     /// Gives out no more jobs, and takes those back that have not been begun; workers end.
     pub(super) fn begin_close(&mut self, after: &mut After<J, T>) {
         self.drain(after);
-        self.phase = self.phase.max(Phase::Closing);
+        self.life.begin_close();
         self.reclaim(after);
         after.wakes.extend(mem::take(&mut self.sleepers).into_wakers());
     }
 
     /// Takes out all jobs, in the order of acceptance. Those that come back later go to their owners.
     pub(super) fn close(&mut self, after: &mut After<J, T>) -> Vec<JobRecord<J, T>> {
-        self.phase = Phase::Closed;
-        let mut all = self.waiting.drain();
-        // Before those of the lanes leave: nothing moves up then.
-        all.extend(self.keys.remove_waiting(|_| true));
-        all.extend(self.delayed.drain());
-        all.sort_unstable_by_key(|record| record.id);
+        self.life.close();
+        let all = self.waiting.take_all();
         self.accounts.returned += all.len() as u64;
         all.iter().for_each(|record| self.forget(record, after));
         self.pick_drainers(after);

@@ -86,6 +86,12 @@ impl Routing {
 
     /// The same worker for the same label as long as it is there; a job without a label goes by its key, and one with
     /// neither to the shared queue. When a worker comes or goes, only its share of the labels moves.
+    ///
+    /// This is a preference: the worker of a label performs its jobs as long as it is free when they come. While it is busy,
+    /// an idle worker takes what waits for it, and the cache that the label stands for is cold there. So no job waits beside
+    /// an idle worker, and several jobs of a label may be in work at once. With [`pinned`](Self::pinned) it is a rule: they
+    /// wait for their worker, however many others are idle, and are performed one after the other, by it alone, until it ends
+    /// or blocks its thread. For an order among jobs that outlasts workers, give them a [key](crate::JobRequest::key).
     pub const fn affinity() -> Self {
         Self::of(Rule::Affinity)
     }

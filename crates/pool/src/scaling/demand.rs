@@ -1,11 +1,14 @@
 //! The demand for workers, as a function of figures.
 //!
 //! 1. The demand is the rate of arrivals, times the time of a job, divided by the target share; and for jobs that wait, as
-//!    many workers as perform them within [`BACKLOG_WITHIN`].
+//!    many workers as perform them within [`BACKLOG_WITHIN`]. Only jobs that could be begun count, both as arrivals and as
+//!    jobs that wait, and no more of them than the pool's rate lets pass.
 //! 2. The rate and the time are averages in which each tick counts half and all ticks before it the other half.
 //! 3. While no job ends, the time of a job is at least the age of those in work.
 
 use std::time::Duration;
+
+use crate::queue::rate::Allowance;
 
 /// The time between two ticks.
 pub(crate) const TICK: Duration = Duration::from_millis(500);
@@ -19,7 +22,7 @@ const LATEST: f64 = 0.5;
 pub(crate) struct LoadFigures {
     /// The time since the tick before.
     pub(crate) elapsed: Duration,
-    /// Jobs that were accepted.
+    /// Jobs that became ready to be begun.
     pub(crate) arrived: u64,
     /// Jobs whose performance ended.
     pub(crate) ended: u64,
@@ -29,8 +32,10 @@ pub(crate) struct LoadFigures {
     pub(crate) in_work: usize,
     /// For how long these have been in work, added up.
     pub(crate) in_work_for: Duration,
-    /// Jobs that wait now and could be performed.
+    /// Jobs that wait now and could be begun.
     pub(crate) waiting: usize,
+    /// How many of them the pool's rate lets pass.
+    pub(crate) allowance: Allowance,
 }
 
 /// The averages that a pool's demand follows from.
@@ -41,6 +46,7 @@ pub(crate) struct Demand {
     /// Seconds of a job.
     job_seconds: Option<f64>,
     waiting: usize,
+    allowance: Allowance,
 }
 
 impl Demand {
@@ -49,7 +55,7 @@ impl Demand {
         if figures.elapsed.is_zero() {
             return;
         }
-        self.waiting = figures.waiting;
+        (self.waiting, self.allowance) = (figures.waiting, figures.allowance);
         self.rate = Some(averaged(self.rate, figures.arrived as f64 / figures.elapsed.as_secs_f64()));
         if figures.ended > 0 {
             let seconds = figures.worked.as_secs_f64() / figures.ended as f64;
@@ -63,8 +69,12 @@ impl Demand {
     /// How many workers are wanted so that this share of their time is used; a finite number from zero upwards.
     pub(crate) fn workers(&self, target: f64) -> f64 {
         let seconds = self.job_seconds.unwrap_or(0.0);
-        let steady = self.rate.unwrap_or(0.0) * seconds / target.max(f64::MIN_POSITIVE);
-        let backlog = self.waiting as f64 * seconds / BACKLOG_WITHIN.as_secs_f64();
+        let within = BACKLOG_WITHIN.as_secs_f64();
+        let rate = self.rate.unwrap_or(0.0).min(self.allowance.per_second);
+        // Beside those that arrive.
+        let allowed = self.allowance.now as f64 + (self.allowance.per_second - rate) * within;
+        let steady = rate * seconds / target.max(f64::MIN_POSITIVE);
+        let backlog = (self.waiting as f64).min(allowed) * seconds / within;
         (steady + backlog).clamp(0.0, f64::MAX)
     }
 }
@@ -117,11 +127,25 @@ mod tests {
         assert!((demand.workers(0.7) - 40.0).abs() < 1e-9, "{demand:?}");
     }
 
+    #[test]
+    fn jobs_over_the_rate_want_no_workers() {
+        let of = |allowance| {
+            let mut demand = Demand::default();
+            demand.note(&LoadFigures { waiting: 5_000, allowance, ..steady(700, Duration::from_millis(10)) });
+            demand.workers(0.7)
+        };
+        assert!((of(Allowance::default()) - 60.0).abs() < 1e-9);
+        assert!((of(Allowance { now: 100, per_second: 70.0 }) - 2.0).abs() < 1e-9, "those now, and 70 each second");
+        assert!((of(Allowance { now: 0, per_second: 1_000.0 }) - 13.0).abs() < 1e-9, "300 beside those that arrive");
+    }
+
     fn figures() -> impl Strategy<Value = LoadFigures> {
         let duration =
             || prop_oneof![Just(Duration::ZERO), Just(Duration::MAX), (0..u64::MAX).prop_map(Duration::from_nanos)];
-        (duration(), any::<u64>(), any::<u64>(), duration(), any::<usize>(), duration(), any::<usize>()).prop_map(
-            |(elapsed, arrived, ended, worked, in_work, in_work_for, waiting)| LoadFigures {
+        let allowance = (any::<usize>(), prop_oneof![Just(f64::INFINITY), 0.0f64..1e12])
+            .prop_map(|(now, per_second)| Allowance { now, per_second });
+        (duration(), any::<u64>(), any::<u64>(), duration(), any::<usize>(), duration(), any::<usize>(), allowance)
+            .prop_map(|(elapsed, arrived, ended, worked, in_work, in_work_for, waiting, allowance)| LoadFigures {
                 elapsed,
                 arrived,
                 ended,
@@ -129,8 +153,8 @@ mod tests {
                 in_work,
                 in_work_for,
                 waiting,
-            },
-        )
+                allowance,
+            })
     }
 
     proptest! {

@@ -5,7 +5,8 @@ use std::time::Duration;
 /// The rules by which a pool grows and shrinks within its limits.
 ///
 /// Every 500 ms the pool estimates the workers that it needs: the rate of arrivals times the time of a job, divided by the
-/// target share, and for jobs that wait as many as perform them within a second. It grows when more are needed for
+/// target share, and for jobs that wait as many as perform them within a second. Jobs that no worker could begin do not
+/// count: those of a paused pool, over its rate, behind another one of their key, or for later. It grows when more are needed for
 /// [`up_after`](Self::up_after), and shrinks to the greatest number that was needed within [`down_after`](Self::down_after).
 /// A difference of less than a tenth changes nothing. Times are those of tokio's clock.
 ///

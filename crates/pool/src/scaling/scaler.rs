@@ -7,9 +7,8 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
-use foundation_kernel::supervision::{Backoff, ChildError, ChildSpec, DynamicSupervisor, ExponentialBackoff, TaskStop};
+use foundation_kernel::supervision::{Backoff, ChildError, ChildSpec, DynamicSupervisor, TaskStop};
 use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::FuturesUnordered;
@@ -21,7 +20,7 @@ use super::tick::{PoolFigures, StuckChange, Ticks};
 use crate::control::Control;
 use crate::event::PoolEvent;
 use crate::job::id::JobId;
-use crate::queue::state::QueueFigures;
+use crate::queue::figures::QueueFigures;
 use crate::shared::Shared;
 use crate::stats::stuck::{Pace, Progress};
 use crate::stats::worker_cells::Phase;
@@ -48,6 +47,9 @@ pub(crate) struct Scaler<J, T> {
     starting: FuturesUnordered<Starting>,
     /// The slots of these two.
     pending: BTreeSet<Slot>,
+    /// The delay after starts that have failed.
+    backoff: Backoff,
+    /// In a row, of those at the same time one.
     failed_starts: u32,
     next_start: Instant,
     /// Jobs that were refused or dropped, as of the tick before.
@@ -56,7 +58,7 @@ pub(crate) struct Scaler<J, T> {
 }
 
 impl<J, T> Scaler<J, T> {
-    pub(crate) fn new(shared: Arc<Shared<J, T>>, worker: Arc<WorkerSpec>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared<J, T>>, worker: Arc<WorkerSpec>, backoff: Backoff) -> Self {
         let now = Instant::now();
         Self {
             shared,
@@ -69,6 +71,7 @@ impl<J, T> Scaler<J, T> {
             to_start: VecDeque::new(),
             starting: FuturesUnordered::new(),
             pending: BTreeSet::new(),
+            backoff,
             failed_starts: 0,
             next_start: now,
             turned_away: 0,
@@ -103,6 +106,8 @@ impl<J, T> Scaler<J, T> {
         let Some(children) = children(self.supervisor.clone()).await else { return };
         for (slot, _) in self.control().slots.all() {
             if !children.contains(&slot) {
+                // The supervisor has begun without it.
+                self.note_failed_start();
                 self.forget(slot);
             }
         }
@@ -130,10 +135,9 @@ impl<J, T> Scaler<J, T> {
         }
         let queue = self.shared.queue.figures();
         self.watch_overflow(&queue);
-        let (accepted, waiting) = (queue.accounts.accepted, queue.queued_by_priority.iter().sum());
         let current = slots.iter().filter_map(|(_, state)| state.cells.current()?.lasts).collect();
         let totals = self.control().slots.totals();
-        self.ticks.note(&PoolFigures { elapsed, accepted, waiting, totals, current });
+        self.ticks.note(&PoolFigures { elapsed, queue: queue.load, paused: queue.paused, totals, current });
         self.watch_stuck(&slots);
         self.resize();
         self.control().ticked(|| self.shared.stats());
@@ -269,20 +273,24 @@ impl<J, T> Scaler<J, T> {
         }
     }
 
+    /// The notice of it comes from the worker itself.
     fn started(&mut self, slot: Slot, result: Result<(), ChildError>) {
         self.pending.remove(&slot);
         match result {
-            Ok(()) => {
-                self.failed_starts = 0;
-                self.control().events.emit(PoolEvent::WorkerStarted { slot });
-            }
-            Err(error) => {
-                self.next_start = Instant::now() + delay(self.failed_starts);
-                self.failed_starts = self.failed_starts.saturating_add(1);
+            Ok(()) => self.failed_starts = 0,
+            Err(_) => {
+                self.note_failed_start();
                 // The next tick plans it anew.
                 self.forget(slot);
-                self.control().events.emit(PoolEvent::WorkerFailedToStart { slot, error: error.to_string() });
             }
+        }
+    }
+
+    fn note_failed_start(&mut self) {
+        let now = Instant::now();
+        if now >= self.next_start {
+            self.next_start = now + self.backoff.delay(self.failed_starts, fastrand::f64());
+            self.failed_starts = self.failed_starts.saturating_add(1);
         }
     }
 }
@@ -298,10 +306,4 @@ fn stuck_event(slots: &[(Slot, Arc<SlotState>)], slot: Slot, blocking: bool) -> 
     let current = state.cells.current()?;
     let job = JobId::new(current.job);
     Some(PoolEvent::WorkerStuck { slot, job, lasts: current.lasts?, blocking })
-}
-
-/// The delay after this many earlier failed starts in a row: 10 ms, doubled each time, up to 10 s.
-fn delay(earlier: u32) -> Duration {
-    let backoff = ExponentialBackoff::new(Duration::from_millis(10), 2.0, Duration::from_secs(10));
-    backoff.map_or(TICK, |backoff| Backoff::from(backoff).delay(earlier, 0.0))
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::demand::{Demand, LoadFigures};
 use super::plan::{SizePlan, SlotFound, plan, usable_limits};
 use super::sizing::{Headcount, Sizing};
+use crate::queue::figures::QueueLoad;
 use crate::settings::Rules;
 use crate::stats::stuck::Pace;
 use crate::stats::worker_cells::{WorkerCounts, WorkerRates};
@@ -22,7 +23,7 @@ pub(crate) struct Ticks {
     demand: Demand,
     sizing: Sizing,
     totals: WorkerCounts,
-    accepted: u64,
+    ready: u64,
     stuck: BTreeSet<(Slot, bool)>,
     rates: BTreeMap<Slot, (WorkerCounts, WorkerRates)>,
 }
@@ -32,10 +33,10 @@ pub(crate) struct Ticks {
 pub(crate) struct PoolFigures {
     /// The time since the tick before.
     pub(crate) elapsed: Duration,
-    /// Jobs that have ever been accepted.
-    pub(crate) accepted: u64,
-    /// Jobs that wait and could be performed.
-    pub(crate) waiting: usize,
+    /// What the queue has for workers.
+    pub(crate) queue: QueueLoad,
+    /// Whether the pool is paused: what becomes ready meanwhile counts when it goes on, as jobs that wait.
+    pub(crate) paused: bool,
     /// What all workers have ever done.
     pub(crate) totals: WorkerCounts,
     /// The times for which the current jobs of workers have lasted.
@@ -52,17 +53,19 @@ pub(crate) enum StuckChange {
 impl Ticks {
     /// Takes the figures of a tick.
     pub(crate) fn note(&mut self, figures: &PoolFigures) {
-        let ended = figures.totals.since(self.totals);
+        let (ended, queue) = (figures.totals.since(self.totals), figures.queue);
+        let arrived = if figures.paused { 0 } else { queue.ready.saturating_sub(self.ready) };
         self.demand.note(&LoadFigures {
             elapsed: figures.elapsed,
-            arrived: figures.accepted.saturating_sub(self.accepted),
+            arrived,
             ended: ended.performed,
             worked: ended.busy,
             in_work: figures.current.len(),
             in_work_for: figures.current.iter().fold(Duration::ZERO, |all, it| all.saturating_add(*it)),
-            waiting: figures.waiting,
+            waiting: queue.waiting,
+            allowance: queue.allowance,
         });
-        (self.totals, self.accepted) = (figures.totals, figures.accepted);
+        (self.totals, self.ready) = (figures.totals, queue.ready);
     }
 
     /// The size that the pool should have now, and what leads to it.

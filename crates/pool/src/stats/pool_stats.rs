@@ -26,13 +26,13 @@ pub struct PoolStats {
     pub per_second: f64,
     /// Whether the pool is paused.
     pub paused: bool,
-    /// Jobs that wait, of each priority, the most urgent first.
+    /// Jobs that wait for a worker or for another one of their key, of each priority, the most urgent first.
     pub queued_by_priority: Vec<usize>,
     /// Jobs for later: those with a delay, and those that are tried again.
     pub delayed: usize,
     /// Jobs that workers have.
     pub in_work: usize,
-    /// How long the job has waited that has waited the longest; `None` if none waits.
+    /// How long the job has waited that has waited the longest, of those that a worker could begin; `None` if there is none.
     #[serde(rename = "oldest_wait_ms", serialize_with = "some_millis")]
     pub oldest_wait: Option<Duration>,
     /// How long jobs waited until they were begun, in nanoseconds, of a sample.
@@ -71,7 +71,7 @@ impl PoolStats {
         }
     }
 
-    /// Jobs that wait.
+    /// Jobs that wait for a worker or for another one of their key: those of all priorities.
     pub fn queued(&self) -> usize {
         self.queued_by_priority.iter().sum()
     }

@@ -4,9 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use foundation_kernel::containment::drop_contained;
+use foundation_kernel::ractor::ActorId;
 use foundation_kernel::supervision::{ChildState, DynamicSupervisor};
 use futures::future::join_all;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::time::timeout;
 
 /// What is added to the time that a worker may take to stop, before it is taken for abandoned.
@@ -15,18 +16,25 @@ const GRACE: Duration = Duration::from_secs(1);
 /// The supervisor of the workers in its current life. Belongs to the specification of the pool.
 pub(crate) struct Crew {
     supervisor: RwLock<Option<DynamicSupervisor>>,
+    /// The supervisor of the pool in its current life.
+    pool: Mutex<Option<ActorId>>,
     /// How long a worker may take to stop.
     worker_stop: Duration,
 }
 
 impl Crew {
     pub(crate) fn new(worker_stop: Duration) -> Self {
-        Self { supervisor: RwLock::default(), worker_stop }
+        Self { supervisor: RwLock::default(), pool: Mutex::default(), worker_stop }
     }
 
     /// How long it may take until all workers are gone that do not block their threads.
     pub(crate) fn stop_within(&self) -> Duration {
         self.worker_stop.saturating_add(GRACE)
+    }
+
+    /// Workers start below this supervisor of the pool: whether they are the first ones that do.
+    pub(crate) fn begin_below(&self, pool: ActorId) -> bool {
+        self.pool.lock().replace(pool) != Some(pool)
     }
 
     /// Notes a supervisor that has started.

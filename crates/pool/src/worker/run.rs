@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foundation_kernel::containment::{CaughtPanic, catch_panic, drop_contained, report};
+use foundation_kernel::containment::{CaughtPanic, catch_panic, drop_contained, error_text, report};
 use foundation_kernel::supervision::{BoxError, TaskStop};
 use futures::future::{BoxFuture, FutureExt};
 use tokio::task::coop::consume_budget;
@@ -21,6 +21,7 @@ use super::slot::Slot;
 use super::slots::{RETIRE, SlotState};
 use super::worker::Worker;
 use crate::control::Control;
+use crate::event::PoolEvent;
 use crate::job::record::Ending;
 use crate::queue::claim::Claim;
 use crate::queue::job_queue::JobQueue;
@@ -30,7 +31,7 @@ use crate::stats::worker_cells::Life;
 
 /// How many panics in a row end a worker.
 const MAX_PANICS: u32 = 3;
-/// How long it may take to make a worker anew, as with its first start.
+/// How long it may take to make a worker.
 const MAKE_WITHIN: Duration = Duration::from_secs(30);
 
 /// Makes a worker.
@@ -239,8 +240,26 @@ impl<W: Worker> Running<'_, W> {
     }
 }
 
-/// Makes a worker. No panic leaves it, and none of the destructors of the user's future.
+/// Makes a worker for a new life of its slot, at each start of it.
+///
+/// # Errors
+/// That of the user; the start has failed.
+pub(crate) async fn begin<W: Worker>(workshop: Workshop<W>, slot: Slot) -> Result<(W, Life), BoxError> {
+    let life = workshop.control.slots.slot(slot).cells.live();
+    let worker = make(&workshop, slot).await?;
+    workshop.control.events.emit(PoolEvent::WorkerStarted { slot });
+    Ok((worker, life))
+}
+
+/// Makes a worker, and notifies of a failure.
 async fn make<W: Worker>(workshop: &Workshop<W>, slot: Slot) -> Result<W, BoxError> {
+    make_contained(workshop, slot).await.inspect_err(|error| {
+        workshop.control.events.emit(PoolEvent::WorkerFailedToStart { slot, error: error_text(&**error) });
+    })
+}
+
+/// No panic leaves it, and none of the destructors of the user's future.
+async fn make_contained<W: Worker>(workshop: &Workshop<W>, slot: Slot) -> Result<W, BoxError> {
     let beginning = catch_panic(|| (workshop.begin)(slot))?;
     let mut beginning = Contained(Some(beginning));
     let Some(polled) = &mut beginning.0 else { return Err("it was dropped".into()) };
