@@ -12,5 +12,6 @@ mod rate;
 mod routing;
 mod scaling;
 mod setup;
+mod simulation;
 mod stats;
 mod workers;

@@ -369,19 +369,19 @@ impl<J, T> State<J, T> {
         }
         let share = self.waiting.len() / self.claims.len().max(1) + 1;
         let (limit, mut claimed) = (share.min(at_most).min(self.rate.available()), 0);
-        let mut rest = cell.rest.lock();
         while claimed < limit {
             let waited = |record: &JobRecord<J, T>| record.accepted.elapsed();
             let Some(record) = self.waiting.pop(cell, claimed == 0, waited) else { break };
             match self.expired(&record) {
+                // The next job of its key is routed then, for which the claims of all workers are looked at: this one is not
+                // locked meanwhile.
                 Some(waited) => self.expire(record, waited, after),
                 None => {
-                    rest.push_back(record);
+                    cell.rest.lock().push_back(record);
                     claimed += 1;
                 }
             }
         }
-        drop(rest);
         self.claimed += claimed;
         self.rate.begin(claimed);
         if self.gives_out() && self.rate.next().is_some() {

@@ -87,7 +87,10 @@ impl<J, T> Scaler<J, T> {
                 () = stop.requested() => return,
                 Some((slot, result)) = self.starting.next(), if !self.starting.is_empty() => self.started(slot, result),
                 _ = ticks.tick() => self.tick().await,
-                () = shared.control.changed.notified() => self.resize(),
+                () = shared.control.changed.notified() => {
+                    self.find_workers().await;
+                    self.resize();
+                }
             }
         }
     }
@@ -109,6 +112,12 @@ impl<J, T> Scaler<J, T> {
         (self.present, self.pending) = (children, BTreeSet::new());
         self.to_start.clear();
         self.starting.clear();
+    }
+
+    /// The supervisor whose workers are known, if it runs. When it has ended, the slots may be those of its successor, which
+    /// the next tick finds: until then nothing is started, and no slot is forgotten.
+    fn live_supervisor(&self) -> Option<DynamicSupervisor> {
+        self.supervisor.clone().filter(|supervisor| supervisor.actor().is_ok())
     }
 
     fn control(&self) -> &Control {
@@ -213,7 +222,7 @@ impl<J, T> Scaler<J, T> {
 
     fn resize(&mut self) {
         // The workers of a queue that is closed end; a pool that is started again has others.
-        if self.supervisor.is_none() || self.shared.queue.is_closed() {
+        if self.live_supervisor().is_none() || self.shared.queue.is_closed() {
             return;
         }
         let found = self.found(&self.slots());
@@ -257,7 +266,7 @@ impl<J, T> Scaler<J, T> {
     // ---- starts ----
 
     fn begin_starts(&mut self) {
-        let Some(supervisor) = self.supervisor.clone() else { return };
+        let Some(supervisor) = self.live_supervisor() else { return };
         let at_once = self.control().settings.rules().scaling.start_at_once;
         while self.starting.len() < at_once
             && Instant::now() >= self.next_start
@@ -271,6 +280,9 @@ impl<J, T> Scaler<J, T> {
 
     fn started(&mut self, slot: Slot, result: Result<(), ChildError>) {
         self.pending.remove(&slot);
+        if self.live_supervisor().is_none() {
+            return;
+        }
         match result {
             Ok(()) => {
                 self.failed_starts = 0;
