@@ -22,6 +22,8 @@ use super::worker::{Job, Makers, Simulated, passes};
 
 /// A time within which everything comes to rest.
 const LONG: Duration = Duration::from_secs(3_600);
+/// A time within which a pool without jobs has the size that it is to have.
+const SIZED: Duration = Duration::from_secs(200);
 const SECOND: Duration = Duration::from_secs(1);
 /// The longest wait for an answer of a supervisor that is asked for its children.
 const ANSWER: Duration = Duration::from_millis(10);
@@ -278,21 +280,21 @@ impl Player {
             self.start().await;
         }
         let idle = |stats: &PoolStats| self.pool.queued() + stats.delayed + stats.in_work == 0;
-        if !self.until(idle).await {
+        if !self.until(LONG, idle).await {
             let (stats, workers) = (figures(&self.pool.stats()), self.pool.workers());
             return Err(Broken::new("jobs that nothing hinders are done", format!("{stats}\n{workers:?}")));
         }
         self.record.did("all jobs are done");
         let limits = self.record.limits();
-        if !self.until(|stats| limits.contains(&stats.workers)).await {
+        if !self.until(SIZED, |stats| limits.contains(&stats.workers)).await {
             let text = format!("{} and not {limits:?}", self.pool.stats().workers);
             return Err(Broken::new("a pool at rest has its size", text));
         }
         Ok(())
     }
 
-    async fn until(&self, holds: impl Fn(&PoolStats) -> bool) -> bool {
-        for _ in 0..LONG.as_secs() {
+    async fn until(&self, within: Duration, holds: impl Fn(&PoolStats) -> bool) -> bool {
+        for _ in 0..within.as_secs() {
             if holds(&self.pool.stats()) {
                 return true;
             }

@@ -3,7 +3,7 @@
 use super::script::Script;
 
 /// The maximal number of plays of a script while it is made shorter.
-const PLAYS: usize = 400;
+const PLAYS: usize = 200;
 
 /// The shortest failing script that is found by leaving out steps: half of them at once, then fewer.
 pub(super) fn shrink(script: &Script, fails: impl Fn(&Script) -> bool) -> Script {

@@ -9,6 +9,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use foundation_kernel::ractor::ActorStatus;
 use foundation_kernel::supervision::{Backoff, ChildError, ChildSpec, DynamicSupervisor, ExponentialBackoff, TaskStop};
 use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
@@ -117,7 +118,10 @@ impl<J, T> Scaler<J, T> {
     /// The supervisor whose workers are known, if it runs. When it has ended, the slots may be those of its successor, which
     /// the next tick finds: until then nothing is started, and no slot is forgotten.
     fn live_supervisor(&self) -> Option<DynamicSupervisor> {
-        self.supervisor.clone().filter(|supervisor| supervisor.actor().is_ok())
+        let supervisor = self.supervisor.clone()?;
+        // A handle from a start is on that incarnation, also when it has ended.
+        let lives = supervisor.actor().is_ok_and(|actor| actor.get_status() < ActorStatus::Stopping);
+        lives.then_some(supervisor)
     }
 
     fn control(&self) -> &Control {
