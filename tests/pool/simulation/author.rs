@@ -67,7 +67,13 @@ impl Author {
         Shape {
             workers: self.workers(),
             capacity: self.pick(&[1, 2, 5, 20, 10_000]),
-            when_full: self.pick(&[WhenFull::Wait, WhenFull::Wait, WhenFull::Refuse, WhenFull::DropOldest, WhenFull::DropNewest]),
+            when_full: self.pick(&[
+                WhenFull::Wait,
+                WhenFull::Wait,
+                WhenFull::Refuse,
+                WhenFull::DropOldest,
+                WhenFull::DropNewest,
+            ]),
             weights: self.pick(&[vec![1], vec![4, 1], vec![4, 2, 1]]),
             aging: self.maybe(30, |author| author.millis(&[100, 5_000])),
             rate: self.maybe(25, Self::rate),
@@ -122,7 +128,10 @@ impl Author {
             14 | 15 => Op::Kill(Victim::Workers),
             16 => Op::Kill(Victim::Pool),
             17..=20 => Op::Starts(1 + self.below(3), self.start()),
-            21 | 22 => Op::Drain(self.millis(&[0, 100, 5_000, 60_000]), self.maybe(30, |author| author.millis(&[0, 50, 1_000]))),
+            21 | 22 => Op::Drain(
+                self.millis(&[0, 100, 5_000, 60_000]),
+                self.maybe(30, |author| author.millis(&[0, 50, 1_000])),
+            ),
             _ => Op::Restart,
         }
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use foundation::ractor::{ActorCell, ActorStatus};
 use foundation::supervision::{Backoff, RestartIntensity, Strategy, Supervisor, SupervisorSpec};
 use foundation_pool::{
-    BatchSize, DeadLetter, DeadLetters, JobError, JobId, JobRequest, OverRate, Pool, PoolError, PoolSpec, PoolStats, QueueSpec,
-    Rate, Retry, Scaling, Stuck,
+    BatchSize, DeadLetter, DeadLetters, JobError, JobId, JobRequest, OverRate, Pool, PoolError, PoolSpec, PoolStats,
+    QueueSpec, Rate, Retry, Scaling, Stuck,
 };
 use foundation_testkit::alive_tasks;
 use futures::FutureExt;
@@ -322,7 +322,8 @@ impl Player {
             }
         }
         if alive_tasks() > tasks || record.writers() > readers {
-            let text = format!("{} tasks, and {} writers of the record", alive_tasks() - tasks, record.writers() - readers);
+            let text =
+                format!("{} tasks, and {} writers of the record", alive_tasks() - tasks, record.writers() - readers);
             return Err(Broken::new("nothing is left", text));
         }
         Ok(Figures { stats, left })

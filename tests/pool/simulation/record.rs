@@ -33,19 +33,43 @@ pub(super) enum Seen {
     /// A worker has been made, or has been dropped.
     WorkerUp(usize),
     WorkerDown(usize),
-    Accepted { job: usize, id: u64 },
-    Refused { job: usize, why: String },
+    Accepted {
+        job: usize,
+        id: u64,
+    },
+    Refused {
+        job: usize,
+        why: String,
+    },
     /// The caller has its output.
-    Answered { job: usize },
+    Answered {
+        job: usize,
+    },
     /// The caller stopped waiting for it.
-    TimedOut { job: usize },
+    TimedOut {
+        job: usize,
+    },
     /// What the worker was told of the attempt, and what the job itself knows of earlier ones.
-    Begun { job: usize, id: u64, attempt: u32, earlier: u32, slot: usize },
-    Ended { job: usize, how: End },
+    Begun {
+        job: usize,
+        id: u64,
+        attempt: u32,
+        earlier: u32,
+        slot: usize,
+    },
+    Ended {
+        job: usize,
+        how: End,
+    },
     /// The job has come back: not done.
-    Settled { job: usize, outcome: Outcome },
+    Settled {
+        job: usize,
+        outcome: Outcome,
+    },
     /// The job itself was dropped.
-    Destroyed { job: usize },
+    Destroyed {
+        job: usize,
+    },
 }
 
 /// How an attempt ended.

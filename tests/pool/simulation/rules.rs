@@ -149,7 +149,8 @@ fn attempts(job: usize, account: &Account, script: &Script) -> Result<(), Broken
     let made = account.begun.len() as u32;
     let is_right = account.outcomes.iter().all(|outcome| match *outcome {
         Outcome::Failed { attempts } | Outcome::Panicked { attempts } | Outcome::OutOfTime { attempts } => {
-            let for_good = account.begun.last().is_some_and(|it| it.end.is_some_and(|(.., it)| it == End::FailedForGood));
+            let for_good =
+                account.begun.last().is_some_and(|it| it.end.is_some_and(|(.., it)| it == End::FailedForGood));
             attempts == made && (made == most || for_good || made > most)
         }
         Outcome::Interrupted { attempts } => attempts == made && made >= interrupted_most,
@@ -240,7 +241,8 @@ impl Ledger<'_> {
         let dropped = count(|it| matches!(it, Outcome::Dropped));
         let returned = count(|it| matches!(it, Outcome::Returned));
         let seen = [accepted, done, dead, expired, dropped, returned];
-        let told = [stats.accepted, stats.done, stats.died, stats.expired, stats.dropped, stats.returned + figures.left];
+        let told =
+            [stats.accepted, stats.done, stats.died, stats.expired, stats.dropped, stats.returned + figures.left];
         if seen == told {
             return Ok(());
         }
