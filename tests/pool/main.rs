@@ -1,6 +1,7 @@
 //! Pools of workers: their jobs, their ends, and their queue.
 
 mod chaos;
+mod collapses;
 mod delivery;
 mod draining;
 mod durable;
