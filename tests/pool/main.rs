@@ -1,5 +1,7 @@
 //! Pools of workers: their jobs, their ends, and their queue.
 
+mod chaos;
+mod collapses;
 mod delivery;
 mod draining;
 mod durable;
@@ -12,5 +14,6 @@ mod rate;
 mod routing;
 mod scaling;
 mod setup;
+mod simulation;
 mod stats;
 mod workers;

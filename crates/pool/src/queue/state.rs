@@ -280,7 +280,6 @@ impl<J, T> State<J, T> {
                 }
             }
         }
-        drop(rest);
         self.claimed += claimed;
         self.rate.begin(claimed);
         if self.rate.is_limited() && self.gives_out() {

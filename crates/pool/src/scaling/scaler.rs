@@ -8,6 +8,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use foundation_kernel::ractor::ActorStatus;
 use foundation_kernel::supervision::{Backoff, ChildError, ChildSpec, DynamicSupervisor, TaskStop};
 use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
@@ -90,7 +91,10 @@ impl<J, T> Scaler<J, T> {
                 () = stop.requested() => return,
                 Some((slot, result)) = self.starting.next(), if !self.starting.is_empty() => self.started(slot, result),
                 _ = ticks.tick() => self.tick().await,
-                () = shared.control.changed.notified() => self.resize(),
+                () = shared.control.changed.notified() => {
+                    self.find_workers().await;
+                    self.resize();
+                }
             }
         }
     }
@@ -114,6 +118,15 @@ impl<J, T> Scaler<J, T> {
         (self.present, self.pending) = (children, BTreeSet::new());
         self.to_start.clear();
         self.starting.clear();
+    }
+
+    /// The supervisor whose workers are known, if it runs. When it has ended, the slots may be those of its successor, which
+    /// the next tick finds: until then nothing is started, and no slot is forgotten.
+    fn live_supervisor(&self) -> Option<DynamicSupervisor> {
+        let supervisor = self.supervisor.clone()?;
+        // A handle from a start is on that incarnation, also when it has ended.
+        let lives = supervisor.actor().is_ok_and(|actor| actor.get_status() < ActorStatus::Stopping);
+        lives.then_some(supervisor)
     }
 
     fn control(&self) -> &Control {
@@ -217,7 +230,7 @@ impl<J, T> Scaler<J, T> {
 
     fn resize(&mut self) {
         // The workers of a queue that is closed end; a pool that is started again has others.
-        if self.supervisor.is_none() || self.shared.queue.is_closed() {
+        if self.live_supervisor().is_none() || self.shared.queue.is_closed() {
             return;
         }
         let found = self.found(&self.slots());
@@ -261,7 +274,7 @@ impl<J, T> Scaler<J, T> {
     // ---- starts ----
 
     fn begin_starts(&mut self) {
-        let Some(supervisor) = self.supervisor.clone() else { return };
+        let Some(supervisor) = self.live_supervisor() else { return };
         let at_once = self.control().settings.rules().scaling.start_at_once;
         while self.starting.len() < at_once
             && Instant::now() >= self.next_start
@@ -276,6 +289,9 @@ impl<J, T> Scaler<J, T> {
     /// The notice of it comes from the worker itself.
     fn started(&mut self, slot: Slot, result: Result<(), ChildError>) {
         self.pending.remove(&slot);
+        if self.live_supervisor().is_none() {
+            return;
+        }
         match result {
             Ok(()) => self.failed_starts = 0,
             Err(_) => {
