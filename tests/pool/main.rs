@@ -1,5 +1,6 @@
 //! Pools of workers: their jobs, their ends, and their queue.
 
+mod batches;
 mod delivery;
 mod draining;
 mod durable;

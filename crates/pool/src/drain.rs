@@ -9,7 +9,11 @@ use crate::event::PoolEvent;
 use crate::job::id::JobId;
 use crate::job::record::{Ending, JobRecord};
 use crate::queue::job_queue::JobQueue;
-use crate::worker::crew::Crew;
+use crate::shared::Shared;
+
+/// How long it may take until the workers that were made to abandon their jobs are gone; those that block their threads are
+/// not.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// What became of the jobs of a pool that was drained.
 #[non_exhaustive]
@@ -79,7 +83,21 @@ impl<J> fmt::Debug for Unfinished<J> {
 
 /// Takes no more jobs, waits until all are done or the time is over, then asks and kills the workers that have one, and
 /// gives the rest back.
-pub(crate) async fn drain<J, T>(queue: &JobQueue<J, T>, crew: &Crew, within: Duration) -> Drained<J> {
+pub(crate) async fn drain<J, T>(shared: &Shared<J, T>, within: Duration) -> Drained<J> {
+    end(&shared.queue, within, shared.crew.stop()).await
+}
+
+/// Takes no more jobs, takes back all that workers have, and gives all of them back.
+pub(crate) async fn stop_now<J, T>(shared: &Shared<J, T>) -> Drained<J> {
+    let abandon = async {
+        shared.control.slots.abandon_all();
+        shared.crew.stop_within(GRACE).await;
+    };
+    end(&shared.queue, Duration::ZERO, abandon).await
+}
+
+/// Drains a queue for so long, and lets `stop` end the workers that have a job then.
+async fn end<J, T>(queue: &JobQueue<J, T>, within: Duration, stop: impl Future<Output = ()>) -> Drained<J> {
     let begun = Instant::now();
     let (.., before) = queue.counts();
     let life = queue.drain();
@@ -90,7 +108,7 @@ pub(crate) async fn drain<J, T>(queue: &JobQueue<J, T>, crew: &Crew, within: Dur
     let closing = queue.begin_close_of(life).then_some(Closing { queue, life, is_over: false });
     // Workers without a job have ended by now, or are about to.
     if closing.is_some() && queue.counts().2 > 0 {
-        crew.stop().await;
+        stop.await;
     }
     let abandoned = if closing.is_some() { queue.begun() } else { Vec::new() };
     let (mut returned, mut answered) = (Vec::new(), 0);

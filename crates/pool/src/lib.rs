@@ -26,6 +26,7 @@ pub use dead_letters::{DeadLetter, DeadLetters};
 pub use drain::{Drained, Unfinished};
 pub use error::{JobError, PoolError, SpecError};
 pub use event::PoolEvent;
+pub use job::batch::{Batch, BatchJob};
 pub use job::context::JobContext;
 pub use job::failure::JobFailure;
 pub use job::id::JobId;
