@@ -4,6 +4,7 @@ mod batches;
 mod delivery;
 mod draining;
 mod durable;
+mod durable_faults;
 mod jobs;
 mod keys;
 mod misuse;

@@ -41,6 +41,12 @@ pub(crate) enum Order {
     Break,
     /// Count the stop of the worker.
     CountStops(Arc<AtomicU64>),
+    /// Fail, and be tried again after so long.
+    FailFor(Duration),
+    /// Wait until it may go on, and be dropped.
+    WaitAndDrop(Gate, PanicsWhenDropped),
+    /// Fail, and be dropped.
+    FailAndDrop(PanicsWhenDropped),
     /// Be dropped.
     Drop(PanicsWhenDropped),
 }
@@ -133,6 +139,13 @@ impl Worker for Obedient {
                 self.stops.push(Arc::clone(stops));
                 Ok(0)
             }
+            Order::FailFor(time) => Err(JobFailure::from("as ordered").again_after(*time)),
+            Order::WaitAndDrop(gate, _) => {
+                let _ = gate.begun.send(());
+                gate.may_end.acquire().await?.forget();
+                Ok(0)
+            }
+            Order::FailAndDrop(_) => Err("as ordered".into()),
             Order::Drop(_) => Ok(0),
         }
     }

@@ -1,8 +1,10 @@
 //! Draining a pool, and what became of its jobs.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
+use foundation_kernel::containment::drop_contained;
 use tokio::time::{Instant, timeout};
 
 use crate::event::PoolEvent;
@@ -24,7 +26,7 @@ pub struct Drained<J> {
     pub failed: u64,
     /// Jobs that were not done, in the order of acceptance, as their workers left them. Those of callers that wait are not
     /// among them: each went to its caller.
-    pub returned: Vec<Unfinished<J>>,
+    pub returned: ReturnedJobs<J>,
     /// How many jobs went back to callers that wait.
     pub answered: usize,
     /// Jobs of workers that block their threads, which nothing can end. They go to their callers, or to the dead letters,
@@ -61,6 +63,46 @@ impl<J> fmt::Display for Drained<J> {
         let (returned, abandoned) = (self.returned.len(), self.abandoned.len());
         write!(f, "{done} done, {failed} failed, {} not done, {abandoned} abandoned", returned + answered)?;
         write!(f, " in {took:?}")
+    }
+}
+
+/// The jobs that a pool gives back, as an iterator of them. Dropped, it contains the panics of their destructors.
+pub struct ReturnedJobs<J>(VecDeque<Unfinished<J>>);
+
+impl<J> ReturnedJobs<J> {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Those that are left, one after the other.
+    pub fn iter(&self) -> impl Iterator<Item = &Unfinished<J>> {
+        self.0.iter()
+    }
+}
+
+impl<J> fmt::Debug for ReturnedJobs<J> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<J> Iterator for ReturnedJobs<J> {
+    type Item = Unfinished<J>;
+
+    fn next(&mut self) -> Option<Unfinished<J>> {
+        self.0.pop_front()
+    }
+}
+
+impl<J> Drop for ReturnedJobs<J> {
+    fn drop(&mut self) {
+        self.0.drain(..).for_each(|unfinished| drop_contained("a job", unfinished));
     }
 }
 
@@ -111,10 +153,10 @@ async fn end<J, T>(queue: &JobQueue<J, T>, within: Duration, stop: impl Future<O
         stop.await;
     }
     let abandoned = if closing.is_some() { queue.begun() } else { Vec::new() };
-    let (mut returned, mut answered) = (Vec::new(), 0);
+    let (mut returned, mut answered) = (ReturnedJobs(VecDeque::new()), 0);
     for record in closing.map_or_else(Vec::new, Closing::close) {
         match give_back(queue, record) {
-            Some(unfinished) => returned.push(unfinished),
+            Some(unfinished) => returned.0.push_back(unfinished),
             None => answered += 1,
         }
     }

@@ -23,7 +23,7 @@ mod watch;
 mod worker;
 
 pub use dead_letters::{DeadLetter, DeadLetters};
-pub use drain::{Drained, Unfinished};
+pub use drain::{Drained, ReturnedJobs, Unfinished};
 pub use error::{JobError, PoolError, SpecError};
 pub use event::PoolEvent;
 pub use job::batch::{Batch, BatchJob};

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use foundation_events::{EventId, EventStoreError, NewEvent};
 use foundation_kernel::Limit;
-use foundation_kernel::containment::waking_contained;
+use foundation_kernel::containment::{drop_contained, waking_contained};
 use foundation_kernel::names::{RegistryError, ServiceName};
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
@@ -172,6 +172,7 @@ impl<J: Serialize + Send, T: Send + 'static> DurableRequest<'_, J, T> {
     /// [`NotRecordedError`] with the job.
     pub async fn send(self) -> Result<JobId, NotRecordedError<J>> {
         if let Some(first) = self.first() {
+            drop_contained("a job", self.job);
             return Ok(first);
         }
         let event = self.to_event();
@@ -180,7 +181,13 @@ impl<J: Serialize + Send, T: Send + 'static> DurableRequest<'_, J, T> {
             Ok(event) => pool.record(event, terms.unique.is_some()).await,
             Err(error) => Err(error),
         };
-        recorded.map_err(|source| NotRecordedError { job, source })
+        match recorded {
+            Ok(id) => {
+                drop_contained("a job", job);
+                Ok(id)
+            }
+            Err(source) => Err(NotRecordedError { job, source }),
+        }
     }
 
     /// As [`DurablePool::call`].
@@ -189,14 +196,17 @@ impl<J: Serialize + Send, T: Send + 'static> DurableRequest<'_, J, T> {
     /// [`DurableJobError`].
     pub async fn call(self, limit: Duration) -> Result<T, DurableJobError> {
         if let Some(id) = self.first() {
+            drop_contained("a job", self.job);
             return Err(DurableJobError::Repeats { id });
         }
         let until = Instant::now() + limit.bounded();
-        let event = self.to_event()?;
+        let event = self.to_event();
+        let Self { pool, job, terms, idempotency_key } = self;
+        drop_contained("a job", job);
+        let event = event?;
         let correlation = event.correlation_id();
         // Before it is recorded: it may be done before the answer is here.
-        let (_guard, outcome) = self.pool.shared.callers.wait(correlation);
-        let Self { pool, terms, idempotency_key, .. } = self;
+        let (_guard, outcome) = pool.shared.callers.wait(correlation);
         let id = pool.record(event, terms.unique.is_some()).await?;
         if idempotency_key.is_some() && pool.is_of_another(id, correlation).await? {
             return Err(DurableJobError::Repeats { id });
