@@ -11,7 +11,8 @@ use crate::event::PoolEvent;
 use crate::job::id::JobId;
 use crate::job::record::{Ending, JobRecord};
 use crate::queue::job_queue::JobQueue;
-use crate::shared::Shared;
+use crate::worker::crew::Crew;
+use crate::worker::slots::Slots;
 
 /// How long it may take until the workers that were made to abandon their jobs are gone; those that block their threads are
 /// not.
@@ -125,17 +126,17 @@ impl<J> fmt::Debug for Unfinished<J> {
 
 /// Takes no more jobs, waits until all are done or the time is over, then asks and kills the workers that have one, and
 /// gives the rest back.
-pub(crate) async fn drain<J, T>(shared: &Shared<J, T>, within: Duration) -> Drained<J> {
-    end(&shared.queue, within, shared.crew.stop()).await
+pub(crate) async fn drain<J, T>(queue: &JobQueue<J, T>, crew: &Crew, within: Duration) -> Drained<J> {
+    end(queue, within, crew.stop()).await
 }
 
 /// Takes no more jobs, takes back all that workers have, and gives all of them back.
-pub(crate) async fn stop_now<J, T>(shared: &Shared<J, T>) -> Drained<J> {
+pub(crate) async fn stop_now<J, T>(queue: &JobQueue<J, T>, crew: &Crew, slots: &Slots) -> Drained<J> {
     let abandon = async {
-        shared.control.slots.abandon_all();
-        shared.crew.stop_within(GRACE).await;
+        slots.abandon_all();
+        crew.stop_within(GRACE).await;
     };
-    end(&shared.queue, Duration::ZERO, abandon).await
+    end(queue, Duration::ZERO, abandon).await
 }
 
 /// Drains a queue for so long, and lets `stop` end the workers that have a job then.

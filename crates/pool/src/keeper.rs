@@ -32,7 +32,7 @@ pub(crate) async fn keep<J, T>(shared: Arc<Shared<J, T>>, drain_within: Duration
     // While the workers are down, a wait would be for nothing: they are not started again before the end.
     let drain_within = shared.crew.supervisor().map_or(Duration::ZERO, |_| drain_within);
     let drained = tokio::select! {
-        drained = drain(&shared, drain_within) => drained,
+        drained = drain(&shared.queue, &shared.crew, drain_within) => drained,
         () = keep_time(&shared) => return,
     };
     tell(&shared, drained);

@@ -216,7 +216,7 @@ impl<J, T> Pool<J, T> {
     /// The pool takes jobs again when it is started again; a drain does not outlast that. Dropped while jobs are done, it leaves
     /// the pool draining; dropped while the workers end, it gives the rest to its owners. With a time of zero it stops at once.
     pub async fn drain(&self, within: Duration) -> Drained<J> {
-        drain(&self.shared, within).await
+        drain(&self.shared.queue, &self.shared.crew, within).await
     }
 
     /// Takes no more jobs, takes those back that workers have, whatever their [time to stop](crate::PoolSpec::worker_shutdown),
@@ -225,7 +225,8 @@ impl<J, T> Pool<J, T> {
     ///
     /// The pool takes jobs again when it is started again. Dropped early, it gives the rest to its owners.
     pub async fn stop_now(&self) -> Drained<J> {
-        stop_now(&self.shared).await
+        let shared = &*self.shared;
+        stop_now(&shared.queue, &shared.crew, &shared.control.slots).await
     }
 }
 

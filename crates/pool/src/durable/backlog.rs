@@ -200,7 +200,7 @@ mod tests {
                 Step::Carry(at) => match nth(at) {
                     Some((id, attempts)) => {
                         let mark = backlog.get(id).and_then(|job| job.marks.first().cloned());
-                        let unique = mark.map(|Mark::Unique(text)| Mark::Key(text) | text.to_string());
+                        let unique = mark.map(|(Mark::Unique(text) | Mark::Key(text))| text.to_string());
                         JobFact::Accepted(JobTerms {
                             unique,
                             carried: Some(Carried { id, attempts }),
