@@ -4,14 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use foundation::events::{
-    Event, EventKind, EventStorage, EventStore, EventStoreError, MemoryLog, NewEvent, Query, Retention,
-};
+use foundation::events::{Event, EventKind, EventStorage, EventStore, MemoryLog, NewEvent, Query, Retention};
 use foundation::names::{Namespace, ProcessRegistry, ServiceName, ServiceRegistry};
 use foundation::supervision::{Strategy, Supervisor, SupervisorSpec};
 use foundation_pool::durable::{
-    DurableJobError, DurablePool, DurableQueue, DurableRequest, DurableSpec, JobEvent, NotRecordedError, Poison,
-    Schedule,
+    DurableJobError, DurablePool, DurableQueue, DurableRequest, DurableSpec, JobEvent, Poison, Schedule,
 };
 use foundation_pool::{JobContext, JobFailure, JobId, QueueSpec, Retry, SpecError, WhenFull, Worker};
 use foundation_testkit::{TestDisk, soon};
@@ -21,27 +18,27 @@ use serde_json::json;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
-const QUEUE: ServiceName = ServiceName::from_static("mails");
-const LONG: Duration = Duration::from_secs(60);
+pub(crate) const QUEUE: ServiceName = ServiceName::from_static("mails");
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 /// A job by its number; of some numbers it is known how they end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Mail(u64);
+pub(crate) struct Mail(pub(crate) u64);
 
 /// Fails at each attempt.
-const FAILS: u64 = 1_000;
+pub(crate) const FAILS: u64 = 1_000;
 /// Waits until it may end.
-const WAITS: u64 = 2_000;
+pub(crate) const WAITS: u64 = 2_000;
 
 /// What the workers of a test have done, and what some of them wait for.
 #[derive(Clone)]
-struct Desk {
-    begun: mpsc::UnboundedSender<(u64, JobId, u32)>,
-    log: Arc<Mutex<Vec<u64>>>,
-    may_end: Arc<Semaphore>,
+pub(crate) struct Desk {
+    pub(crate) begun: mpsc::UnboundedSender<(u64, JobId, u32)>,
+    pub(crate) log: Arc<Mutex<Vec<u64>>>,
+    pub(crate) may_end: Arc<Semaphore>,
 }
 
-struct Mailer(Desk);
+pub(crate) struct Mailer(pub(crate) Desk);
 
 impl Worker for Mailer {
     type Job = Mail;
@@ -60,20 +57,20 @@ impl Worker for Mailer {
 }
 
 /// One process: its registry, its pool, and its workers' desk.
-struct Life {
-    root: ProcessRegistry,
-    services: ServiceRegistry,
-    pool: DurablePool<Mail, u64>,
-    top: Supervisor,
-    desk: Desk,
-    begun: mpsc::UnboundedReceiver<(u64, JobId, u32)>,
+pub(crate) struct Life {
+    pub(crate) root: ProcessRegistry,
+    pub(crate) services: ServiceRegistry,
+    pub(crate) pool: DurablePool<Mail, u64>,
+    pub(crate) top: Supervisor,
+    pub(crate) desk: Desk,
+    pub(crate) begun: mpsc::UnboundedReceiver<(u64, JobId, u32)>,
 }
 
-async fn life(storage: EventStorage) -> Life {
+pub(crate) async fn life(storage: EventStorage) -> Life {
     life_of(storage, |queue| queue, |spec| spec).await
 }
 
-async fn life_of(
+pub(crate) async fn life_of(
     storage: EventStorage,
     queue: impl FnOnce(DurableQueue) -> DurableQueue,
     set: impl FnOnce(DurableSpec<Mailer>) -> DurableSpec<Mailer>,
@@ -96,27 +93,27 @@ async fn life_of(
 }
 
 impl Life {
-    async fn begun(&mut self) -> (u64, JobId, u32) {
+    pub(crate) async fn begun(&mut self) -> (u64, JobId, u32) {
         soon("a job begins", self.begun.recv()).await.unwrap()
     }
 
-    fn events(&self) -> EventStore {
+    pub(crate) fn events(&self) -> EventStore {
         EventStore::of(&self.services)
     }
 
-    async fn of_kind(&self, kind: EventKind) -> Vec<Arc<Event>> {
+    pub(crate) async fn of_kind(&self, kind: EventKind) -> Vec<Arc<Event>> {
         self.events().query(Query::new().kind(kind)).await.unwrap()
     }
 
     /// The pool ends first, as with the application.
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         self.top.shutdown().await;
         self.root.shutdown().await;
     }
 }
 
 /// A log that survives its process.
-fn disk() -> (MemoryLog, impl Fn() -> EventStorage) {
+pub(crate) fn disk() -> (MemoryLog, impl Fn() -> EventStorage) {
     let log = MemoryLog::new("production");
     let of_storage = log.clone();
     (log, move || {
@@ -362,29 +359,6 @@ async fn a_job_that_does_not_fit_its_type_waits_and_delays_no_other() {
     assert_eq!(life.pool.call(Mail(1), LONG).await.unwrap(), 2);
     assert_eq!((life.pool.unreadable(), life.pool.unfinished(), life.desk.log.lock().clone()), (1, 1, vec![1]));
     life.end().await;
-}
-
-#[tokio::test]
-async fn while_the_store_cannot_record_a_job_comes_back_and_what_was_accepted_goes_on() {
-    let disk = TestDisk::default();
-    let mut life = life(disk.in_memory()).await;
-    life.pool.send(Mail(WAITS)).await.unwrap();
-    life.begun().await;
-    disk.set_full(true);
-    let NotRecordedError { job, source, .. } = life.pool.send(Mail(2)).await.unwrap_err();
-    assert_eq!(job, Mail(2));
-    assert!(matches!(
-        source,
-        EventStoreError::Unavailable { .. } | EventStoreError::NoAnswer { .. } | EventStoreError::Log(_)
-    ));
-    life.desk.may_end.add_permits(1);
-    disk.set_full(false);
-    life.events().wait_until_up(LONG).await.unwrap();
-    assert_eq!(life.pool.call(Mail(3), LONG).await.unwrap(), 6);
-    life.top.shutdown().await;
-    let done: Vec<_> = life.of_kind(JobEvent::DONE).await.iter().map(|it| it.payload["ids"].clone()).collect();
-    assert!(!done.is_empty(), "the end of the first is recorded after the outage: {done:?}");
-    life.root.shutdown().await;
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use foundation_pool::{JobError, PoolError, QueueSpec, SpecError};
 use futures::{FutureExt, StreamExt, stream};
 use tokio::sync::oneshot;
 
-use crate::setup::{LONG, Order, gate, spec, start, worker};
+use crate::setup::{LONG, Order, at_once, gate, spec, start, worker};
 
 #[tokio::test]
 async fn a_call_returns_what_the_worker_returned() {
@@ -131,7 +131,7 @@ async fn a_stream_of_jobs_is_performed_so_many_at_a_time_and_in_order() {
     let jobs = stream::iter(jobs).inspect(move |_| {
         count.fetch_add(1, Ordering::Relaxed);
     });
-    let each = tokio::spawn(pool.each(jobs, 3, LONG).collect::<Vec<_>>());
+    let each = tokio::spawn(pool.each(jobs, at_once(3).nolink()).collect::<Vec<_>>());
     keeper.begun().await;
     assert_eq!(taken.load(Ordering::Relaxed), 3, "the first is not done");
     keeper.open(2);

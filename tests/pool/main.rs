@@ -1,10 +1,12 @@
 //! Pools of workers: their jobs, their ends, and their queue.
 
+mod batches;
 mod chaos;
 mod collapses;
 mod delivery;
 mod draining;
 mod durable;
+mod durable_faults;
 mod jobs;
 mod keys;
 mod misuse;

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
-use crate::setup::{Keeper, LONG, Obedient, Order, gate, start_any};
+use crate::setup::{Keeper, LONG, Obedient, Order, at_once, gate, start_any};
 
 type Job = (u64, Order);
 
@@ -129,7 +129,7 @@ async fn by_performance_a_slow_worker_gets_fewer_jobs() {
     let (top, pool) = start(&spec, 4, Routing::performance().pinned()).await;
     done.lock().clear();
     let jobs = stream::iter((1..=400).map(|number| (number, Order::Answer(0))));
-    let outputs: Vec<_> = pool.each(jobs, 4, LONG).collect().await;
+    let outputs: Vec<_> = pool.each(jobs, at_once(4)).collect().await;
     let by_slow = outputs.iter().filter(|slot| matches!(slot, Ok(1))).count();
     assert_eq!(done.lock().len(), 400);
     assert!(by_slow < 40, "{by_slow} of 400 jobs were done by the slow one of 4 workers");

@@ -1,12 +1,13 @@
 //! Workers that do as their jobs say, and a pool of them under a supervisor.
 
 use std::future::pending;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use foundation::ractor::ActorCell;
-use foundation::supervision::{Strategy, Supervisor, SupervisorSpec};
+use foundation::supervision::{Strategy, StreamOptions, Supervisor, SupervisorSpec};
 use foundation_pool::{DeadLetter, DeadLetters, JobContext, JobFailure, Pool, PoolSpec, Worker};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
@@ -24,6 +25,8 @@ pub(crate) enum Order {
     Panic,
     /// Tell that it has begun, and wait until it may go on.
     Wait(Gate),
+    /// Tell that it has begun, note progress when it may go on, tell that, and wait again.
+    Progress(Gate),
     /// Take so long.
     Last(Duration),
     /// Tell that it has begun, and block the thread.
@@ -40,6 +43,12 @@ pub(crate) enum Order {
     Break,
     /// Count the stop of the worker.
     CountStops(Arc<AtomicU64>),
+    /// Fail, and be tried again after so long.
+    FailFor(Duration),
+    /// Wait until it may go on, and be dropped.
+    WaitAndDrop(Gate, PanicsWhenDropped),
+    /// Fail, and be dropped.
+    FailAndDrop(PanicsWhenDropped),
     /// Be dropped.
     Drop(PanicsWhenDropped),
 }
@@ -103,6 +112,14 @@ impl Worker for Obedient {
                 gate.may_end.acquire().await?.forget();
                 Ok(u64::from(context.attempt()))
             }
+            Order::Progress(gate) => {
+                let _ = gate.begun.send(());
+                gate.may_end.acquire().await?.forget();
+                context.progress();
+                let _ = gate.begun.send(());
+                gate.may_end.acquire().await?.forget();
+                Ok(0)
+            }
             Order::Last(time) => {
                 last(*time).await;
                 Ok(0)
@@ -126,6 +143,13 @@ impl Worker for Obedient {
                 self.stops.push(Arc::clone(stops));
                 Ok(0)
             }
+            Order::FailFor(time) => Err(JobFailure::from("as ordered").again_after(*time)),
+            Order::WaitAndDrop(gate, _) => {
+                let _ = gate.begun.send(());
+                gate.may_end.acquire().await?.forget();
+                Ok(0)
+            }
+            Order::FailAndDrop(_) => Err("as ordered".into()),
             Order::Drop(_) => Ok(0),
         }
     }
@@ -156,6 +180,11 @@ pub(crate) fn slow_to_start(time: Duration) -> PoolSpec<Obedient> {
         last(time).await;
         Ok(Obedient::default())
     })
+}
+
+/// So many jobs of a stream at a time.
+pub(crate) fn at_once(jobs: usize) -> StreamOptions {
+    StreamOptions::default().max_concurrency(NonZeroUsize::new(jobs).unwrap()).timeout(LONG)
 }
 
 pub(crate) fn spec() -> PoolSpec<Obedient> {

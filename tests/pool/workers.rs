@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use foundation::supervision::{Health, RestartIntensity};
-use foundation_pool::{JobError, PoolEvent, PoolSpec, PoolWatched, Retry};
+use foundation::supervision::{
+    BoxError, ChildSpec, Health, Restart, RestartIntensity, Strategy, Supervisor, SupervisorSpec,
+};
+use foundation_pool::{JobError, PoolEvent, PoolSpec, PoolWatched, Retry, Stuck, WorkerState};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::setup::{LONG, Obedient, Order, busy, gate, spec, start, worker};
@@ -185,4 +188,61 @@ async fn a_worker_that_is_being_made_anew_stops_at_once_with_its_pool() {
     let begun = Instant::now();
     top.shutdown().await;
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+}
+
+/// A task that fails as often as there are permits.
+fn failing(may_fail: &Arc<Semaphore>) -> ChildSpec {
+    let may_fail = Arc::clone(may_fail);
+    let work = move |_| {
+        let may_fail = Arc::clone(&may_fail);
+        async move {
+            may_fail.acquire().await?.forget();
+            Err::<(), BoxError>("as ordered".into())
+        }
+    };
+    ChildSpec::task("failing", work).restart(Restart::Permanent)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_is_stopped_since_a_supervisor_above_gives_up_keeps_its_jobs_and_goes_on_with_them() {
+    let spec = spec().workers(1).unwrap();
+    let may_fail = Arc::new(Semaphore::new(0));
+    let middle = SupervisorSpec::new(Strategy::OneForOne).intensity(RestartIntensity::new(0, Duration::from_secs(5)));
+    let middle = ChildSpec::supervisor("middle", middle.child(spec.child("pool")).child(failing(&may_fail)));
+    let top = Supervisor::start("top", SupervisorSpec::new(Strategy::OneForOne).child(middle)).await.unwrap();
+    let pool = spec.handle();
+    let keeper = busy(&pool).await;
+    let waiting = pool.job(Order::Answer(7)).submit().unwrap();
+    let begun = Instant::now();
+    may_fail.add_permits(1);
+    // The worker has its time to stop; the job at the gate is begun again by the next life.
+    let mut waiting = Box::pin(waiting.wait(LONG));
+    assert!(tokio::time::timeout(Duration::from_secs(6), &mut waiting).await.is_err());
+    keeper.open(1);
+    assert_eq!(waiting.await.unwrap(), 7);
+    assert!(begun.elapsed() < Duration::from_secs(10), "nothing was drained: {:?}", begun.elapsed());
+    assert_eq!(pool.stats().returned, 0);
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_notes_its_progress_is_not_slow() {
+    let spec = spec().workers(1).unwrap().stuck(Stuck::slow_after(Duration::from_secs(2)));
+    let (top, pool) = start(&spec).await;
+    let (at, mut keeper) = gate();
+    pool.cast(Order::Progress(at)).unwrap();
+    keeper.begun().await;
+    tokio::time::advance(Duration::from_secs(3)).await;
+    assert!(matches!(pool.workers()[0].state, WorkerState::Slow { .. }), "{:?}", pool.workers());
+    assert_eq!(pool.workers()[0].current.unwrap().progress, None);
+    keeper.open(1);
+    keeper.begun().await;
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let [stats] = pool.workers().try_into().unwrap();
+    assert_eq!(stats.state, WorkerState::Performing);
+    let current = stats.current.unwrap();
+    let (progress, lasts) = (current.progress.unwrap(), current.lasts.unwrap());
+    assert_eq!((progress.as_secs(), lasts.as_secs()), (1, 4));
+    keeper.open(1);
+    top.shutdown().await;
 }

@@ -95,9 +95,9 @@ pub mod supervision {
         LaggedError, NameFree, NameTaken, OnTimeout, Partition, PartitionError, PartitionSupervisor,
         PartitionSupervisorSpec, Report, Reporter, Restart, RestartCause, RestartIntensity, RestartLimitExceeded,
         RestartReason, RestartTrigger, Shutdown, SpecError, Start, StartContext, StartError, Started, StartedChild,
-        Stopped, Strategy, StreamOptions, StreamOrder, Supervision, Supervisor, SupervisorKind, SupervisorSpec, Task,
-        TaskError, TaskOptions, TaskOutput, TaskStop, TaskStream, TaskSupervisor, TracingReporter, Tree, TreeChange,
-        TreePath, TreePathError, TreeStatus, TreeWatch,
+        StopReason, Stopped, Strategy, StreamOptions, StreamOrder, Supervision, Supervisor, SupervisorKind,
+        SupervisorSpec, Task, TaskError, TaskOptions, TaskOutput, TaskStop, TaskStream, TaskSupervisor,
+        TracingReporter, Tree, TreeChange, TreePath, TreePathError, TreeStatus, TreeWatch,
     };
 }
 

@@ -21,6 +21,8 @@ pub(crate) struct Control {
     pub(crate) events: Arc<Events>,
     /// Notified when the rules have changed.
     pub(crate) changed: Notify,
+    /// Notified when the queue may take jobs again.
+    pub(crate) opened: Notify,
     wanted: AtomicUsize,
     observer: OnceLock<Observer>,
     /// Those of the observer.
@@ -37,6 +39,7 @@ impl Control {
             slots: Slots::new(measurement),
             events,
             changed: Notify::new(),
+            opened: Notify::new(),
             wanted,
             observer: OnceLock::new(),
             histograms: OnceLock::new(),

@@ -1,8 +1,10 @@
 //! Draining a pool, and what became of its jobs.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
+use foundation_kernel::containment::drop_contained;
 use tokio::time::{Instant, timeout};
 
 use crate::event::PoolEvent;
@@ -10,6 +12,11 @@ use crate::job::id::JobId;
 use crate::job::record::{Ending, JobRecord};
 use crate::queue::job_queue::JobQueue;
 use crate::worker::crew::Crew;
+use crate::worker::slots::Slots;
+
+/// How long it may take until the workers that were made to abandon their jobs are gone; those that block their threads are
+/// not.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// What became of the jobs of a pool that was drained.
 #[non_exhaustive]
@@ -20,7 +27,7 @@ pub struct Drained<J> {
     pub failed: u64,
     /// Jobs that were not done, in the order of acceptance, as their workers left them. Those of callers that wait are not
     /// among them: each went to its caller.
-    pub returned: Vec<Unfinished<J>>,
+    pub returned: ReturnedJobs<J>,
     /// How many jobs went back to callers that wait.
     pub answered: usize,
     /// Jobs of workers that block their threads, which nothing can end. They go to their callers, or to the dead letters,
@@ -60,6 +67,46 @@ impl<J> fmt::Display for Drained<J> {
     }
 }
 
+/// The jobs that a pool gives back, as an iterator of them. Dropped, it contains the panics of their destructors.
+pub struct ReturnedJobs<J>(VecDeque<Unfinished<J>>);
+
+impl<J> ReturnedJobs<J> {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Those that are left, one after the other.
+    pub fn iter(&self) -> impl Iterator<Item = &Unfinished<J>> {
+        self.0.iter()
+    }
+}
+
+impl<J> fmt::Debug for ReturnedJobs<J> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<J> Iterator for ReturnedJobs<J> {
+    type Item = Unfinished<J>;
+
+    fn next(&mut self) -> Option<Unfinished<J>> {
+        self.0.pop_front()
+    }
+}
+
+impl<J> Drop for ReturnedJobs<J> {
+    fn drop(&mut self) {
+        self.0.drain(..).for_each(|unfinished| drop_contained("a job", unfinished));
+    }
+}
+
 /// A job that the pool gives back.
 #[non_exhaustive]
 pub struct Unfinished<J> {
@@ -80,6 +127,20 @@ impl<J> fmt::Debug for Unfinished<J> {
 /// Takes no more jobs, waits until all are done or the time is over, then asks and kills the workers that have one, and
 /// gives the rest back.
 pub(crate) async fn drain<J, T>(queue: &JobQueue<J, T>, crew: &Crew, within: Duration) -> Drained<J> {
+    end(queue, within, crew.stop()).await
+}
+
+/// Takes no more jobs, takes back all that workers have, and gives all of them back.
+pub(crate) async fn stop_now<J, T>(queue: &JobQueue<J, T>, crew: &Crew, slots: &Slots) -> Drained<J> {
+    let abandon = async {
+        slots.abandon_all();
+        crew.stop_within(GRACE).await;
+    };
+    end(queue, Duration::ZERO, abandon).await
+}
+
+/// Drains a queue for so long, and lets `stop` end the workers that have a job then.
+async fn end<J, T>(queue: &JobQueue<J, T>, within: Duration, stop: impl Future<Output = ()>) -> Drained<J> {
     let begun = Instant::now();
     let (.., before) = queue.counts();
     let life = queue.drain();
@@ -90,13 +151,13 @@ pub(crate) async fn drain<J, T>(queue: &JobQueue<J, T>, crew: &Crew, within: Dur
     let closing = queue.begin_close_of(life).then_some(Closing { queue, life, is_over: false });
     // Workers without a job have ended by now, or are about to.
     if closing.is_some() && queue.counts().2 > 0 {
-        crew.stop().await;
+        stop.await;
     }
     let abandoned = if closing.is_some() { queue.begun() } else { Vec::new() };
-    let (mut returned, mut answered) = (Vec::new(), 0);
+    let (mut returned, mut answered) = (ReturnedJobs(VecDeque::new()), 0);
     for record in closing.map_or_else(Vec::new, Closing::close) {
         match give_back(queue, record) {
-            Some(unfinished) => returned.push(unfinished),
+            Some(unfinished) => returned.0.push_back(unfinished),
             None => answered += 1,
         }
     }

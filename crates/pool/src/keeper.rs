@@ -1,13 +1,13 @@
 //! The task of a pool that keeps its time, and that drains it when the pool is stopped.
 //!
-//! It is the last child of the pool's supervisor, so it is the first one to be stopped, while the workers still work. If
-//! their supervisor has ended, the pool collapses: then nothing is drained, and the next life goes on with all jobs.
+//! It is the last child of the pool's supervisor, so it is the first one to be stopped, while the workers still work. If the
+//! supervisor gives up, or one above it, nothing is drained, and the next life of the pool goes on with all jobs.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use foundation_kernel::containment::report;
-use foundation_kernel::supervision::TaskStop;
+use foundation_kernel::supervision::{StopReason, TaskStop};
 use futures::future::pending;
 use tokio::time::{Instant, sleep_until};
 
@@ -22,9 +22,11 @@ pub(crate) async fn keep<J, T>(shared: Arc<Shared<J, T>>, drain_within: Duration
         () = stop.requested() => {}
         () = keep_time(&shared) => {}
     }
-    if shared.crew.supervisor().is_none() {
+    if stop.reason() == Some(StopReason::GaveUp) {
         return;
     }
+    // While the workers are down, a wait would be for nothing: they are not started again before the end.
+    let drain_within = shared.crew.supervisor().map_or(Duration::ZERO, |_| drain_within);
     let drained = tokio::select! {
         drained = drain(&shared.queue, &shared.crew, drain_within) => drained,
         () = keep_time(&shared) => return,

@@ -25,9 +25,10 @@ mod watch;
 mod worker;
 
 pub use dead_letters::{DeadLetter, DeadLetters};
-pub use drain::{Drained, Unfinished};
+pub use drain::{Drained, ReturnedJobs, Unfinished};
 pub use error::{JobError, PoolError, SpecError};
 pub use event::PoolEvent;
+pub use job::batch::{Batch, BatchJob};
 pub use job::context::JobContext;
 pub use job::failure::JobFailure;
 pub use job::id::JobId;

@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foundation_kernel::supervision::Health;
-use futures::{Stream, StreamExt};
+use foundation_kernel::supervision::{Health, StreamOptions, StreamOrder};
+use futures::{Stream, StreamExt, stream};
 
-use crate::drain::{Drained, drain};
+use crate::drain::{Drained, drain, stop_now};
 use crate::error::{JobError, PoolError, SpecError};
 use crate::job::id::JobId;
 use crate::job::request::JobRequest;
@@ -80,19 +80,29 @@ impl<J, T> Pool<J, T> {
         self.job(job).call(limit).await
     }
 
-    /// Performs the jobs of a stream, so many at a time, and yields what comes of them in the order of the stream. Each may
-    /// take as long as this.
+    /// Performs the jobs of a stream and yields what comes of them, with the options of a
+    /// [`TaskStream`](foundation_kernel::supervision::TaskStream).
     ///
-    /// The stream is pulled only as fast as the pool performs, and as the results are read. Dropped early, it leaves the
-    /// jobs that were put in to the pool.
+    /// | option | here |
+    /// |---|---|
+    /// | `max_concurrency` | how many jobs are put in at a time, those included whose outcomes have not been taken |
+    /// | `order` | the outcomes come in the order of the stream, or as the jobs are done |
+    /// | `timeout` | how long each may take, the wait for room and for a worker included: [`JobError::TimedOut`] |
+    /// | `on_timeout` | whether that is the last outcome |
+    /// | `nolink` | whether the stream goes on after another job that is not done |
+    /// | `shutdown` | of no effect: jobs that were put in are left to the pool |
+    ///
+    /// The stream is pulled only as fast as the pool performs, and as the outcomes are read. Dropped early, or ended by a
+    /// failure, it leaves the jobs that were put in to the pool. A pool that takes no more jobs ends it in any case.
     ///
     /// ```
     /// use std::time::Duration;
-    /// use futures::{Stream, StreamExt, stream};
+    /// use foundation_kernel::supervision::StreamOptions;
+    /// use futures::{StreamExt, stream};
     /// # use foundation_pool::{JobError, Pool};
     /// # async fn read(readers: Pool<String, u64>) -> Result<u64, JobError<String>> {
     /// let texts = stream::iter(["1".to_owned(), "2".to_owned()]);
-    /// let mut numbers = Box::pin(readers.each(texts, 16, Duration::from_secs(10)));
+    /// let mut numbers = Box::pin(readers.each(texts, StreamOptions::default().timeout(Duration::from_secs(10))));
     /// let mut sum = 0;
     /// while let Some(number) = numbers.next().await {
     ///     sum += number?;
@@ -100,21 +110,30 @@ impl<J, T> Pool<J, T> {
     /// # Ok(sum)
     /// # }
     /// ```
-    pub fn each<S>(
-        &self,
-        jobs: S,
-        at_once: usize,
-        limit: Duration,
-    ) -> impl Stream<Item = Result<T, JobError<J>>> + use<S, J, T>
+    pub fn each<S>(&self, jobs: S, options: StreamOptions) -> impl Stream<Item = Result<T, JobError<J>>> + use<S, J, T>
     where
         S: Stream<Item = J>,
     {
         let pool = self.clone();
+        let (at_once, limit) = (options.concurrency().get(), options.limit().unwrap_or(Duration::MAX));
         let call = move |job| {
             let pool = pool.clone();
             async move { pool.call(job, limit).await }
         };
-        jobs.map(call).buffered(at_once.max(1))
+        let calls = jobs.map(call);
+        let outcomes = match options.result_order() {
+            StreamOrder::Inputs => calls.buffered(at_once).left_stream(),
+            StreamOrder::Completion => calls.buffer_unordered(at_once).right_stream(),
+        };
+        stream::unfold(Some(Box::pin(outcomes)), move |outcomes| {
+            let options = options.clone();
+            async move {
+                let mut outcomes = outcomes?;
+                let outcome = outcomes.next().await?;
+                let goes_on = outcome.as_ref().err().is_none_or(|error| !ends_with(&options, error));
+                Some((outcome, goes_on.then_some(outcomes)))
+            }
+        })
     }
 
     /// How many jobs wait for a worker or for another one of their key; as [`PoolStats::queued`].
@@ -198,5 +217,24 @@ impl<J, T> Pool<J, T> {
     /// the pool draining; dropped while the workers end, it gives the rest to its owners. With a time of zero it stops at once.
     pub async fn drain(&self, within: Duration) -> Drained<J> {
         drain(&self.shared.queue, &self.shared.crew, within).await
+    }
+
+    /// Takes no more jobs, takes those back that workers have, whatever their [time to stop](crate::PoolSpec::worker_shutdown),
+    /// and gives back all that is not done. The future of a job is dropped where it waits; a worker that blocks its thread
+    /// keeps its job, which is [abandoned](Drained::abandoned) after 1 s.
+    ///
+    /// The pool takes jobs again when it is started again. Dropped early, it gives the rest to its owners.
+    pub async fn stop_now(&self) -> Drained<J> {
+        let shared = &*self.shared;
+        stop_now(&shared.queue, &shared.crew, &shared.control.slots).await
+    }
+}
+
+/// Whether the outcomes of a stream end with this one.
+fn ends_with<J>(options: &StreamOptions, error: &JobError<J>) -> bool {
+    match error {
+        JobError::NotAccepted(PoolError::Draining { .. } | PoolError::NotRunning { .. }) => true,
+        JobError::TimedOut { .. } => options.ends_on_timeout(),
+        _ => options.ends_on_failure(),
     }
 }

@@ -18,6 +18,12 @@ pub(crate) struct Shared<J, T> {
 }
 
 impl<J, T> Shared<J, T> {
+    /// Takes jobs and gives them out again.
+    pub(crate) fn open(&self) {
+        self.queue.open();
+        self.control.opened.notify_waiters();
+    }
+
     /// What the pool does, and what it has done so far.
     pub(crate) fn stats(&self) -> PoolStats {
         let (queue, workers) = (self.queue.figures(), self.control.workers());

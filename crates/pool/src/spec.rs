@@ -17,6 +17,7 @@ use crate::keeper::keep;
 use crate::overflow::WhenFull;
 use crate::pool::Pool;
 use crate::queue::job_queue::JobQueue;
+use crate::queue::rate::OverRate;
 use crate::queue::rules::{JobRules, QueueSpec};
 use crate::retry::Retry;
 use crate::routing::{DEFAULT_WEIGHT, Router, Routing};
@@ -238,7 +239,7 @@ impl<W: Worker> PoolSpec<W> {
         self.with(|spec| spec.worker_stop = time)
     }
 
-    fn shared(&self) -> &Arc<Shared<W::Job, W::Output>> {
+    pub(crate) fn shared(&self) -> &Arc<Shared<W::Job, W::Output>> {
         self.shared.get_or_init(|| {
             let events = Arc::new(Events::new());
             let rules = JobRules { events: Arc::clone(&events), ..self.rules.clone() };
@@ -254,8 +255,18 @@ impl<W: Worker> PoolSpec<W> {
         matches!(self.queue.when_full, WhenFull::DropOldest | WhenFull::DropNewest) || self.rules.deadline.is_some()
     }
 
-    pub(crate) fn job_queue(&self) -> Arc<JobQueue<W::Job, W::Output>> {
-        Arc::clone(&self.shared().queue)
+    /// The same pool for jobs that wait elsewhere while there is no room, and until the rate lets them pass.
+    pub(crate) fn fed(self) -> Self {
+        self.with(|spec| {
+            spec.queue.when_full = WhenFull::Wait;
+            spec.queue.rate = spec.queue.rate.map(|rate| rate.over(OverRate::Wait));
+        })
+    }
+
+    /// The same pool without a [limit](Self::limit), and the limit.
+    pub(crate) fn without_limit(self) -> (Self, Option<Duration>) {
+        let limit = self.rules.limit;
+        (self.with(|spec| spec.rules.limit = None), limit)
     }
 
     /// A handle on the pool.
@@ -277,7 +288,7 @@ impl<W: Worker> PoolSpec<W> {
 
     fn keeper_child(&self) -> ChildSpec {
         let (shared, within) = (Arc::clone(self.shared()), self.drain_within);
-        let limit = within.saturating_add(shared.crew.stop_within()).saturating_add(KEEPER_GRACE);
+        let limit = within.saturating_add(shared.crew.stop_time()).saturating_add(KEEPER_GRACE);
         let keep = move |stop| keep(Arc::clone(&shared), within, stop);
         ChildSpec::task("keeper", keep).restart(Restart::Permanent).shutdown(Shutdown::Timeout(limit))
     }
@@ -303,7 +314,7 @@ impl<W: Worker> PoolSpec<W> {
         // Only when the pool itself has started: a drain lasts until then. And before there are workers, which end at a queue
         // that is closed; not later, when a drain of this life may have begun.
         if self.shared().crew.begin_below(context.supervisor().get_id()) {
-            self.shared().queue.open();
+            self.shared().open();
         }
         self.shared().control.slots.begin_life();
         let rules = DynamicSupervisorSpec::default().intensity(self.intensity).backoff(self.backoff);

@@ -46,6 +46,20 @@ async fn a_reader_may_leave_a_watch_at_any_time() {
     .await;
 }
 
+// covers: Pool::stop_now
+#[tokio::test(start_paused = true)]
+async fn a_stop_that_is_left_keeps_no_pool_from_its_end() {
+    works_again(async |fixture| {
+        let pool = pool(fixture).await;
+        let paused = pool.clone();
+        paused.pause();
+        pool.cast(1).unwrap();
+        let stopped = pool.stop_now().await;
+        if stopped.returned.len() == 1 { Ok(()) } else { Err(stopped) }
+    })
+    .await;
+}
+
 // covers: Pool::drain
 #[tokio::test(start_paused = true)]
 async fn a_drain_that_is_left_keeps_no_pool_from_its_end() {

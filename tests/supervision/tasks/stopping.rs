@@ -1,13 +1,16 @@
 //! How tasks are stopped: dropped, asked, or killed.
 
 use std::future::pending;
+use std::sync::Arc;
 use std::time::Duration;
 
 use foundation::supervision::{
-    ChildError, DynamicSupervisorSpec, Shutdown, SupervisorSpec, TaskError, TaskOptions, TaskStop,
+    ChildError, DynamicSupervisorSpec, Restart, RestartIntensity, Shutdown, StopReason, SupervisorSpec, TaskError,
+    TaskOptions, TaskStop,
 };
 use foundation::{ChildSpec, Strategy, Supervisor};
 use foundation_testkit::{Gate, eventually, soon};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
 use super::{Crew, known, open};
@@ -225,4 +228,39 @@ async fn a_stop_that_is_sent_to_the_actor_of_a_task_is_read_when_its_future_has_
     gate.open();
     known(&tasks, 0).await;
     tasks.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_learns_whether_it_is_stopped_in_order_or_since_a_supervisor_above_gives_up() {
+    let (sender, mut reasons) = mpsc::unbounded_channel();
+    let told = ChildSpec::task("told", move |stop: TaskStop| {
+        let sender = sender.clone();
+        async move {
+            let before = stop.reason();
+            stop.requested().await;
+            let _ = sender.send((before, stop.reason()));
+        }
+    });
+    let may_fail = Arc::new(Semaphore::new(0));
+    let permits = Arc::clone(&may_fail);
+    let failing = ChildSpec::task("failing", move |_| {
+        let permits = Arc::clone(&permits);
+        async move {
+            permits.acquire().await?.forget();
+            Err::<(), Box<dyn std::error::Error + Send + Sync>>("as ordered".into())
+        }
+    });
+    let one_for_one = || SupervisorSpec::new(Strategy::OneForOne);
+    let below = ChildSpec::supervisor("below", one_for_one().child(told));
+    let middle = one_for_one().intensity(RestartIntensity::new(0, SECOND)).child(below);
+    let middle = middle.child(failing.restart(Restart::Permanent));
+    let top = Supervisor::start("top", one_for_one().child(ChildSpec::supervisor("middle", middle))).await.unwrap();
+    may_fail.add_permits(1);
+    assert_eq!(reasons.recv().await, Some((None, Some(StopReason::GaveUp))));
+    // The next life is stopped with the whole tree.
+    let middle = top.supervisor("middle");
+    soon("it runs again", async { while !matches!(top.supervisor("middle").await, Ok(Some(_))) {} }).await;
+    drop(middle);
+    top.shutdown().await;
+    assert_eq!(reasons.recv().await, Some((None, Some(StopReason::Shutdown))));
 }

@@ -31,7 +31,9 @@ pub use info::{ChildCount, ChildInfo, ChildState};
 pub use partition::supervisor::{PartitionSupervisor, PartitionSupervisorSpec};
 pub use partition::{Partition, PartitionError};
 pub use report::{ChildEvent, Report, Reporter, TracingReporter};
-pub use restart::{RestartCause, RestartIntensity, RestartLimitExceeded, RestartReason, RestartTrigger, Strategy};
+pub use restart::{
+    RestartCause, RestartIntensity, RestartLimitExceeded, RestartReason, RestartTrigger, StopReason, Strategy,
+};
 pub use spec::{ChildSpec, StartContext, SupervisorSpec};
 pub use started::{Start, Started, StartedChild};
 pub use task::{

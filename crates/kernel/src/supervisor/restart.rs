@@ -3,7 +3,7 @@
 //! The causes of restarts and give-ups form a chain from a child's failure up to the top of the tree.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
@@ -263,6 +263,43 @@ fn alike(triggers: &[RestartTrigger]) -> Vec<(String, usize)> {
 
 /// The cell in which a supervisor leaves the reason why it gave up, for the supervisor above it.
 pub(super) type GiveUpCell = Arc<OnceLock<Arc<RestartLimitExceeded>>>;
+
+/// Why a task is asked to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// It is not wanted any more: by a request, or since a supervisor above it ends in order.
+    Shutdown,
+    /// Its supervisor, or one above it, has reached its restart limit and gives up: it may soon be started again.
+    GaveUp,
+}
+
+/// Whether a supervisor gives up, or one above it.
+///
+/// Those above are not kept: a supervisor outlives those below it unless it is killed, and then no task is asked.
+#[derive(Debug, Clone, Default)]
+pub(super) struct GivingUp {
+    pub(super) own: GiveUpCell,
+    above: Weak<GivingUp>,
+}
+
+impl GivingUp {
+    /// That of a supervisor below.
+    pub(super) fn below(self: &Arc<Self>) -> Self {
+        Self { own: GiveUpCell::default(), above: Arc::downgrade(self) }
+    }
+
+    /// Why its children are asked to stop: a cell is filled before they are.
+    pub(super) fn stop_reason(&self) -> StopReason {
+        let mut above = self.above.upgrade();
+        let mut gave_up = self.own.get().is_some();
+        while let Some(supervisor) = above.filter(|_| !gave_up) {
+            gave_up = supervisor.own.get().is_some();
+            above = supervisor.above.upgrade();
+        }
+        if gave_up { StopReason::GaveUp } else { StopReason::Shutdown }
+    }
+}
 
 #[cfg(test)]
 pub(super) mod tests {

@@ -20,7 +20,7 @@ use super::child_rules::{AutoShutdown, ChildKind, NameTaken, Restart, Shutdown};
 use super::children::rules::{ChildSet, Rules};
 use super::error::{SpecError, StartError};
 use super::report::{Reporter, Reporting};
-use super::restart::{RestartIntensity, Strategy};
+use super::restart::{GivingUp, RestartIntensity, Strategy};
 use super::started::{Start, Started};
 use crate::containment::Contained;
 use crate::exit::ExitReason;
@@ -38,6 +38,8 @@ pub struct StartContext {
     pub(super) restart: bool,
     /// The predecessor whose place and name the child is to take.
     replaces: Option<ActorCell>,
+    /// Whether the supervisor gives up, or one above it.
+    pub(super) giving_up: Arc<GivingUp>,
 }
 
 impl fmt::Debug for StartContext {
@@ -51,7 +53,12 @@ impl fmt::Debug for StartContext {
 
 impl StartContext {
     pub(super) fn new(id: ChildId, supervisor: ActorCell, group: Group, reporting: Reporting, restart: bool) -> Self {
-        Self { id, supervisor, group, reporting, restart, replaces: None }
+        Self { id, supervisor, group, reporting, restart, replaces: None, giving_up: Arc::default() }
+    }
+
+    /// The same, below a supervisor that notes here that it gives up.
+    pub(super) fn below(self, giving_up: Arc<GivingUp>) -> Self {
+        Self { giving_up, ..self }
     }
 
     pub(super) fn replacing(self, replaces: Option<ActorCell>) -> Self {

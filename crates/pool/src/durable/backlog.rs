@@ -3,16 +3,15 @@
 //! # Invariants
 //!
 //! 1. A job is unfinished from its acceptance until it is done or has died, and in this table exactly then.
-//! 2. Of the jobs with the same unique text at most one is unfinished: a second one repeats it, and is never performed. Its end
+//! 2. Of the jobs with the same mark, a unique text or an idempotency key, at most one is unfinished: a second one repeats it, and is never performed. Its end
 //!    is recorded at once, or it would seem to be the first when the events before it are not read any more.
 //! 3. Every event that is needed to know the unfinished jobs again is [`needed_from`](Backlog::needed_from) or later.
 //! 4. Attempts never go back: those of a job that its process did not survive count as well.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
-use std::sync::Arc;
 
-use super::event::{Carried, JobFact, JobTerms, TimeOfDay};
+use super::event::{Carried, JobFact, JobTerms, Mark, TimeOfDay};
 
 /// The unfinished jobs of a queue, by their ids, in the order in which they were accepted.
 #[derive(Debug, Clone, Default)]
@@ -20,8 +19,8 @@ pub(crate) struct Backlog {
     jobs: BTreeMap<u64, Unfinished>,
     /// The events that record them, which are others than their ids for jobs that were carried on.
     records: BTreeSet<u64>,
-    /// The unfinished job of each unique text.
-    unique: HashMap<Arc<str>, u64>,
+    /// The unfinished job of each mark.
+    marks: HashMap<Mark, u64>,
     /// The last event that was applied.
     position: u64,
 }
@@ -37,7 +36,7 @@ pub(crate) struct Unfinished {
     pub(crate) run_at: Option<TimeOfDay>,
     /// Whether the pool of this process has it.
     pub(crate) in_pool: bool,
-    pub(crate) unique: Option<Arc<str>>,
+    pub(crate) marks: Vec<Mark>,
 }
 
 /// What the acceptance of a job means.
@@ -69,8 +68,8 @@ impl Backlog {
     pub(crate) fn finish(&mut self, id: u64) -> Option<Unfinished> {
         let finished = self.jobs.remove(&id)?;
         self.records.remove(&finished.record);
-        if let Some(unique) = &finished.unique {
-            self.unique.remove(unique);
+        for mark in &finished.marks {
+            self.marks.remove(mark);
         }
         Some(finished)
     }
@@ -90,19 +89,18 @@ impl Backlog {
             (known.record, known.attempts) = (event, known.attempts.max(attempts));
             return Acceptance::Carried;
         }
-        let unique: Option<Arc<str>> = terms.unique.as_deref().map(Arc::from);
-        if let Some(unfinished) = unique.as_ref().and_then(|unique| self.unique.get(unique).copied()) {
+        let marks: Vec<_> = terms.marks().collect();
+        for mark in &marks {
+            let Some(unfinished) = self.marks.get(mark).copied() else { continue };
             if unfinished < id {
                 return Acceptance::Repeats(unfinished);
             }
             // One that was carried on, whose first record is not read: what came between the two repeats it.
             self.finish(unfinished);
         }
-        if let Some(unique) = &unique {
-            self.unique.insert(Arc::clone(unique), id);
-        }
+        self.marks.extend(marks.iter().map(|mark| (mark.clone(), id)));
         self.records.insert(event);
-        self.jobs.insert(id, Unfinished { record: event, attempts, run_at: terms.run_at, in_pool: false, unique });
+        self.jobs.insert(id, Unfinished { record: event, attempts, run_at: terms.run_at, in_pool: false, marks });
         Acceptance::New
     }
 
@@ -127,9 +125,9 @@ impl Backlog {
         self.jobs.get(&id)
     }
 
-    /// The unfinished job with this unique text.
-    pub(crate) fn with_unique(&self, unique: &str) -> Option<u64> {
-        self.unique.get(unique).copied()
+    /// The unfinished job with this mark.
+    pub(crate) fn with_mark(&self, mark: &Mark) -> Option<u64> {
+        self.marks.get(mark).copied()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -201,7 +199,8 @@ mod tests {
                 },
                 Step::Carry(at) => match nth(at) {
                     Some((id, attempts)) => {
-                        let unique = backlog.get(id).and_then(|job| job.unique.as_deref().map(str::to_owned));
+                        let mark = backlog.get(id).and_then(|job| job.marks.first().cloned());
+                        let unique = mark.map(|(Mark::Unique(text) | Mark::Key(text))| text.to_string());
                         JobFact::Accepted(JobTerms {
                             unique,
                             carried: Some(Carried { id, attempts }),
@@ -244,9 +243,9 @@ mod tests {
             prop_assert_eq!(&attempts, &fewer);
             prop_assert_eq!(all.records.len(), all.len());
             prop_assert!(all.jobs_after(0).all(|(id, job)| job.record >= id && all.records.contains(&job.record)));
-            let unique: BTreeSet<_> = all.jobs_after(0).filter_map(|(_, job)| job.unique.clone()).collect();
-            prop_assert_eq!(unique.len(), all.jobs_after(0).filter(|(_, job)| job.unique.is_some()).count());
-            prop_assert_eq!(unique.len(), all.unique.len());
+            let unique: BTreeSet<_> = all.jobs_after(0).flat_map(|(_, job)| job.marks.clone()).collect();
+            prop_assert_eq!(unique.len(), all.jobs_after(0).filter(|(_, job)| !job.marks.is_empty()).count());
+            prop_assert_eq!(unique.len(), all.marks.len());
         }
 
         #[test]
@@ -269,11 +268,25 @@ mod tests {
         let report = JobFact::Accepted(JobTerms { unique: Some("report".to_owned()), ..JobTerms::default() });
         assert_eq!(backlog.apply(1, &report), Some(Acceptance::New));
         assert_eq!(backlog.apply(2, &report), Some(Acceptance::Repeats(1)));
-        assert_eq!((backlog.with_unique("report"), backlog.len()), (Some(1), 1));
+        let mark = Mark::Unique("report".into());
+        assert_eq!((backlog.with_mark(&mark), backlog.len()), (Some(1), 1));
         backlog.apply(3, &JobFact::Failed(JobFailed { id: 1, attempt: 2, error: String::new() }));
         assert_eq!(backlog.get(1).map(|job| job.attempts), Some(2));
         backlog.apply(4, &JobFact::Done(JobsDone { ids: vec![1], from: 1 }));
-        assert_eq!((backlog.with_unique("report"), backlog.needed_from()), (None, 5));
+        assert_eq!((backlog.with_mark(&mark), backlog.needed_from()), (None, 5));
         assert_eq!(backlog.apply(5, &report), Some(Acceptance::New));
+    }
+
+    #[test]
+    fn a_job_whose_first_record_is_pruned_is_repeated_by_one_with_its_idempotency_key_until_it_has_ended() {
+        let mut backlog = Backlog::default();
+        let keyed = |carried| {
+            let idempotency_key = Some("jobs.mails/order-7".to_owned());
+            JobFact::Accepted(JobTerms { idempotency_key, carried, ..JobTerms::default() })
+        };
+        assert_eq!(backlog.apply(5, &keyed(Some(Carried { id: 1, attempts: 0 }))), Some(Acceptance::New));
+        assert_eq!(backlog.apply(6, &keyed(None)), Some(Acceptance::Repeats(1)));
+        backlog.apply(7, &JobFact::Done(JobsDone { ids: vec![1, 6], from: 8 }));
+        assert_eq!(backlog.apply(8, &keyed(None)), Some(Acceptance::New));
     }
 }

@@ -1,5 +1,6 @@
 //! The events of durable jobs.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use foundation_events::{Event, EventError, EventKind, EventSource, NewEvent};
@@ -71,9 +72,40 @@ pub(crate) struct JobTerms {
     /// At most one job with this text is unfinished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) unique: Option<String>,
+    /// The idempotency key of the event by which it was first accepted. Written only into an event of a job that is recorded
+    /// again: the log has each key once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) idempotency_key: Option<String>,
     /// It was accepted before, with this id, and is recorded again so that the older event can be pruned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) carried: Option<Carried>,
+}
+
+impl JobTerms {
+    /// With the idempotency key of the event that has them, unless they have one.
+    pub(crate) fn keyed(self, event: &Event) -> Self {
+        Self { idempotency_key: self.idempotency_key.or_else(|| event.idempotency_key.clone()), ..self }
+    }
+
+    /// What no two unfinished jobs have in common.
+    pub(crate) fn marks(&self) -> impl Iterator<Item = Mark> {
+        let unique = self.unique.as_deref().map(|text| Mark::Unique(text.into()));
+        unique.into_iter().chain(self.idempotency_key.as_deref().map(|key| Mark::Key(key.into())))
+    }
+}
+
+/// What no two unfinished jobs have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Mark {
+    /// The text of a unique job.
+    Unique(Arc<str>),
+    /// An idempotency key, as the log has it.
+    Key(Arc<str>),
+}
+
+/// The idempotency key of a job as the log has it, whose keys are those of all events.
+pub(crate) fn key_in_log(queue: &ServiceName, key: &str) -> String {
+    format!("jobs.{queue}/{key}")
 }
 
 /// A job that is recorded again.
@@ -119,7 +151,10 @@ impl JobFact {
     /// [`EventError`] if its payload is not as it was recorded.
     pub(crate) fn of(event: &Event) -> Result<Option<Self>, EventError> {
         Ok(Some(match &event.kind {
-            kind if *kind == JobEvent::ACCEPTED => Self::Accepted(event.payload_as::<AcceptedJob<IgnoredAny>>()?.terms),
+            kind if *kind == JobEvent::ACCEPTED => {
+                let terms = event.payload_as::<AcceptedJob<IgnoredAny>>()?.terms;
+                Self::Accepted(terms.keyed(event))
+            }
             kind if *kind == JobEvent::BEGUN => Self::Begun(event.payload_as()?),
             kind if *kind == JobEvent::DONE => Self::Done(event.payload_as()?),
             kind if *kind == JobEvent::FAILED => Self::Failed(event.payload_as()?),
@@ -181,6 +216,7 @@ mod tests {
             key,
             run_at: run_at.map(|seconds| TimeOfDay(UNIX_EPOCH + Duration::from_secs(seconds))),
             unique,
+            idempotency_key: None,
             carried: carried.map(|(id, attempts)| Carried { id, attempts }),
         });
         prop_oneof![

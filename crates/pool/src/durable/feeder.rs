@@ -4,12 +4,12 @@
 //! The log is the queue: the pool has no more jobs in memory than it has room for, and the others wait where they are recorded.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use foundation_events::{Event, EventId, EventSubscription, Order, Query, SubscriptionError, SubscriptionSpec};
 use foundation_kernel::containment::{drop_contained, report};
-use foundation_kernel::names::RegistryError;
 use foundation_kernel::supervision::{BoxError, TaskStop};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep_until};
@@ -26,11 +26,9 @@ use crate::job::id::JobId;
 use crate::job::key::{JobKey, MAX_KEY_BYTES};
 use crate::job::record::JobOptions;
 use crate::job::record::Reply;
-use crate::queue::job_queue::JobQueue;
 use crate::queue::new_job::NewJob;
+use crate::shared::Shared as PoolShared;
 
-/// The pause after a job that the pool did not take.
-const AGAIN: Duration = Duration::from_millis(100);
 /// How many events are read at once.
 const PAGE: usize = 1_000;
 
@@ -51,8 +49,10 @@ pub enum Poison {
 /// Feeds the pool until it is asked to stop.
 pub(crate) struct Feeder<J, T: Send + 'static> {
     pub(crate) shared: Arc<Shared<T>>,
-    pub(crate) jobs: Arc<JobQueue<DurableJob<J>, T>>,
+    pub(crate) pool: Arc<PoolShared<DurableJob<J>, T>>,
     pub(crate) poison: Poison,
+    /// How long an attempt may take.
+    pub(crate) limit: Option<Duration>,
     /// Those that are to be begun at a time, by it.
     pub(crate) scheduled: BTreeSet<(Instant, u64)>,
 }
@@ -190,11 +190,15 @@ impl<J: DeserializeOwned + Send + 'static, T: Send + 'static> Feeder<J, T> {
         let Some(event) = event else { return Ok(()) };
         let strict = suspected || self.poison == Poison::Strict;
         // The next job waits with it: those of a key stay in order.
-        while !self.offer(&waiting, &event, strict).await {
-            #[expect(clippy::disallowed_methods, reason = "the delay is what this is for")]
-            tokio::time::sleep(AGAIN).await;
+        loop {
+            let mut opened = pin!(self.pool.control.opened.notified());
+            // Subscribe before offering: a pool that opens in between is not missed.
+            opened.as_mut().enable();
+            if self.offer(&waiting, &event, strict).await {
+                return Ok(());
+            }
+            opened.await;
         }
-        Ok(())
     }
 
     /// Offers a job to the pool. False if that is drained, or restarts: then the job has come back.
@@ -209,35 +213,22 @@ impl<J: DeserializeOwned + Send + 'static, T: Send + 'static> Feeder<J, T> {
                 return true;
             }
         };
-        let job = DurableJob { id: waiting.id, job, attempts: waiting.attempts, strict };
+        let job = DurableJob { id: waiting.id, job, attempts: waiting.attempts, strict, limit: self.limit };
         let settlement = Settlement::new(shared, waiting.id, shared.callers.take(event.correlation_id));
         let reply = Some(Reply::settled_by(settlement));
         let key = terms.key.as_deref().and_then(|key| JobKey::new(shortened(key)).ok());
         let options = JobOptions { key, ..JobOptions::default() };
-        let put = self.jobs.put_when_room(NewJob { job, reply, options }).await;
+        let put = self.pool.queue.put_when_room(NewJob { job, reply, options }).await;
         let is_taken = put.is_ok();
         drop_contained("a job", put);
         is_taken
     }
 }
 
-/// Returns when the store shows all that it has recorded: one that has just failed may show too little.
-///
-/// # Errors
-/// The namespace ends.
-async fn settle<T: Send + 'static>(shared: &Shared<T>) -> Result<(), RegistryError> {
-    loop {
-        shared.events.wait_until_up(None).await?;
-        let Err(error) = shared.events.wait_until_settled().await else { return Ok(()) };
-        report(|| tracing::warn!(queue = %shared.queue, %error, "the unfinished jobs cannot be read yet"));
-        #[expect(clippy::disallowed_methods, reason = "the delay is what this is for")]
-        tokio::time::sleep(AGAIN).await;
-    }
-}
-
 /// The unfinished jobs by the log.
 async fn recover<T: Send + 'static>(shared: &Shared<T>) -> Result<Backlog, BoxError> {
-    settle(shared).await?;
+    // One that has just failed may show too little.
+    shared.settled().await?;
     let newest = shared.events.position().map_or(0, EventId::get);
     let of_queue = || Query::new().source(source(&shared.queue));
     let last_done = of_queue().kind(JobEvent::DONE).order(Order::Descending).limit(1);

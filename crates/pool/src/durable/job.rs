@@ -1,6 +1,7 @@
 //! A durable job as its pool has it.
 
 use std::fmt;
+use std::time::Duration;
 
 /// The longest text of an error that is recorded, in bytes.
 pub(crate) const MAX_ERROR: usize = 1 << 10;
@@ -13,6 +14,8 @@ pub struct DurableJob<J> {
     pub(crate) attempts: u32,
     /// Whether an attempt is recorded before it begins.
     pub(crate) strict: bool,
+    /// How long an attempt may take, once its begin is recorded.
+    pub(crate) limit: Option<Duration>,
 }
 
 impl<J> fmt::Debug for DurableJob<J> {

@@ -11,13 +11,12 @@
 
 use std::collections::HashMap;
 use std::mem;
-use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::backlog::{Acceptance, Backlog, Unfinished};
-use super::event::{Carried, JobDied, JobFact, JobFailed, JobTerms, JobsBegun, JobsDone};
+use super::event::{Carried, JobDied, JobFact, JobFailed, JobTerms, JobsBegun, JobsDone, Mark};
 
 /// How many ends of jobs one event records.
 pub(crate) const MAX_DONE: usize = 256;
@@ -43,11 +42,11 @@ struct State {
     /// Those whose event cannot be read as a job: they wait for a program that can.
     unreadable: usize,
     notes: Notes,
-    /// The unique jobs that have ended, until the log has been read up to the record of that.
-    closing: HashMap<Arc<str>, Closing>,
+    /// The marks of jobs that have ended, until the log has been read up to the record of that.
+    closing: HashMap<Mark, Closing>,
 }
 
-/// A unique job that has ended, and the event that records it.
+/// A job with a mark that has ended, and the event that records it.
 struct Closing {
     id: u64,
     recorded: Option<u64>,
@@ -68,11 +67,11 @@ impl Notes {
 }
 
 impl State {
-    /// A job ends. A unique one is closing until the log says so.
+    /// A job ends. Its marks are closing until the log says so.
     fn finish(&mut self, id: u64) -> Option<Unfinished> {
         let finished = self.backlog.finish(id)?;
-        if let Some(unique) = &finished.unique {
-            self.closing.insert(Arc::clone(unique), Closing { id, recorded: None });
+        for mark in &finished.marks {
+            self.closing.insert(mark.clone(), Closing { id, recorded: None });
         }
         Some(finished)
     }
@@ -175,8 +174,9 @@ impl Ledger {
     /// A job is read from the log.
     pub(crate) fn accepted(&self, event: u64, terms: JobTerms) -> Option<Acceptance> {
         let mut state = self.state.lock();
-        let closing = terms.unique.as_deref().filter(|_| terms.carried.is_none()).and_then(|it| state.closing.get(it));
-        let closing = closing.filter(|it| it.recorded.is_none_or(|recorded| event < recorded)).map(|it| it.id);
+        let is_open = |closing: &&Closing| closing.recorded.is_none_or(|recorded| event < recorded);
+        let closing = terms.marks().find_map(|mark| state.closing.get(&mark).filter(is_open).map(|it| it.id));
+        let closing = closing.filter(|_| terms.carried.is_none());
         let acceptance = match closing {
             Some(first) => Some(Acceptance::Repeats(first)),
             None => state.backlog.apply(event, &JobFact::Accepted(terms)),
@@ -295,8 +295,8 @@ impl Ledger {
 
     // ---- what callers see ----
 
-    pub(crate) fn with_unique(&self, unique: &str) -> Option<u64> {
-        self.state.lock().backlog.with_unique(unique)
+    pub(crate) fn with_mark(&self, mark: &Mark) -> Option<u64> {
+        self.state.lock().backlog.with_mark(mark)
     }
 
     pub(crate) fn contains(&self, id: u64) -> bool {

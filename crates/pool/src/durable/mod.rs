@@ -22,6 +22,8 @@ pub use event::JobEvent;
 pub use feeder::Poison;
 pub use job::DurableJob;
 pub use pool::{DurablePool, DurableRequest};
-pub use schedule::{Schedule, ScheduleError};
+pub use schedule::Schedule;
+#[cfg(feature = "cron")]
+pub use schedule::ScheduleError;
 pub use spec::{DurableQueue, DurableSpec};
 pub use worker::DurableWorker;

@@ -4,14 +4,17 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use foundation_events::EventStoreError;
 use foundation_kernel::containment::{catch_panic, drop_contained, error_text, report};
+use foundation_kernel::names::RegistryError;
 use foundation_kernel::supervision::{BoxError, TaskStop};
 use serde::Serialize;
 
+use super::error::NotRecordedError;
 use super::pool::DurablePool;
 use super::schedule::Schedule;
 
-/// The pause before a job that could not be recorded is recorded again.
+/// The pause before a job is made again, after its function panicked or the log refused it.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// A job that is performed again and again.
@@ -43,11 +46,20 @@ impl<J> Periodic<J> {
     }
 }
 
-/// Records the job of each time when the one before it is due, until it is asked to stop. One that cannot be made or recorded
-/// is tried again after a pause.
+/// Why the job of a time is not recorded.
+#[derive(Debug, thiserror::Error)]
+enum NotSubmittedError {
+    #[error("its function panicked: {0}")]
+    Panicked(String),
+    #[error("{}", error_text(.0))]
+    NotRecorded(EventStoreError),
+}
+
+/// Records the job of each time when the one before it is due, until it is asked to stop. One that cannot be made is made again
+/// after a pause; one that cannot be recorded, when the store records again.
 ///
 /// # Errors
-/// None.
+/// The namespace ends.
 pub(crate) async fn submit_each<J, T>(
     periodic: Periodic<J>,
     pool: DurablePool<J, T>,
@@ -59,41 +71,56 @@ where
 {
     let mut after = pool.now();
     while let Some(at) = periodic.schedule.next_after(after) {
-        let recorded = submit(&periodic, &pool, at).await;
-        let wait = match &recorded {
-            Ok(()) => at.duration_since(pool.now()).unwrap_or_default(),
-            Err(error) => {
-                report(
-                    || tracing::warn!(queue = %pool.queue(), name = &*periodic.name, %error, "a periodic job is not recorded"),
-                );
-                AGAIN
-            }
-        };
-        if recorded.is_ok() {
+        let submitted = submit(&periodic, &pool, at).await;
+        if submitted.is_ok() {
             after = at.max(pool.now());
         }
-        #[expect(clippy::disallowed_methods, reason = "the delay is what this is for")]
-        let due = tokio::time::sleep(wait);
         tokio::select! {
             () = stop.requested() => return Ok(()),
-            () = due => {}
+            waited = wait_after(submitted, at, &pool, periodic.name()) => waited?,
         }
     }
     Ok(())
 }
 
-/// Makes the job of a time, and records it; the error is a text.
-async fn submit<J, T>(periodic: &Periodic<J>, pool: &DurablePool<J, T>, at: SystemTime) -> Result<(), String>
+/// Waits until the time of the job has come, or until it can be submitted again.
+async fn wait_after<J, T>(
+    submitted: Result<(), NotSubmittedError>,
+    at: SystemTime,
+    pool: &DurablePool<J, T>,
+    name: &str,
+) -> Result<(), RegistryError>
 where
     J: Serialize + Send + 'static,
     T: Send + 'static,
 {
-    let job = catch_panic(|| (periodic.job)()).map_err(|panic| format!("its function panicked: {}", panic.text()))?;
+    let wait = match submitted {
+        Ok(()) => at.duration_since(pool.now()).unwrap_or_default(),
+        Err(error) => {
+            report(|| tracing::warn!(queue = %pool.queue(), name, %error, "a periodic job is not recorded"));
+            match error {
+                // The log refuses the job itself, whenever it is asked.
+                NotSubmittedError::Panicked(_) | NotSubmittedError::NotRecorded(EventStoreError::Log(_)) => AGAIN,
+                NotSubmittedError::NotRecorded(_) => return pool.settled().await,
+            }
+        }
+    };
+    #[expect(clippy::disallowed_methods, reason = "the delay is what this is for")]
+    tokio::time::sleep(wait).await;
+    Ok(())
+}
+
+/// Makes the job of a time, and records it.
+async fn submit<J, T>(periodic: &Periodic<J>, pool: &DurablePool<J, T>, at: SystemTime) -> Result<(), NotSubmittedError>
+where
+    J: Serialize + Send + 'static,
+    T: Send + 'static,
+{
+    let job = catch_panic(|| (periodic.job)()).map_err(|panic| NotSubmittedError::Panicked(panic.text().to_owned()))?;
     let key = format!("{}/{}", periodic.name, at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
     let recorded = pool.job(job).run_at(at).idempotency_key(key).send().await;
-    recorded.map(drop).map_err(|error| {
-        let text = error_text(&error.source);
-        drop_contained("a job", error);
-        text
+    recorded.map(drop).map_err(|NotRecordedError { job, source }| {
+        drop_contained("a job", job);
+        NotSubmittedError::NotRecorded(source)
     })
 }

@@ -7,14 +7,14 @@ use std::time::{Duration, SystemTime};
 
 use foundation_events::{EventId, EventStoreError, NewEvent};
 use foundation_kernel::Limit;
-use foundation_kernel::containment::waking_contained;
-use foundation_kernel::names::ServiceName;
+use foundation_kernel::containment::{drop_contained, waking_contained};
+use foundation_kernel::names::{RegistryError, ServiceName};
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use super::error::{DurableJobError, NotRecordedError};
-use super::event::{AcceptedJob, JobTerms, TimeOfDay};
+use super::event::{AcceptedJob, JobTerms, TimeOfDay, key_in_log};
 use super::shared::Shared;
 use crate::JobId;
 
@@ -92,6 +92,14 @@ impl<J: Serialize + Send, T: Send + 'static> DurablePool<J, T> {
         self.shared.clock.now()
     }
 
+    /// Returns when the store records.
+    ///
+    /// # Errors
+    /// The namespace ends.
+    pub(crate) async fn settled(&self) -> Result<(), RegistryError> {
+        self.shared.settled().await
+    }
+
     async fn record(&self, event: NewEvent, is_unique: bool) -> Result<JobId, EventStoreError> {
         let id = match is_unique {
             // The end of the one before has to be in the log first, or this one would seem to repeat it.
@@ -152,7 +160,7 @@ impl<J: Serialize + Send, T: Send + 'static> DurableRequest<'_, J, T> {
         self
     }
 
-    /// Makes it harmless to send it again: while a job with this key is in the log, done or not, another is not recorded.
+    /// Makes it harmless to send it again: while a job with this key is in the log, done or not, another is not performed.
     pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
         self.idempotency_key = Some(key.into());
         self
@@ -164,6 +172,7 @@ impl<J: Serialize + Send, T: Send + 'static> DurableRequest<'_, J, T> {
     /// [`NotRecordedError`] with the job.
     pub async fn send(self) -> Result<JobId, NotRecordedError<J>> {
         if let Some(first) = self.first() {
+            drop_contained("a job", self.job);
             return Ok(first);
         }
         let event = self.to_event();
@@ -172,7 +181,13 @@ impl<J: Serialize + Send, T: Send + 'static> DurableRequest<'_, J, T> {
             Ok(event) => pool.record(event, terms.unique.is_some()).await,
             Err(error) => Err(error),
         };
-        recorded.map_err(|source| NotRecordedError { job, source })
+        match recorded {
+            Ok(id) => {
+                drop_contained("a job", job);
+                Ok(id)
+            }
+            Err(source) => Err(NotRecordedError { job, source }),
+        }
     }
 
     /// As [`DurablePool::call`].
@@ -181,14 +196,17 @@ impl<J: Serialize + Send, T: Send + 'static> DurableRequest<'_, J, T> {
     /// [`DurableJobError`].
     pub async fn call(self, limit: Duration) -> Result<T, DurableJobError> {
         if let Some(id) = self.first() {
+            drop_contained("a job", self.job);
             return Err(DurableJobError::Repeats { id });
         }
         let until = Instant::now() + limit.bounded();
-        let event = self.to_event()?;
+        let event = self.to_event();
+        let Self { pool, job, terms, idempotency_key } = self;
+        drop_contained("a job", job);
+        let event = event?;
         let correlation = event.correlation_id();
         // Before it is recorded: it may be done before the answer is here.
-        let (_guard, outcome) = self.pool.shared.callers.wait(correlation);
-        let Self { pool, terms, idempotency_key, .. } = self;
+        let (_guard, outcome) = pool.shared.callers.wait(correlation);
         let id = pool.record(event, terms.unique.is_some()).await?;
         if idempotency_key.is_some() && pool.is_of_another(id, correlation).await? {
             return Err(DurableJobError::Repeats { id });
@@ -202,8 +220,11 @@ impl<J: Serialize + Send, T: Send + 'static> DurableRequest<'_, J, T> {
 
     /// The unfinished job that this one repeats.
     fn first(&self) -> Option<JobId> {
-        let first = self.pool.shared.ledger.with_unique(self.terms.unique.as_deref()?)?;
-        Some(JobId::new(first))
+        let Shared { queue, ledger, .. } = &*self.pool.shared;
+        // The log knows its keys, but not those of jobs that it has only in the records that came later.
+        let idempotency_key = self.idempotency_key.as_ref().map(|key| key_in_log(queue, key));
+        let asked = JobTerms { unique: self.terms.unique.clone(), idempotency_key, ..JobTerms::default() };
+        asked.marks().find_map(|mark| ledger.with_mark(&mark)).map(JobId::new)
     }
 
     /// The event that records the job, for a batch of your own: so a job is accepted together with other facts, or not at all.
@@ -215,7 +236,7 @@ impl<J: Serialize + Send, T: Send + 'static> DurableRequest<'_, J, T> {
         let queue = &self.pool.shared.queue;
         let event = AcceptedJob { job: &self.job, terms: self.terms.clone() }.to_event(queue)?;
         // Keys are those of the whole log.
-        let key = self.idempotency_key.as_ref().map(|key| format!("jobs.{queue}/{key}"));
+        let key = self.idempotency_key.as_ref().map(|key| key_in_log(queue, key));
         Ok(key.into_iter().fold(event, NewEvent::idempotency_key))
     }
 }

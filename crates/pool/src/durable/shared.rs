@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use foundation_events::{EventId, EventStore, EventStoreError, Hold, NewEvent};
-use foundation_kernel::containment::{drop_contained, waking_contained};
-use foundation_kernel::names::{ServiceName, ServiceRegistry};
+use foundation_kernel::containment::{drop_contained, report, waking_contained};
+use foundation_kernel::names::{RegistryError, ServiceName, ServiceRegistry};
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::{Notify, oneshot};
@@ -48,7 +48,7 @@ impl<T: Send + 'static> Shared<T> {
             tries,
             clock: WallClock::new(),
             ledger: Ledger::default(),
-            callers: Callers::default(),
+            callers: Callers::of(names),
             pruning: Notify::new(),
             recording: tokio::sync::Mutex::new(()),
         });
@@ -63,6 +63,19 @@ impl<T: Send + 'static> Shared<T> {
     pub(crate) fn move_hold(&self) {
         if self.ledger.is_recovered() {
             self.hold.keep_from(EventId::new(self.ledger.needed_from()));
+        }
+    }
+
+    /// Returns when the store records, and has done everything that was requested before: one that has just failed is not
+    /// asked again before it has opened its log.
+    ///
+    /// # Errors
+    /// The namespace ends.
+    pub(crate) async fn settled(&self) -> Result<(), RegistryError> {
+        loop {
+            self.events.wait_until_up(None).await?;
+            let Err(error) = self.events.wait_until_settled().await else { return Ok(()) };
+            report(|| tracing::warn!(queue = %self.queue, %error, "the log of durable jobs is waited for"));
         }
     }
 
@@ -100,7 +113,7 @@ impl<T: Send + 'static> Shared<T> {
             let Some(record) = EventId::new(record) else { continue };
             let Some(event) = self.events.get(record).await? else { continue };
             let AcceptedJob { job, terms } = AcceptedJob::<Value>::of(&event)?;
-            let terms = JobTerms { carried: Some(carried), ..terms };
+            let terms = JobTerms { carried: Some(carried), ..terms.keyed(&event) };
             batch.push(AcceptedJob { job: &job, terms }.to_event(&self.queue)?.child_of(&event));
         }
         if batch.is_empty() { Ok(()) } else { self.events.append_batch(batch).await.map(drop) }
@@ -164,13 +177,13 @@ impl Drop for Taken<'_> {
 /// Those who wait for the outcome of a job, by the correlation id of its event: its id is known only after it was recorded.
 pub(crate) struct Callers<T>(Arc<Mutex<HashMap<Uuid, Caller<T>>>>);
 
-impl<T> Default for Callers<T> {
-    fn default() -> Self {
-        Self(Arc::default())
+impl<T: Send + 'static> Callers<T> {
+    /// Those of a namespace: a job that is put in by one handle may be performed by the pool of another specification.
+    fn of(names: &ServiceRegistry) -> Self {
+        let callers = names.extension(|| Self(Arc::default()));
+        Self(Arc::clone(&callers.0))
     }
-}
 
-impl<T> Callers<T> {
     /// Waits for the outcome of a job whose event has this correlation id.
     pub(crate) fn wait(&self, correlation: Uuid) -> (CallerGuard<T>, oneshot::Receiver<Result<T, DurableJobError>>) {
         let (caller, outcome) = oneshot::channel();

@@ -95,6 +95,7 @@ pub struct DurableSpec<W: Worker> {
     shared: Arc<Shared<W::Output>>,
     pool: PoolSpec<DurableWorker<W>>,
     poison: Poison,
+    limit: Option<Duration>,
     periodic: Vec<Periodic<W::Job>>,
 }
 
@@ -124,10 +125,12 @@ where
             let (worker, shared) = (begin(slot), Arc::clone(&of_workers));
             async move { Ok(DurableWorker { worker: worker.await?, shared }) }
         });
-        Self { shared, pool, poison: queue.poison, periodic: Vec::new() }
+        Self { shared, pool, poison: queue.poison, limit: None, periodic: Vec::new() }
     }
 
-    /// Sets what every pool has: its workers, its room, and so on. Jobs for which there is no room wait in the log.
+    /// Sets what every pool has: its workers, its room, and so on. Jobs for which there is no room wait in the log,
+    /// whatever the queue does when it is full, and those that a rate does not let pass, too. The
+    /// [limit of an attempt](PoolSpec::limit) begins when a [strict](Poison::Strict) begin has been recorded.
     ///
     /// # Errors
     /// Those of the settings; [`SpecError::LosesJobs`] for a queue that drops jobs when it is full, and for a deadline.
@@ -136,7 +139,11 @@ where
         set: impl FnOnce(PoolSpec<DurableWorker<W>>) -> Result<PoolSpec<DurableWorker<W>>, SpecError>,
     ) -> Result<Self, SpecError> {
         let pool = set(self.pool)?;
-        if pool.loses_jobs() { Err(SpecError::LosesJobs) } else { Ok(Self { pool, ..self }) }
+        if pool.loses_jobs() {
+            return Err(SpecError::LosesJobs);
+        }
+        let (pool, limit) = pool.fed().without_limit();
+        Ok(Self { pool, limit: limit.or(self.limit), ..self })
     }
 
     /// Has a job performed at each time of a schedule. The job of a time is recorded when the one before it is due, under the
@@ -179,10 +186,11 @@ where
     }
 
     fn feeder(&self) -> ChildSpec {
-        let (shared, jobs, poison) = (Arc::clone(&self.shared), self.pool.job_queue(), self.poison);
+        let (shared, pool) = (Arc::clone(&self.shared), Arc::clone(self.pool.shared()));
+        let (poison, limit) = (self.poison, self.limit);
         task("feeder", move |stop| {
-            let (shared, jobs) = (Arc::clone(&shared), Arc::clone(&jobs));
-            let feeder: Feeder<W::Job, W::Output> = Feeder { shared, jobs, poison, scheduled: BTreeSet::new() };
+            let (shared, pool) = (Arc::clone(&shared), Arc::clone(&pool));
+            let feeder: Feeder<W::Job, W::Output> = Feeder { shared, pool, poison, limit, scheduled: BTreeSet::new() };
             feeder.run(stop)
         })
     }

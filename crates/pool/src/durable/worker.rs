@@ -4,9 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foundation_events::EventError;
+use foundation_events::EventStoreError;
 use foundation_kernel::containment::{error_text, report};
 use foundation_kernel::text::shortened_to;
+use tokio::time::timeout;
 
 use super::event::{JobFact, JobsBegun};
 use super::job::{DurableJob, MAX_ERROR};
@@ -14,9 +15,6 @@ use super::shared::Shared;
 use crate::job::context::JobContext;
 use crate::job::id::JobId;
 use crate::{JobFailure, Worker};
-
-/// The pause before a begin that could not be recorded is recorded again.
-const AGAIN: Duration = Duration::from_millis(100);
 
 /// A [`Worker`] whose attempts are noted: the worker of a durable pool.
 pub struct DurableWorker<W: Worker> {
@@ -47,7 +45,12 @@ impl<W: Worker> Worker for DurableWorker<W> {
         }
         begin(&self.shared, job.id, attempt, job.strict).await?;
         let context = JobContext { id: JobId::new(job.id), attempt, ..*context };
-        let outcome = self.worker.perform(&mut job.job, &context).await;
+        // The limit of the pool is that of the user's worker: the wait for the store does not count.
+        let performing = self.worker.perform(&mut job.job, &context);
+        let outcome = match job.limit {
+            None => performing.await,
+            Some(limit) => timeout(limit, performing).await.unwrap_or_else(|_| Err(out_of_time(limit))),
+        };
         let outcome = outcome.inspect_err(|failure| {
             let error = shortened_to(&error_text(failure.error()), MAX_ERROR);
             self.shared.ledger.failed(job.id, attempt, error);
@@ -60,16 +63,20 @@ impl<W: Worker> Worker for DurableWorker<W> {
     }
 }
 
+fn out_of_time(limit: Duration) -> JobFailure {
+    format!("it was not done within {limit:?}").into()
+}
+
 /// Notes that an attempt at a job begins; a strict one is recorded first, however long the store is away.
 ///
 /// # Errors
-/// [`EventError`], never for this payload.
+/// [`EventStoreError::Log`], never for this payload; [`EventStoreError::NotDelivered`] when the namespace ends.
 async fn begin<T: Send + 'static>(
     shared: &Shared<T>,
     id: u64,
     attempt: u32,
     is_strict: bool,
-) -> Result<(), EventError> {
+) -> Result<(), EventStoreError> {
     if !is_strict {
         shared.ledger.begun(id, attempt);
         return Ok(());
@@ -77,12 +84,15 @@ async fn begin<T: Send + 'static>(
     let begun = JobFact::Begun(JobsBegun { jobs: vec![(id, attempt)] });
     // Twice the same attempt counts as one. A store that fails does not make the job fail.
     while let Err(error) = shared.events.append(begun.to_event(&shared.queue)?).await {
+        if let EventStoreError::Log(_) = error {
+            return Err(error);
+        }
         report(
             || tracing::warn!(queue = %shared.queue, job = id, %error, "the begin of a durable job is not recorded"),
         );
-        #[expect(clippy::disallowed_methods, reason = "the delay is what this is for")]
-        tokio::time::sleep(AGAIN).await;
-        drop(shared.events.wait_until_up(None).await);
+        if shared.settled().await.is_err() {
+            return Err(error);
+        }
     }
     shared.ledger.begun_recorded(id, attempt);
     Ok(())

@@ -4,6 +4,7 @@ use foundation_kernel::supervision::TaskStop;
 use tokio::time::Instant;
 
 use super::id::JobId;
+use crate::stats::worker_cells::WorkerCells;
 
 /// What a worker learns of a job beside the job itself.
 #[derive(Debug)]
@@ -13,6 +14,7 @@ pub struct JobContext<'a> {
     pub(crate) accepted: Instant,
     pub(crate) key: Option<&'a str>,
     pub(crate) stop: &'a TaskStop,
+    pub(crate) cells: &'a WorkerCells,
 }
 
 impl JobContext<'_> {
@@ -34,6 +36,13 @@ impl JobContext<'_> {
     /// The key of the job, if it has one.
     pub fn key(&self) -> Option<&str> {
         self.key
+    }
+
+    /// Notes that the job gets on: a job that lasts counts as [slow](crate::Stuck::slow_after) only when it has noted nothing for
+    /// so long. The note is shown in [`CurrentJob::progress`](crate::CurrentJob::progress). Costs a reading of the clock; without
+    /// [measurement](crate::Measurement::Off) it is of no effect.
+    pub fn progress(&self) {
+        self.cells.progress();
     }
 
     /// The notification that the worker is asked to stop. It then has the time of its

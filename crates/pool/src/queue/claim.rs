@@ -1,5 +1,6 @@
 //! What a worker holds of the queue: the guard of its jobs.
 
+use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,6 +11,8 @@ use super::job_queue::JobQueue;
 use super::state::State;
 use super::turn::{Turn, Wait};
 use super::waiters::Waiters;
+use crate::job::batch::BatchJob;
+use crate::job::failure::JobFailure;
 use crate::job::record::{Ending, JobRecord};
 use crate::retry::{RetryAdvice, RetryDecision};
 use crate::routing::JobTimer;
@@ -22,6 +25,8 @@ pub(crate) struct Claim<J, T> {
     queue: Arc<JobQueue<J, T>>,
     /// The job that has been begun.
     begun: Option<JobRecord<J, T>>,
+    /// The jobs that have been begun at once.
+    batch: Vec<BatchJob<J, T>>,
     cell: Arc<ClaimCell<J, T>>,
     tally: Tally,
     /// As of the last renewal.
@@ -33,7 +38,7 @@ impl<J, T> Claim<J, T> {
     pub(crate) fn new(queue: Arc<JobQueue<J, T>>, slot: usize) -> Self {
         let cell = Arc::new(ClaimCell::new(slot));
         queue.step(|state, after| state.worker_came(&cell, after));
-        Self { queue, begun: None, cell, tally: Tally::default(), timer: None }
+        Self { queue, begun: None, batch: Vec::new(), cell, tally: Tally::default(), timer: None }
     }
 
     /// Returns when it has jobs, at most this many, or with `false` when the worker is to end.
@@ -50,6 +55,57 @@ impl<J, T> Claim<J, T> {
         self.timer.iter_mut().for_each(JobTimer::begin);
         Some(self.begun.insert(next))
     }
+
+    // ---- jobs that are begun at once ----
+
+    /// How many jobs can be begun at once, or have been. One that was attempted before is begun by itself: it may be the one
+    /// that ended its batch.
+    pub(crate) fn batch_len(&self) -> usize {
+        match self.batch.len() {
+            0 => self.cell.rest.lock().iter().filter(|record| record.attempts == 0).count(),
+            begun => begun,
+        }
+    }
+
+    /// Begins those jobs at once, unless some have been, and shows them.
+    pub(crate) fn begin_batch(&mut self) -> &mut [BatchJob<J, T>] {
+        if self.batch.is_empty() {
+            let mut rest = self.cell.rest.lock();
+            let (first, again): (VecDeque<_>, _) = mem::take(&mut *rest).into_iter().partition(|it| it.attempts == 0);
+            *rest = again;
+            *self.cell.batch.lock() = first.iter().map(|record: &JobRecord<J, T>| record.id.number()).collect();
+            drop(rest);
+            let begun = |record| BatchJob { record: JobRecord { attempts: 1, ..record }, outcome: None };
+            self.batch = first.into_iter().map(begun).collect();
+            self.timer.iter_mut().for_each(JobTimer::begin);
+        }
+        &mut self.batch
+    }
+
+    /// How many jobs have been begun at once, how many of them have an outcome, and how many of those have failed.
+    pub(crate) fn batch_outcomes(&self) -> (usize, usize, usize) {
+        let outcomes = || self.batch.iter().filter_map(|job| job.outcome.as_ref());
+        (self.batch.len(), outcomes().count(), outcomes().filter(|outcome| outcome.is_err()).count())
+    }
+
+    /// Makes the last job that was begun at once the one that is to be ended, and returns its outcome, if it has one.
+    /// The last one: jobs that come back are put at the front.
+    pub(crate) fn next_of_batch(&mut self) -> Option<Option<Result<T, JobFailure>>> {
+        let BatchJob { record, outcome } = self.batch.pop()?;
+        self.cell.batch.lock().pop();
+        self.cell.begun.store(record.id.number(), Ordering::Relaxed);
+        self.begun = Some(record);
+        Some(outcome)
+    }
+
+    /// Lets the job that was begun at once with others go on by itself, next and within the same attempt.
+    pub(crate) fn go_on_alone(&mut self) {
+        let Some(mut record) = self.finish(true) else { return };
+        record.attempts = 0;
+        self.cell.rest.lock().push_front(record);
+    }
+
+    // ---- the ends of jobs ----
 
     /// Ends the job that was begun, with its output.
     pub(crate) fn done(&mut self, output: T) {
@@ -121,6 +177,19 @@ impl<J, T> Drop for Claim<J, T> {
                 end_or_put_back(state, (record, cell), most, after);
             }
         });
+        while let Some(outcome) = self.next_of_batch() {
+            match outcome {
+                Some(Ok(output)) => self.done(output),
+                Some(Err(failure)) => {
+                    let (error, advice) = failure.into_parts();
+                    self.failed(Ending::Failed(error), advice);
+                }
+                None => self.interrupted(),
+            }
+        }
+        let (cell, tally) = (&self.cell, &mut self.tally);
+        cell.begun.store(0, Ordering::Relaxed);
+        self.queue.step(|state, after| state.finish(tally, after));
     }
 }
 

@@ -12,18 +12,21 @@ pub(super) struct ClaimCell<J, T> {
     /// The number of the slot of its worker.
     pub(super) slot: usize,
     pub(super) begun: AtomicU64,
+    /// The numbers of the jobs that have been begun at once, in order. Locked after the rest.
+    pub(super) batch: Mutex<Vec<u64>>,
     /// Locked after the queue, by the worker alone while the queue is not locked.
     pub(super) rest: Mutex<VecDeque<JobRecord<J, T>>>,
 }
 
 impl<J, T> ClaimCell<J, T> {
     pub(super) fn new(slot: usize) -> Self {
-        Self { slot, begun: AtomicU64::new(0), rest: Mutex::new(VecDeque::new()) }
+        Self { slot, begun: AtomicU64::new(0), batch: Mutex::default(), rest: Mutex::new(VecDeque::new()) }
     }
 
     /// How many jobs it has.
     pub(super) fn held(&self) -> usize {
-        self.rest.lock().len() + usize::from(self.begun.load(Ordering::Relaxed) > 0)
+        let waiting = self.rest.lock().len();
+        waiting + self.batch.lock().len() + usize::from(self.begun.load(Ordering::Relaxed) > 0)
     }
 }
 

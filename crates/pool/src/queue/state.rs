@@ -537,8 +537,9 @@ impl<J, T> State<J, T> {
 
     /// The numbers of the jobs that workers perform.
     pub(super) fn begun(&self) -> Vec<JobId> {
-        let numbers = self.claims.iter().map(|cell| cell.begun.load(Ordering::Relaxed));
-        numbers.filter(|number| *number > 0).map(JobId::new).collect()
+        let mut numbers: Vec<_> = self.claims.iter().map(|cell| cell.begun.load(Ordering::Relaxed)).collect();
+        self.claims.iter().for_each(|cell| numbers.extend_from_slice(&cell.batch.lock()));
+        numbers.into_iter().filter(|number| *number > 0).map(JobId::new).collect()
     }
 
     pub(super) fn open(&mut self, after: &mut After<J, T>) {

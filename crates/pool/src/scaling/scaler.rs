@@ -165,7 +165,7 @@ impl<J, T> Scaler<J, T> {
         let stuck = self.control().settings.rules().stuck;
         let found = |(slot, state): &(Slot, Arc<SlotState>)| {
             let cells = &state.cells;
-            let job_for = cells.current().and_then(|current| current.lasts);
+            let job_for = cells.current().and_then(|current| current.quiet());
             let pace = stuck.judge(Progress { job_for, polled_for: cells.polled_for() });
             SlotFound { slot: *slot, pace, idle_for: cells.idle_for(), retiring: state.retire.about().is_some() }
         };

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 /// When a worker counts as stuck, and what is done about it.
 ///
-/// A worker is *slow* if it has had a job for longer than [`slow_after`](Self::slow_after), and *blocking* if it has been within
+/// A worker is *slow* if it has had a job for longer than [`slow_after`](Self::slow_after) and has noted no
+/// [progress](crate::JobContext::progress) for so long, and *blocking* if it has been within
 /// one poll of its future for so long: it computes without an await, or blocks its thread. A slow worker can be
 /// [killed](Self::kill_after): its job comes back to the queue with one attempt more, and the worker is replaced. A blocking
 /// one cannot be stopped by anyone. Another worker takes its place as long as there are [spare slots](Self::spare_slots).

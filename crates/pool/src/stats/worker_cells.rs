@@ -35,6 +35,7 @@ pub(crate) struct WorkerCells {
     job: AtomicU64,
     attempt: AtomicU64,
     job_since: AtomicU64,
+    progress_at: AtomicU64,
     polled_since: AtomicU64,
     cpu_nanos: AtomicU64,
     cpu_jobs: AtomicU64,
@@ -52,6 +53,15 @@ pub(crate) struct CurrentCells {
     pub(crate) attempt: u32,
     /// For how long it has been performed; `None` if times are not measured.
     pub(crate) lasts: Option<Duration>,
+    /// How long ago it noted progress, if it has.
+    pub(crate) progress: Option<Duration>,
+}
+
+impl CurrentCells {
+    /// For how long it has shown no progress.
+    pub(crate) fn quiet(&self) -> Option<Duration> {
+        self.progress.or(self.lasts)
+    }
 }
 
 /// Counts that only grow: differences between two readings are rates.
@@ -110,6 +120,7 @@ impl WorkerCells {
             job: zero(),
             attempt: zero(),
             job_since: zero(),
+            progress_at: zero(),
             polled_since: zero(),
             cpu_nanos: zero(),
             cpu_jobs: zero(),
@@ -134,6 +145,7 @@ impl WorkerCells {
     pub(crate) fn begin(&self, job: u64, attempt: u32) {
         self.attempt.store(u64::from(attempt), Ordering::Relaxed);
         self.job_since.store(self.measured_now(), Ordering::Relaxed);
+        self.progress_at.store(0, Ordering::Relaxed);
         self.job.store(job, Ordering::Release);
         if self.measures_cpu() {
             self.mark_cpu();
@@ -143,13 +155,18 @@ impl WorkerCells {
     /// The current job ends; returns how long it took, if that is to be recorded. Costs a reading of the clock.
     #[inline]
     pub(crate) fn end(&self, failed: bool) -> Option<Duration> {
+        self.end_batch(1, u64::from(failed))
+    }
+
+    /// The same of this many jobs that were begun at once, some of which failed; returns how long one of them took.
+    pub(crate) fn end_batch(&self, jobs: u64, failed: u64) -> Option<Duration> {
         self.job.store(0, Ordering::Release);
         if self.cpu_mark.load(Ordering::Relaxed) > 0 {
             self.add_cpu();
             bump(&self.cpu_jobs, 1);
         }
-        bump(&self.performed, 1);
-        bump(&self.failed, u64::from(failed));
+        bump(&self.performed, jobs);
+        bump(&self.failed, failed);
         let (now, since) = (self.measured_now(), self.job_since.load(Ordering::Relaxed));
         if now == 0 || since == 0 {
             return None;
@@ -160,9 +177,20 @@ impl WorkerCells {
         let is_recorded =
             self.measurement == Measurement::Full || self.performed.load(Ordering::Relaxed) % RECORDED_ONE_IN == 1;
         is_recorded.then(|| {
+            let took = took / jobs.max(1);
             self.times.record(took as f64);
             Duration::from_nanos(took)
         })
+    }
+
+    /// The current job, of this worker, gets on.
+    pub(crate) fn progress(&self) {
+        self.progress_at.store(self.measured_now(), Ordering::Relaxed);
+    }
+
+    /// The number of the current job; 0 without one.
+    pub(crate) fn job(&self) -> u64 {
+        self.job.load(Ordering::Acquire)
     }
 
     /// A poll of the worker's future begins.
@@ -250,7 +278,7 @@ impl WorkerCells {
         let read = || {
             let job = self.job.load(Ordering::Acquire);
             let (attempt, since) = (self.attempt.load(Ordering::Relaxed), self.job_since.load(Ordering::Relaxed));
-            (job, attempt as u32, since)
+            (job, attempt as u32, since, self.progress_at.load(Ordering::Relaxed))
         };
         let (mut before, mut now) = (read(), read());
         // A worker that begins a job between any two of our readings is busy enough to be shown as it is.
@@ -260,8 +288,8 @@ impl WorkerCells {
             }
             (before, now) = (now, read());
         }
-        let (job, attempt, since) = now;
-        (job > 0).then(|| CurrentCells { job, attempt, lasts: self.age(since) })
+        let (job, attempt, since, progress) = now;
+        (job > 0).then(|| CurrentCells { job, attempt, lasts: self.age(since), progress: self.age(progress) })
     }
 
     /// For how long the worker's future has been polled without a break.
@@ -364,7 +392,9 @@ impl Life {
 impl Drop for Life {
     fn drop(&mut self) {
         let cells = &self.0;
-        for cell in [&cells.job, &cells.job_since, &cells.polled_since, &cells.cpu_mark, &cells.alive_since] {
+        for cell in
+            [&cells.job, &cells.job_since, &cells.progress_at, &cells.polled_since, &cells.cpu_mark, &cells.alive_since]
+        {
             cell.store(0, Ordering::Relaxed);
         }
         self.enter(Phase::Down);
@@ -401,7 +431,8 @@ mod tests {
         assert_eq!(cells.phase(), Phase::Running);
         cells.begin(7, 2);
         pass(3).await;
-        let current = CurrentCells { job: 7, attempt: 2, lasts: Some(Duration::from_secs(3)) };
+        let lasts = Some(Duration::from_secs(3));
+        let current = CurrentCells { job: 7, attempt: 2, lasts, progress: None };
         assert_eq!((cells.current(), cells.idle_for()), (Some(current), Duration::ZERO));
         assert_eq!(cells.end(true), Some(Duration::from_secs(3)));
         pass(4).await;
@@ -433,7 +464,7 @@ mod tests {
     async fn without_measurement_jobs_are_counted_and_not_timed() {
         let cells = cells(Measurement::Off);
         cells.begin(1, 1);
-        assert_eq!(cells.current(), Some(CurrentCells { job: 1, attempt: 1, lasts: None }));
+        assert_eq!(cells.current(), Some(CurrentCells { job: 1, attempt: 1, lasts: None, progress: None }));
         assert_eq!(cells.end(false), None);
         assert_eq!((cells.counts().performed, cells.times().count, cells.cpu()), (1, 0, None));
     }

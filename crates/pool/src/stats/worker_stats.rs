@@ -60,6 +60,9 @@ pub struct CurrentJob {
     /// For how long it has been performed; `None` if [times are not measured](crate::Measurement::Off).
     #[serde(rename = "lasts_ms", serialize_with = "some_millis")]
     pub lasts: Option<Duration>,
+    /// How long ago it [noted progress](crate::JobContext::progress); `None` if it has not.
+    #[serde(rename = "progress_ms", serialize_with = "some_millis")]
+    pub progress: Option<Duration>,
 }
 
 /// What a worker does.
@@ -98,6 +101,7 @@ impl WorkerStats {
             id: JobId::new(current.job),
             attempt: current.attempt,
             lasts: current.lasts,
+            progress: current.progress,
         });
         Self {
             slot,
@@ -118,7 +122,8 @@ impl WorkerStats {
 }
 
 fn state(cells: &WorkerCells, current: Option<&CurrentJob>, stuck: &Stuck) -> WorkerState {
-    let progress = Progress { job_for: current.and_then(|job| job.lasts), polled_for: cells.polled_for() };
+    let progress =
+        Progress { job_for: current.and_then(|job| job.progress.or(job.lasts)), polled_for: cells.polled_for() };
     match (stuck.judge(progress), cells.phase()) {
         (Pace::Blocking(lasts), _) => WorkerState::Blocking { lasts },
         (Pace::Slow(lasts) | Pace::Overdue(lasts), _) => WorkerState::Slow { lasts },

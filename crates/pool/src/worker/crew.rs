@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use foundation_kernel::containment::drop_contained;
-use foundation_kernel::ractor::ActorId;
+use foundation_kernel::ractor::{ActorId, ActorStatus};
 use foundation_kernel::supervision::{ChildState, DynamicSupervisor};
 use futures::future::join_all;
 use parking_lot::{Mutex, RwLock};
@@ -28,7 +28,7 @@ impl Crew {
     }
 
     /// How long it may take until all workers are gone that do not block their threads.
-    pub(crate) fn stop_within(&self) -> Duration {
+    pub(crate) fn stop_time(&self) -> Duration {
         self.worker_stop.saturating_add(GRACE)
     }
 
@@ -47,11 +47,18 @@ impl Crew {
     /// The supervisor of the workers, if it runs.
     pub(crate) fn supervisor(&self) -> Option<DynamicSupervisor> {
         let supervisor = self.supervisor.read().clone()?;
-        supervisor.actor().is_ok().then_some(supervisor)
+        // A handle that was made at a start is on that incarnation, also when it has ended.
+        let lives = supervisor.actor().is_ok_and(|actor| actor.get_status() < ActorStatus::Stopping);
+        lives.then_some(supervisor)
     }
 
     /// Asks all workers to end, each by its rule; returns when they are gone, but for those that block their threads.
     pub(crate) async fn stop(&self) {
+        self.stop_within(self.stop_time()).await;
+    }
+
+    /// The same, and returns at the latest after so long.
+    pub(crate) async fn stop_within(&self, limit: Duration) {
         let Some(supervisor) = self.supervisor() else { return };
         let stopping = async {
             let children = supervisor.which_children().await.unwrap_or_default();
@@ -61,7 +68,7 @@ impl Crew {
             });
             join_all(actors.map(|actor| supervisor.terminate_child(actor))).await;
         };
-        let _ = timeout(self.stop_within(), stopping).await;
+        let _ = timeout(limit, stopping).await;
     }
 }
 

@@ -1,4 +1,4 @@
-//! One attempt at a job: the worker is lent the job, and no panic leaves.
+//! One attempt at a job, or at several at once: the worker is lent them, and no panic leaves.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -9,8 +9,9 @@ use foundation_kernel::supervision::TaskStop;
 use futures::future::FutureExt;
 use tokio::time::timeout;
 
-use super::signal::Signal;
+use super::slots::SlotState;
 use super::worker::Worker;
+use crate::job::batch::{Batch, BatchSource};
 use crate::job::context::JobContext;
 use crate::job::failure::JobFailure;
 use crate::job::key::JobKey;
@@ -26,20 +27,62 @@ pub(crate) enum Attempt<T> {
     Abandoned,
 }
 
-/// Lends the worker a job, for at most this long. Neither a panic nor one of the destructors of its future leaves this
-/// function.
+impl<T> From<Result<T, JobFailure>> for Attempt<T> {
+    fn from(outcome: Result<T, JobFailure>) -> Self {
+        outcome.map_or_else(Self::Failed, Self::Done)
+    }
+}
+
+/// What an attempt depends on beside its job.
+#[derive(Clone, Copy)]
+pub(crate) struct Terms<'a> {
+    pub(crate) limit: Option<Duration>,
+    pub(crate) slot: &'a SlotState,
+    pub(crate) stop: &'a TaskStop,
+}
+
+/// Lends the worker a job, for at most as long as the limit. Neither a panic nor one of the destructors of its future leaves
+/// this function.
 pub(crate) async fn perform<W: Worker>(
     worker: &mut W,
     record: &mut JobRecord<W::Job, W::Output>,
-    limit: Option<Duration>,
-    abandon: &Signal,
-    stop: &TaskStop,
+    terms: Terms<'_>,
 ) -> Attempt<W::Output> {
+    let Terms { limit, slot, stop } = terms;
     let (id, attempt, accepted) = (record.id, record.attempts, record.accepted);
     let JobRecord { job, options, .. } = record;
     let key = options.as_ref().and_then(|options| options.key.as_ref()).map(JobKey::as_str);
-    let context = JobContext { id, attempt, accepted, key, stop };
-    let performing = match catch_panic(|| worker.perform(job, &context)) {
+    let context = JobContext { id, attempt, accepted, key, stop, cells: &slot.cells };
+    let performing = catch_panic(|| worker.perform(job, &context));
+    match attempt_within(performing, limit, slot.abandon.given(id.number())).await {
+        Attempt::Done(outcome) => outcome.into(),
+        Attempt::Failed(failure) => Attempt::Failed(failure),
+        Attempt::Panicked(panic) => Attempt::Panicked(panic),
+        Attempt::OutOfTime(limit) => Attempt::OutOfTime(limit),
+        Attempt::Abandoned => Attempt::Abandoned,
+    }
+}
+
+/// Lends the worker all jobs at once, in the same way.
+pub(crate) async fn perform_batch<W: Worker>(
+    worker: &mut W,
+    jobs: &mut (dyn BatchSource<W::Job, W::Output> + Send),
+    terms: Terms<'_>,
+) -> Attempt<()> {
+    let Terms { limit, slot, stop } = terms;
+    let mut batch = Batch::new(jobs, stop);
+    let performing = catch_panic(|| worker.perform_batch(&mut batch));
+    let abandoned = slot.abandon.given_of(|job| job == slot.cells.job());
+    attempt_within(performing, limit, abandoned).await
+}
+
+/// Polls the future of an attempt until it ends, its time is over, or it is to be abandoned.
+async fn attempt_within<F: Future>(
+    performing: Result<F, CaughtPanic>,
+    limit: Option<Duration>,
+    abandoned: impl Future<Output = ()>,
+) -> Attempt<F::Output> {
+    let performing = match performing {
         Ok(performing) => AssertUnwindSafe(performing).catch_unwind(),
         Err(panic) => return Attempt::Panicked(panic),
     };
@@ -54,14 +97,13 @@ pub(crate) async fn perform<W: Worker>(
     let outcome = tokio::select! {
         biased;
         outcome = within => Some(outcome),
-        () = abandon.given(id.number()) => None,
+        () = abandoned => None,
     };
     discard_pinned("the future of a job", performing);
-    let Some(outcome) = outcome else { return Attempt::Abandoned };
     match outcome {
-        Ok(Ok(Ok(output))) => Attempt::Done(output),
-        Ok(Ok(Err(failure))) => Attempt::Failed(failure),
-        Ok(Err(payload)) => Attempt::Panicked(CaughtPanic::of(payload)),
-        Err(limit) => Attempt::OutOfTime(limit),
+        Some(Ok(Ok(output))) => Attempt::Done(output),
+        Some(Ok(Err(payload))) => Attempt::Panicked(CaughtPanic::of(payload)),
+        Some(Err(limit)) => Attempt::OutOfTime(limit),
+        None => Attempt::Abandoned,
     }
 }

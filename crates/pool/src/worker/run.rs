@@ -16,12 +16,13 @@ use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, timeout};
 
 use super::batch_size::{BatchMeter, BatchSize};
-use super::perform::{Attempt, perform};
+use super::perform::{Attempt, Terms, perform, perform_batch};
 use super::slot::Slot;
 use super::slots::{RETIRE, SlotState};
 use super::worker::Worker;
 use crate::control::Control;
 use crate::event::PoolEvent;
+use crate::job::batch::{BatchJob, BatchSource};
 use crate::job::record::Ending;
 use crate::queue::claim::Claim;
 use crate::queue::job_queue::JobQueue;
@@ -160,21 +161,25 @@ impl<W: Worker> Running<'_, W> {
 
     /// Performs the jobs of the claim; returns how many.
     async fn batch(&mut self, now: Instant) -> Result<(usize, Next), WorkerError> {
+        let (mut jobs, next) = self.at_once(now).await?;
+        if let Some(next) = next {
+            return Ok((jobs, next));
+        }
         let limit = self.workshop.queue.rules().limit;
-        let mut jobs = 0;
         while let Some(worker) = &mut self.worker
             && let Some(record) = self.claim.begin()
         {
             jobs += 1;
-            let (cells, abandon) = (&self.state.cells, &self.state.abandon);
+            let slot = &*self.state;
+            let cells = &slot.cells;
             if jobs == 1 && record.attempts == 1 {
                 let waited = now.saturating_duration_since(record.accepted);
                 self.workshop.control.histograms().wait_ns.record(waited.as_nanos() as f64);
             }
             // A request about an earlier attempt, which came too late.
-            abandon.take_back();
+            slot.abandon.take_back();
             cells.begin(record.id.number(), record.attempts);
-            let attempt = perform(worker, record, limit, abandon, self.stop).await;
+            let attempt = perform(worker, record, Terms { limit, slot, stop: self.stop }).await;
             if let Some(took) = cells.end(!matches!(attempt, Attempt::Done(_))) {
                 self.workshop.control.histograms().job_ns.record(took.as_nanos() as f64);
             }
@@ -187,6 +192,47 @@ impl<W: Worker> Running<'_, W> {
             }
         }
         Ok((jobs, Next::Claim))
+    }
+
+    /// Lets the worker perform the jobs of the claim at once, if it does; returns how many it has, and what comes next if that
+    /// is not the rest of the claim.
+    async fn at_once(&mut self, now: Instant) -> Result<(usize, Option<Next>), WorkerError> {
+        let Some(worker) = self.worker.as_mut().filter(|_| self.claim.batch_len() > 1) else { return Ok((0, None)) };
+        let (slot, limit) = (&*self.state, self.workshop.queue.rules().limit);
+        slot.abandon.take_back();
+        let mut jobs = Jobs { claim: &mut self.claim, slot, control: &self.workshop.control, now };
+        let end = perform_batch(worker, &mut jobs, Terms { limit, slot, stop: self.stop }).await;
+        let (begun, ended, failed) = self.claim.batch_outcomes();
+        let (performed, failed) =
+            if let Attempt::Done(()) = end { (ended, failed) } else { (begun, failed + begun - ended) };
+        if begun > 0
+            && let Some(took) = slot.cells.end_batch(performed as u64, failed as u64)
+        {
+            self.workshop.control.histograms().job_ns.record(took.as_nanos() as f64);
+        }
+        self.settle_batch(end).map(|next| (performed, next))
+    }
+
+    /// Takes the jobs that were begun at once on their ways.
+    fn settle_batch(&mut self, end: Attempt<()>) -> Result<Option<Next>, WorkerError> {
+        let mut broken = None;
+        while let Some(outcome) = self.claim.next_of_batch() {
+            match (outcome, &end) {
+                (Some(outcome), _) => broken = self.settle(outcome.into()).err().or(broken),
+                (None, Attempt::Done(())) => self.claim.go_on_alone(),
+                (None, Attempt::OutOfTime(limit)) => {
+                    self.claim.failed(Ending::OutOfTime(*limit), RetryAdvice::Default);
+                }
+                (None, _) => self.claim.interrupted(),
+            }
+        }
+        match (broken, end) {
+            (Some(broken), _) => Err(broken),
+            (None, Attempt::Panicked(panic)) => self.panicked(panic).map(Some),
+            (None, Attempt::Abandoned) => Ok(Some(Next::MakeAnew)),
+            (None, _) if self.stop.is_requested() || self.state.retire.about().is_some() => Ok(Some(Next::Stop)),
+            (None, _) => Ok(None),
+        }
     }
 
     /// Takes the job on its way; returns what comes next, if that is not the next job.
@@ -249,6 +295,34 @@ pub(crate) async fn begin<W: Worker>(workshop: Workshop<W>, slot: Slot) -> Resul
     let worker = make(&workshop, slot).await?;
     workshop.control.events.emit(PoolEvent::WorkerStarted { slot });
     Ok((worker, life))
+}
+
+/// The jobs of a claim that may be begun at once.
+struct Jobs<'a, J, T> {
+    claim: &'a mut Claim<J, T>,
+    slot: &'a SlotState,
+    control: &'a Control,
+    now: Instant,
+}
+
+impl<J, T> BatchSource<J, T> for Jobs<'_, J, T> {
+    fn len(&self) -> usize {
+        self.claim.batch_len()
+    }
+
+    fn begin(&mut self) -> &mut [BatchJob<J, T>] {
+        let jobs = self.claim.begin_batch();
+        if let Some(BatchJob { record, .. }) = jobs.first().filter(|_| self.slot.cells.job() == 0) {
+            let waited = self.now.saturating_duration_since(record.accepted);
+            self.control.histograms().wait_ns.record(waited.as_nanos() as f64);
+            self.slot.cells.begin(record.id.number(), record.attempts);
+        }
+        jobs
+    }
+
+    fn progress(&self) {
+        self.slot.cells.progress();
+    }
 }
 
 /// Makes a worker, and notifies of a failure.

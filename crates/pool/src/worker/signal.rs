@@ -4,6 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
+/// What a request is about that is about everything, and is not taken back.
+pub(crate) const ALL: u64 = u64::MAX;
+
 /// A request that stays made until it is taken back: with a number, which says what it is about.
 #[derive(Debug, Default)]
 pub(crate) struct Signal {
@@ -18,8 +21,13 @@ impl Signal {
         self.notify.notify_waiters();
     }
 
+    /// Takes the request back, unless it is about [everything](ALL).
     pub(crate) fn take_back(&self) {
-        self.given.store(0, Ordering::Release);
+        let given = self.given.load(Ordering::Acquire);
+        if given != 0 && given != ALL {
+            // One that was given since then stays.
+            let _ = self.given.compare_exchange(given, 0, Ordering::AcqRel, Ordering::Relaxed);
+        }
     }
 
     /// What the request is about, if there is one.
@@ -27,12 +35,17 @@ impl Signal {
         Some(self.given.load(Ordering::Acquire)).filter(|about| *about > 0)
     }
 
-    /// Returns when there is a request about this: at once if there is.
+    /// Returns when there is a request about this, or about everything: at once if there is.
     pub(crate) async fn given(&self, about: u64) {
+        self.given_of(|given| given == about).await;
+    }
+
+    /// The same for a request of which this is true.
+    pub(crate) async fn given_of(&self, is_meant: impl Fn(u64) -> bool) {
         loop {
             let notified = self.notify.notified();
             // Registered before the look: a request between the two is not missed.
-            if self.about() == Some(about) {
+            if self.about().is_some_and(|given| given == ALL || is_meant(given)) {
                 return;
             }
             notified.await;
@@ -59,5 +72,8 @@ mod tests {
         assert!(second.as_mut().now_or_never().is_some());
         signal.take_back();
         assert!(signal.given(2).now_or_never().is_none());
+        signal.give(ALL);
+        signal.take_back();
+        assert!(signal.given(2).now_or_never().is_some());
     }
 }

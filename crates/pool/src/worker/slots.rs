@@ -9,7 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::signal::Signal;
+use super::signal::{ALL, Signal};
 use super::slot::Slot;
 use crate::stats::measurement::Measurement;
 use crate::stats::worker_cells::{WorkerCells, WorkerCounts};
@@ -68,6 +68,15 @@ impl Slots {
         let mut table = self.table.lock();
         let former = std::mem::take(&mut table.slots);
         table.removed = former.values().map(|state| state.cells.counts()).fold(table.removed, WorkerCounts::plus);
+    }
+
+    /// Lets all workers abandon their jobs, which come back, and end.
+    pub(crate) fn abandon_all(&self) {
+        for (_, state) in self.all() {
+            // First: one that has abandoned its job is not made anew then.
+            state.retire.give(RETIRE);
+            state.abandon.give(ALL);
+        }
     }
 
     pub(crate) fn remove(&self, slot: Slot) {

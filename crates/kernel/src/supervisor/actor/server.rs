@@ -34,7 +34,7 @@ use crate::supervisor::error::{ChildError, StartError};
 use crate::supervisor::info::ChildInfo;
 use crate::supervisor::key::Key;
 use crate::supervisor::report::{ChildEvent, Reporting};
-use crate::supervisor::restart::{GiveUpCell, Strategy};
+use crate::supervisor::restart::{GivingUp, Strategy};
 use crate::supervisor::spec::{ChildSpec, StartContext, SupervisorSpec};
 use crate::supervisor::started::{Incarnation, Started, StartedChild};
 use crate::supervisor::tree::snapshot::{ChildSnapshot, SupervisorSnapshot};
@@ -61,7 +61,7 @@ pub(super) struct Server {
     group: Group,
     reporting: Reporting,
     feed: TreeFeed,
-    give_up_cell: GiveUpCell,
+    giving_up: Arc<GivingUp>,
     /// Whether it, or a supervisor above it, has run before.
     restart: bool,
 }
@@ -177,7 +177,7 @@ impl Server {
     pub(super) fn new(
         group: &Group,
         reporting: Reporting,
-        give_up_cell: GiveUpCell,
+        giving_up: Arc<GivingUp>,
         restart: bool,
         spec: SupervisorSpec,
     ) -> Self {
@@ -185,7 +185,7 @@ impl Server {
         let reporting = reporting.of_children(spec.rules.child_set != ChildSet::Static);
         let state = Mutex::new(Some(Box::new(State::new(spec, group.limits()))));
         let feed = TreeFeed::of(reporting.place());
-        Self { state, group, reporting, feed, give_up_cell, restart }
+        Self { state, group, reporting, feed, giving_up, restart }
     }
 
     pub(super) fn group(&self) -> &Group {
@@ -202,6 +202,7 @@ impl Server {
             ChildKind::Supervisor => self.group.nested(),
         };
         StartContext::new(spec.id().clone(), myself.get_cell(), group, self.reporting.clone(), restart)
+            .below(Arc::clone(&self.giving_up))
     }
 
     // ---- the first start: one after the other, all undone if one fails ----
@@ -330,7 +331,7 @@ impl Server {
             Step::GiveUp { id, why } => {
                 // The reason first, then the end: a reader that is notified of the end finds the reason. A supervisor
                 // gives up once, so the cell is empty.
-                let _ = self.give_up_cell.set(Arc::clone(&why));
+                let _ = self.giving_up.own.set(Arc::clone(&why));
                 self.reporting.send(&id, ChildEvent::GaveUp { cause: why });
                 myself.stop(Some(SHUTDOWN.to_owned()));
             }

@@ -3,6 +3,7 @@
 //! These parts of [`Supervisor`], [`ChildSpec`] and [`StartContext`] are here and not with the types, since they need
 //! the actor, which the types know nothing of.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::FutureExt;
@@ -17,7 +18,6 @@ use crate::supervisor::child_rules::ChildKind;
 use crate::supervisor::client::{Supervisor, SupervisorPlace};
 use crate::supervisor::error::StartError;
 use crate::supervisor::report::Reporting;
-use crate::supervisor::restart::GiveUpCell;
 use crate::supervisor::spec::{ChildSpec, StartContext, Starter, Starting, SupervisorSpec};
 use crate::supervisor::started::{Start, Started};
 use crate::supervisor::tree::watch::TreeFeed;
@@ -35,7 +35,7 @@ impl Supervisor {
         let group = Group::outermost(spec.limits.as_ref());
         let reporting = Reporting::at_top(TreeFeed::top(name.as_ref()), spec.reporter.as_ref());
         let place = SupervisorPlace::new(reporting.place().clone(), group.gone());
-        let server = Server::new(&group, reporting, GiveUpCell::default(), false, spec);
+        let server = Server::new(&group, reporting, Arc::default(), false, spec);
         drop(group);
         let (actor, _task) = Actor::spawn(None, server, ()).await?;
         Ok(Self::new(actor, place))
@@ -96,8 +96,9 @@ impl StartContext {
     ) -> Result<(Started, Supervisor, DirectSpawner), StartError> {
         let reporting = self.reporting.below(self.id(), spec.reporter.as_ref());
         let place = SupervisorPlace::new(reporting.place().clone(), self.group.gone());
-        let give_up_cell = GiveUpCell::default();
-        let server = Server::new(&self.group, reporting, give_up_cell.clone(), self.restart, spec);
+        let giving_up = Arc::new(self.giving_up.below());
+        let give_up_cell = Arc::clone(&giving_up.own);
+        let server = Server::new(&self.group, reporting, giving_up, self.restart, spec);
         let group = server.group().downgrade();
         let (actor, handle) = Actor::spawn_linked(None, server, (), self.supervisor().clone()).await?;
         let supervisor = Supervisor::new(actor.clone(), place);

@@ -19,6 +19,7 @@ use crate::supervisor::child_id::ChildId;
 use crate::supervisor::child_rules::{ChildKind, Restart, Shutdown};
 use crate::supervisor::client::{ServerMsg, Which};
 use crate::supervisor::error::{BoxError, StartError};
+use crate::supervisor::restart::{GivingUp, StopReason};
 use crate::supervisor::spec::{ChildSpec, StartContext};
 use crate::supervisor::started::Started;
 
@@ -112,16 +113,17 @@ impl<E: Into<BoxError> + Send + 'static> TaskOutput for Result<(), E> {
 /// A future that holds one is not dropped when it is asked to stop, even before its first poll. It has the time of its
 /// [`Shutdown`] to end; then it is killed. A future that holds none, such as a closure that ignores
 /// its argument, is dropped at its next await point, or before it begins. That is the difference between an Erlang
-/// process that traps exits and one that does not. Cost: a clone is two atomic increments.
+/// process that traps exits and one that does not. Cost: a clone is three atomic increments.
 #[derive(Debug, Clone)]
 pub struct TaskStop {
     asked: CancellationToken,
+    giving_up: Arc<GivingUp>,
     _held: Option<Arc<()>>,
 }
 
 impl TaskStop {
-    fn new(asked: CancellationToken, held: Option<Arc<()>>) -> Self {
-        Self { asked, _held: held }
+    fn new(asked: CancellationToken, giving_up: Arc<GivingUp>, held: Option<Arc<()>>) -> Self {
+        Self { asked, giving_up, _held: held }
     }
 
     /// Returns when the task is asked to stop: at once if it has been.
@@ -132,6 +134,13 @@ impl TaskStop {
     /// Whether the task has been asked to stop.
     pub fn is_requested(&self) -> bool {
         self.asked.is_cancelled()
+    }
+
+    /// Why the task is asked to stop; `None` if it has not been. A task that keeps something for its successor can so tell a
+    /// shutdown, after which there is none, from a collapse, after which the tree may be started again. Linear in the
+    /// supervisors above.
+    pub fn reason(&self) -> Option<StopReason> {
+        self.is_requested().then(|| self.giving_up.stop_reason())
     }
 }
 
@@ -221,7 +230,8 @@ where
 
 async fn start(context: StartContext, life: impl FnOnce(TaskRunner) -> Life) -> Result<Started, StartError> {
     let asked = CancellationToken::new();
-    let task_runner = TaskRunner { asked: asked.clone(), supervisor: context.supervisor().clone() };
+    let giving_up = Arc::clone(&context.giving_up);
+    let task_runner = TaskRunner { asked: asked.clone(), giving_up, supervisor: context.supervisor().clone() };
     let started = context.spawn(TaskActor, life(task_runner)).await?;
     Ok(started.asked_by(asked))
 }
@@ -282,6 +292,7 @@ fn ending<T>(outcome: &Result<T, TaskError>) -> Ending {
 struct TaskRunner {
     /// Cancelled by the supervisor when it asks the task to stop.
     asked: CancellationToken,
+    giving_up: Arc<GivingUp>,
     supervisor: ActorCell,
 }
 
@@ -316,7 +327,7 @@ impl TaskRunner {
     {
         let held = Arc::new(());
         let is_held = || Arc::strong_count(&held) > 1;
-        let stop = TaskStop::new(self.asked.clone(), Some(Arc::clone(&held)));
+        let stop = TaskStop::new(self.asked.clone(), Arc::clone(&self.giving_up), Some(Arc::clone(&held)));
         // Before the first check whether the task is still wanted: only the future shows whether it holds its
         // `TaskStop`. One that does ends in order, even if it is asked before it has begun; any other does not begin
         // then.

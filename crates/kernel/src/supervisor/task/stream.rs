@@ -94,12 +94,37 @@ impl StreamOptions {
         Self { link: Link::None, ..self }
     }
 
+    /// What [`max_concurrency`](Self::max_concurrency) says.
+    pub fn concurrency(&self) -> NonZeroUsize {
+        self.max_concurrency
+    }
+
+    /// What [`order`](Self::order) says.
+    pub fn result_order(&self) -> StreamOrder {
+        self.order
+    }
+
+    /// What [`timeout`](Self::timeout) says.
+    pub fn limit(&self) -> Option<Duration> {
+        self.limit
+    }
+
+    /// Whether a time-out [ends the stream](Self::on_timeout).
+    pub fn ends_on_timeout(&self) -> bool {
+        self.on_timeout == OnTimeout::EndStream
+    }
+
+    /// Whether another failure ends the stream: not if it is [not linked](Self::nolink).
+    pub fn ends_on_failure(&self) -> bool {
+        self.link == Link::Owner
+    }
+
     /// Whether the stream ends with this failure.
     fn ends_with(&self, error: &TaskError) -> bool {
         match error {
-            TaskError::TimedOut(_) => self.on_timeout == OnTimeout::EndStream,
+            TaskError::TimedOut(_) => self.ends_on_timeout(),
             TaskError::NotStarted(ChildError::NotRunning { .. } | ChildError::Lookup(_)) => true,
-            _ => self.link == Link::Owner,
+            _ => self.ends_on_failure(),
         }
     }
 }

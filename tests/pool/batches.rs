@@ -1,0 +1,200 @@
+//! Jobs that a worker performs at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use foundation::supervision::Supervisor;
+use foundation_pool::{
+    Batch, BatchSize, JobContext, JobError, JobFailure, JobHandle, Pool, PoolSpec, Retry, Worker, WorkerState,
+};
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::setup::{LONG, start_any, worker};
+
+/// What a writer does with its jobs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Row {
+    Good(u64),
+    /// It fails by itself, and a batch with it fails as a whole.
+    Bad,
+    /// It ends with an error within its batch.
+    Refused,
+    /// It panics by itself, and in a batch, in which those before it have ended.
+    Panics,
+    /// It waits until it may go on, alone and in a batch.
+    Waits,
+}
+
+#[derive(Clone)]
+struct Desk {
+    /// The jobs of each batch, and of each that was performed alone.
+    log: Arc<Mutex<Vec<Vec<Row>>>>,
+    waits: mpsc::UnboundedSender<()>,
+    may_go_on: Arc<Semaphore>,
+}
+
+struct Writer(Desk);
+
+impl Writer {
+    async fn wait(&self) {
+        let _ = self.0.waits.send(());
+        self.0.may_go_on.acquire().await.unwrap().forget();
+    }
+}
+
+impl Worker for Writer {
+    type Job = Row;
+    type Output = u64;
+
+    async fn perform(&mut self, row: &mut Row, context: &JobContext<'_>) -> Result<u64, JobFailure> {
+        self.0.log.lock().push(vec![*row]);
+        match row {
+            Row::Good(number) => Ok(*number + 100 * u64::from(context.attempt())),
+            Row::Panics => panic!("alone"),
+            Row::Waits => {
+                self.wait().await;
+                Ok(0)
+            }
+            Row::Bad | Row::Refused => Err("alone".into()),
+        }
+    }
+
+    async fn perform_batch(&mut self, jobs: &mut Batch<'_, Row, u64>) {
+        let stop = jobs.stop().clone();
+        let rows: Vec<_> = jobs.begin().iter_mut().map(|job| *job.job()).collect();
+        self.0.log.lock().push(rows.clone());
+        if rows.contains(&Row::Bad) {
+            return;
+        }
+        for job in jobs.begin() {
+            match *job.job() {
+                Row::Good(number) => drop(job.end(Ok(number))),
+                Row::Refused => drop(job.end(Err("in a batch".into()))),
+                Row::Panics => panic!("in a batch"),
+                Row::Waits => {
+                    tokio::select! {
+                        () = self.wait() => drop(job.end(Ok(0))),
+                        () = stop.requested() => {}
+                    }
+                }
+                Row::Bad => {}
+            }
+        }
+    }
+}
+
+struct Writing {
+    top: Supervisor,
+    pool: Pool<Row, u64>,
+    desk: Desk,
+    waits: mpsc::UnboundedReceiver<()>,
+}
+
+impl Writing {
+    async fn start(set: impl FnOnce(PoolSpec<Writer>) -> PoolSpec<Writer>) -> Self {
+        let (sender, waits) = mpsc::unbounded_channel();
+        let desk = Desk { log: Arc::default(), waits: sender, may_go_on: Arc::new(Semaphore::new(0)) };
+        let of_workers = desk.clone();
+        let spec = PoolSpec::new(move |_| {
+            let desk = of_workers.clone();
+            async move { Ok(Writer(desk)) }
+        });
+        let spec = set(spec.workers(1).unwrap().batch_size(BatchSize::exactly(16)));
+        let (top, pool) = start_any(&spec).await;
+        Self { top, pool, desk, waits }
+    }
+
+    /// Puts these in so that the worker claims them together.
+    fn together(&self, rows: &[Row]) -> Vec<JobHandle<Row, u64>> {
+        self.pool.pause();
+        let handles = rows.iter().map(|row| self.pool.job(*row).submit().unwrap()).collect();
+        self.pool.resume();
+        handles
+    }
+
+    fn log(&self) -> Vec<Vec<Row>> {
+        self.desk.log.lock().clone()
+    }
+}
+
+#[tokio::test]
+async fn jobs_that_are_performed_at_once_have_an_outcome_each() {
+    let writing = Writing::start(|spec| spec).await;
+    let rows = [Row::Good(1), Row::Refused, Row::Good(3)];
+    let [one, two, three] = writing.together(&rows).try_into().unwrap();
+    assert_eq!((one.wait(LONG).await.unwrap(), three.wait(LONG).await.unwrap()), (1, 3));
+    let Err(JobError::Failed { attempts: 1, source, .. }) = two.wait(LONG).await else { panic!("it fails") };
+    assert_eq!((source.to_string(), writing.log()), ("in a batch".to_owned(), vec![rows.to_vec()]));
+    let (stats, workers) = (writing.pool.stats(), writing.pool.workers());
+    assert_eq!((stats.done, stats.failed, stats.in_work), (2, 1, 0));
+    assert_eq!((workers[0].performed, workers[0].failed), (3, 1));
+    writing.top.shutdown().await;
+}
+
+#[tokio::test]
+async fn jobs_for_which_a_batch_has_no_outcome_are_performed_one_by_one_within_the_same_attempt() {
+    let writing = Writing::start(|spec| spec).await;
+    let rows = [Row::Good(1), Row::Bad, Row::Good(3)];
+    let [one, two, three] = writing.together(&rows).try_into().unwrap();
+    assert_eq!((one.wait(LONG).await.unwrap(), three.wait(LONG).await.unwrap()), (101, 103));
+    assert!(matches!(two.wait(LONG).await, Err(JobError::Failed { attempts: 1, .. })));
+    assert_eq!(writing.log(), [rows.to_vec(), vec![rows[0]], vec![rows[1]], vec![rows[2]]]);
+    writing.top.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_panic_in_a_batch_keeps_what_has_ended_and_gives_back_the_rest_which_is_then_performed_one_by_one() {
+    let writing = Writing::start(|spec| spec.retry(Retry::attempts(2))).await;
+    let rows = [Row::Good(1), Row::Panics, Row::Good(3), Row::Good(4)];
+    let [one, two, three, four] = writing.together(&rows).try_into().unwrap();
+    assert_eq!(one.wait(LONG).await.unwrap(), 1);
+    assert_eq!((three.wait(LONG).await.unwrap(), four.wait(LONG).await.unwrap()), (203, 204));
+    assert!(matches!(two.wait(LONG).await, Err(JobError::Panicked { attempts: 2, .. })));
+    assert_eq!(writing.log(), [rows.to_vec(), vec![rows[1]], vec![rows[2]], vec![rows[3]]]);
+    let drained = writing.pool.drain(LONG).await;
+    assert!(drained.is_complete(), "{drained}");
+    writing.top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_is_killed_in_a_batch_keeps_what_has_ended_and_gives_back_the_rest_in_order() {
+    let mut writing = Writing::start(|spec| spec).await;
+    let rows = [Row::Good(1), Row::Waits, Row::Good(3), Row::Good(4)];
+    let [one, two, three, four] = writing.together(&rows).try_into().unwrap();
+    writing.waits.recv().await.unwrap();
+    worker(&writing.top).await.kill();
+    assert_eq!(one.wait(LONG).await.unwrap(), 1);
+    writing.desk.may_go_on.add_permits(1);
+    assert_eq!(two.wait(LONG).await.unwrap(), 0);
+    assert_eq!((three.wait(LONG).await.unwrap(), four.wait(LONG).await.unwrap()), (203, 204));
+    assert_eq!(writing.log()[1..], [vec![rows[1]], vec![rows[2]], vec![rows[3]]]);
+    writing.top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_takes_too_long_fails_for_those_that_have_not_ended() {
+    let limit = Duration::from_secs(1);
+    let writing = Writing::start(|spec| spec.limit(limit)).await;
+    let [one, two, three] = writing.together(&[Row::Good(1), Row::Waits, Row::Good(3)]).try_into().unwrap();
+    assert_eq!(one.wait(LONG).await.unwrap(), 1);
+    for late in [two, three] {
+        assert!(matches!(late.wait(LONG).await, Err(JobError::OutOfTime { attempts: 1, .. })));
+    }
+    writing.top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_shows_its_first_job_and_all_of_them_are_abandoned_when_the_pool_stops_now() {
+    let mut writing = Writing::start(|spec| spec.worker_shutdown(LONG)).await;
+    let handles = writing.together(&[Row::Waits, Row::Good(2), Row::Good(3)]);
+    writing.waits.recv().await.unwrap();
+    let workers = writing.pool.workers();
+    assert_eq!(workers[0].state, WorkerState::Performing);
+    assert_eq!(workers[0].current.unwrap().id, handles[0].id());
+    drop(handles);
+    let stopped = writing.pool.stop_now().await;
+    assert_eq!((stopped.returned.len(), stopped.abandoned.len()), (3, 0));
+    assert!(stopped.returned.iter().all(|job| job.attempts == 1));
+    writing.top.shutdown().await;
+}
