@@ -92,8 +92,8 @@ async fn print_open_metrics() {
     let telemetry = foundation.telemetry();
     let latency = telemetry.family::<Histogram>("latency_ms", 10).unwrap();
     ["a", "b\"c", "d\\e"].iter().for_each(|path| latency.update([("path", path)], |it| it.record(12.5)));
-    telemetry.record("sizes_bytes", 4_096.0);
-    telemetry.record("other", 1.0);
+    telemetry.histogram("sizes_bytes").unwrap().record(4_096.0);
+    telemetry.histogram("other").unwrap().record(1.0);
     telemetry.count("orders");
     telemetry.gauge("level").unwrap().set(f64::NAN);
     print!("{}", String::from_utf8_lossy(exports.encode("openmetrics").unwrap().as_bytes()));
