@@ -4,7 +4,6 @@
 //! 2. A panic of the exporter ends the task, which its supervisor starts again after growing delays; it counts as a failure.
 //! 3. An export that comes due while one is under way is not made up for: the next numbers make it superfluous.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -66,13 +65,17 @@ fn after(entry: &Entry, before: Instant) -> Instant {
 }
 
 async fn wait(entry: &Entry, stop: &TaskStop, next: Instant) -> Due {
-    let sleep = pin!(sleep_until(next));
     tokio::select! {
         biased;
         () = stop.requested() => Due::Stop,
         () = entry.requested.notified() => Due::Request,
-        () = sleep => Due::Schedule,
+        () = until(next) => Due::Schedule,
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a schedule is its purpose")]
+async fn until(time: Instant) {
+    sleep_until(time).await;
 }
 
 /// Exports for those who have asked.
@@ -116,7 +119,7 @@ async fn attempts(shared: &Shared, entry: &Entry, exporter: &mut dyn AnyExporter
         };
         let left = period.saturating_sub(begun.elapsed());
         match entry.spec.retry.decide(made, fault.advice(), left, fastrand::f64()) {
-            Some(delay) => sleep_until(Instant::now() + delay).await,
+            Some(delay) => until(Instant::now() + delay).await,
             None => {
                 let cause = error_text(&fault);
                 return Err(ExportError::Failed { exporter: entry.name.clone(), attempts: made, cause });

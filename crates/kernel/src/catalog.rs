@@ -38,7 +38,7 @@ const MAX_UNREAD: usize = 256;
 /// assert_eq!(error.to_string(), "there is no parser nubmer; did you mean number?");
 /// # Ok::<(), CatalogError>(())
 /// ```
-pub struct Catalog<T> {
+pub struct Catalog<T: ?Sized> {
     /// What an entry is called in errors.
     what: &'static str,
     limit: usize,
@@ -100,7 +100,7 @@ pub enum CatalogError {
         name: ServiceName,
     },
     /// There are as many entries as there may be.
-    #[error("{what} {name} cannot be registered: there are {limit}, as many as there may be")]
+    #[error("{what} {name} cannot be registered: there are {limit} already, as many as there may be")]
     TooMany {
         /// What was to be registered.
         what: &'static str,
@@ -121,7 +121,7 @@ pub enum CatalogError {
     },
 }
 
-impl<T> Catalog<T> {
+impl<T: ?Sized> Catalog<T> {
     /// A catalog without entries, for at most so many. `what` is what errors call an entry.
     pub fn new(what: &'static str, limit: usize) -> Self {
         let (entries, inserted, removed, found, missed) = Default::default();
@@ -216,7 +216,16 @@ impl<T> Catalog<T> {
     }
 }
 
-impl<T> fmt::Debug for Catalog<T> {
+/// The same entries in a catalog of its own, which begins to count anew.
+impl<T: ?Sized> Clone for Catalog<T> {
+    fn clone(&self) -> Self {
+        let copy = Self::new(self.what, self.limit);
+        *copy.entries.write() = self.entries.read().clone();
+        copy
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for Catalog<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.entries.read().keys()).finish()
     }
@@ -238,7 +247,7 @@ mod tests {
         assert_eq!(catalog.insert("a", 2).unwrap_err().to_string(), "thing a is registered already");
         catalog.insert("b", 2).unwrap();
         let refused = catalog.insert("c", 3).unwrap_err().to_string();
-        assert_eq!(refused, "thing c cannot be registered: there are 2, as many as there may be");
+        assert_eq!(refused, "thing c cannot be registered: there are 2 already, as many as there may be");
         assert_eq!(*catalog.remove("a").unwrap(), 1);
         catalog.insert("c", 3).unwrap();
         let all: Vec<_> = catalog.all().iter().map(|(name, entry)| (name.to_string(), **entry)).collect();
