@@ -34,6 +34,7 @@
 //! with [`local_message!`] and your code compiles with each on and off.
 
 mod ask;
+pub mod catalog;
 pub mod containment;
 mod exit;
 mod health;

@@ -177,7 +177,7 @@ impl Managed {
     /// Registers a kind. Services of this kind that are wanted, and could not be started without it, are started.
     ///
     /// # Errors
-    /// [`KindError::InvalidName`], [`KindError::AlreadyRegistered`], [`KindError::TooMany`].
+    /// [`KindError::Catalog`] for a name that is not valid or is taken, and for one kind too many.
     pub fn register_kind<K: ServiceKind>(&self, kind: K) -> Result<(), KindError> {
         self.shared.kinds.register(kind)?;
         // A manager that does not run yet finds the kind when it does.

@@ -6,6 +6,7 @@
 
 mod discovery;
 mod durable;
+mod export;
 mod fixture;
 mod managed;
 mod names;

@@ -1,6 +1,6 @@
 //! The errors of kinds.
 
-use foundation_kernel::names::{NameError, NearMisses};
+use foundation_kernel::catalog::CatalogError;
 use foundation_kernel::supervision::ChildId;
 
 use foundation_discovery::FieldError;
@@ -9,37 +9,9 @@ use foundation_discovery::FieldError;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KindError {
-    /// The name of the kind is not valid.
-    #[error("a kind cannot have the name {name:?}: {source}")]
-    InvalidName {
-        /// The name.
-        name: &'static str,
-        /// What is wrong with it.
-        #[source]
-        source: NameError,
-    },
-    /// Another kind has the name.
-    #[error("kind {kind} is registered already")]
-    AlreadyRegistered {
-        /// The name.
-        kind: &'static str,
-    },
-    /// There are as many kinds as there may be.
-    #[error("kind {kind} cannot be registered: there are {limit} kinds, as many as there may be")]
-    TooMany {
-        /// The kind that was to be the next.
-        kind: &'static str,
-        /// The limit.
-        limit: usize,
-    },
-    /// No kind has the name.
-    #[error("there is no kind {kind}{near}")]
-    Unknown {
-        /// The name that was asked for.
-        kind: String,
-        /// Kinds with similar names.
-        near: NearMisses,
-    },
+    /// A name that is not valid, taken or unknown, or one kind too many; with similar names.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
     /// What the service says of itself is not valid.
     #[error("what the service says of itself is not valid: {0}")]
     Description(#[from] FieldError),

@@ -1,11 +1,8 @@
 //! Sets of kinds: those of a namespace, and those that each namespace begins with.
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
-use foundation_kernel::names::{NearMisses, ServiceName};
-use parking_lot::RwLock;
+use foundation_kernel::catalog::Catalog;
 
 use super::any_kind::AnyKind;
 use super::erased::Erased;
@@ -35,81 +32,71 @@ use crate::limits::MAX_KINDS;
 /// # }
 /// let mut kinds = KindSet::new();
 /// kinds.insert(Clerks)?;
-/// assert_eq!(kinds.insert(Clerks), Err(KindError::AlreadyRegistered { kind: "clerks" }));
+/// assert_eq!(kinds.insert(Clerks).unwrap_err().to_string(), "kind clerks is registered already");
 /// # Ok::<(), KindError>(())
 /// ```
-#[derive(Clone, Default)]
-pub struct KindSet(BTreeMap<&'static str, Arc<dyn AnyKind>>);
+#[derive(Debug, Clone)]
+pub struct KindSet(Kinds);
 
 impl KindSet {
     /// A set without kinds.
     pub fn new() -> Self {
-        Self::default()
+        Self(Kinds::default())
     }
 
     /// Adds a kind.
     ///
     /// # Errors
-    /// [`KindError::InvalidName`], [`KindError::AlreadyRegistered`], [`KindError::TooMany`]: the set stays as it is.
+    /// [`KindError::Catalog`] for a name that is not valid or is taken, and for one kind too many: the set stays as it is.
     pub fn insert<K: ServiceKind>(&mut self, kind: K) -> Result<(), KindError> {
-        self.insert_erased(K::NAME, Arc::new(Erased::new(kind)))
-    }
-
-    fn insert_erased(&mut self, name: &'static str, kind: Arc<dyn AnyKind>) -> Result<(), KindError> {
-        ServiceName::new(name).map_err(|source| KindError::InvalidName { name, source })?;
-        if self.0.contains_key(name) {
-            return Err(KindError::AlreadyRegistered { kind: name });
-        }
-        if self.0.len() >= MAX_KINDS {
-            return Err(KindError::TooMany { kind: name, limit: MAX_KINDS });
-        }
-        self.0.insert(name, kind);
-        Ok(())
+        self.0.register(kind)
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.all().is_empty()
     }
 }
 
-impl fmt::Debug for KindSet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+impl Default for KindSet {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 /// The kinds of one namespace. It belongs to the namespace, and outlives the manager.
-#[derive(Default)]
-pub(crate) struct Kinds(RwLock<KindSet>);
+#[derive(Debug, Clone)]
+pub(crate) struct Kinds(Catalog<dyn AnyKind>);
+
+impl Default for Kinds {
+    fn default() -> Self {
+        Self(Catalog::new("kind", MAX_KINDS))
+    }
+}
 
 impl Kinds {
     /// Adds a kind.
     pub(crate) fn register<K: ServiceKind>(&self, kind: K) -> Result<(), KindError> {
         let kind: Arc<dyn AnyKind> = Arc::new(Erased::new(kind));
-        // A kind that is refused is dropped after the lock is released: its destructor is the user's.
-        self.0.write().insert_erased(K::NAME, Arc::clone(&kind))
+        self.0.insert(K::NAME, kind)?;
+        Ok(())
     }
 
-    /// Adds all kinds whose names are free.
+    /// Adds all kinds whose names are free, as long as there is room.
     pub(crate) fn extend(&self, kinds: &KindSet) {
-        let mut all = self.0.write();
-        for (name, kind) in &kinds.0 {
-            all.0.entry(name).or_insert_with(|| Arc::clone(kind));
+        for (name, kind) in kinds.0.0.all() {
+            // One that is there already stays.
+            drop(self.0.insert(name.as_str(), kind));
         }
     }
 
     /// The kind of this name.
     pub(crate) fn get(&self, name: &str) -> Result<Arc<dyn AnyKind>, KindError> {
-        let kinds = self.0.read();
-        kinds.0.get(name).cloned().ok_or_else(|| {
-            let near = NearMisses::of(name, kinds.0.keys().copied());
-            KindError::Unknown { kind: name.to_owned(), near }
-        })
+        Ok(self.0.get(name)?)
     }
 
     /// All of them, sorted.
     pub(crate) fn all(&self) -> Vec<Arc<dyn AnyKind>> {
-        self.0.read().0.values().cloned().collect()
+        self.0.all().into_iter().map(|(_, kind)| kind).collect()
     }
 }

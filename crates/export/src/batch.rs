@@ -1,0 +1,88 @@
+//! The numbers that are exported at one time.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+
+use foundation_telemetry::Scrape;
+use parking_lot::Mutex;
+
+use crate::format::{EncodeError, Encoded, Format};
+
+/// The numbers of a namespace, read once for all exporters that are due at the same time, and encoded once for each format.
+#[derive(Clone)]
+pub struct Batch(Arc<Contents>);
+
+struct Contents {
+    scrape: Scrape,
+    series: usize,
+    dropped: usize,
+    encoded: Mutex<HashMap<&'static str, Arc<Encoding>>>,
+}
+
+type Encoding = OnceLock<Result<Encoded, EncodeError>>;
+
+impl Batch {
+    /// A batch of at most so many series; those beyond are counted as [dropped](Self::dropped), the last families first.
+    pub fn new(mut scrape: Scrape, max_series: usize) -> Self {
+        let mut room = max_series;
+        let (mut series, mut dropped) = (0, 0);
+        for family in &mut scrape.families {
+            dropped += family.series.len().saturating_sub(room);
+            family.series.truncate(room);
+            room -= family.series.len();
+            series += family.series.len();
+        }
+        scrape.families.retain(|family| !family.series.is_empty());
+        Self(Arc::new(Contents { scrape, series, dropped, encoded: Mutex::default() }))
+    }
+
+    /// The numbers.
+    pub fn scrape(&self) -> &Scrape {
+        &self.0.scrape
+    }
+
+    /// When they were read.
+    pub fn taken_at(&self) -> SystemTime {
+        self.0.scrape.taken_at
+    }
+
+    /// How many series there are.
+    pub fn series(&self) -> usize {
+        self.0.series
+    }
+
+    /// How many series had no room.
+    pub fn dropped(&self) -> usize {
+        self.0.dropped
+    }
+
+    /// The numbers in a format. The first who asks encodes them, and the others wait for that.
+    ///
+    /// # Errors
+    /// What the format says.
+    pub fn encoded<F: Format>(&self) -> Result<Encoded, EncodeError> {
+        self.encoded_by(F::NAME, |batch| F::encode(batch))
+    }
+
+    pub(crate) fn encoded_by(
+        &self,
+        format: &'static str,
+        encode: impl FnOnce(&Self) -> Result<Encoded, EncodeError>,
+    ) -> Result<Encoded, EncodeError> {
+        let encoding = Arc::clone(self.0.encoded.lock().entry(format).or_default());
+        // Not under the lock: the format may be foreign code.
+        encoding.get_or_init(|| encode(self)).clone()
+    }
+}
+
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch")
+            .field("taken_at", &self.0.scrape.taken_at)
+            .field("series", &self.0.series)
+            .field("dropped", &self.0.dropped)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,107 @@
+//! A registered exporter: what its task and the client share. It outlives each life of the task.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use foundation_kernel::names::ServiceName;
+use foundation_kernel::supervision::ChildId;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
+
+use crate::error::ExportError;
+use crate::exporter::Exported;
+use crate::spec::ExporterSpec;
+use crate::stats::{Counts, ExporterState, ExporterStats};
+
+/// What an export has come to.
+pub(crate) type Outcome = Result<Exported, ExportError>;
+
+/// A registered exporter.
+pub(crate) struct Entry {
+    pub(crate) name: ServiceName,
+    pub(crate) spec: ExporterSpec,
+    pub(crate) counts: Counts,
+    paused: AtomicBool,
+    /// Those who have asked for an export that has not begun.
+    waiting: Mutex<Waiting>,
+    /// Notified when somebody asks.
+    pub(crate) requested: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    runs: bool,
+    callers: Vec<oneshot::Sender<Outcome>>,
+}
+
+impl Entry {
+    pub(crate) fn new(name: ServiceName, spec: ExporterSpec) -> Self {
+        let (counts, paused, waiting) = Default::default();
+        Self { name, spec, counts, paused, waiting, requested: Notify::new() }
+    }
+
+    pub(crate) fn child_id(&self) -> ChildId {
+        ChildId::from(self.name.as_str())
+    }
+
+    pub(crate) fn stats(&self) -> ExporterStats {
+        self.counts.read(self.name.clone(), self.spec.format, self.spec.schedule.to_string())
+    }
+
+    // ---- pausing ----
+
+    pub(crate) fn set_paused(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Relaxed);
+        // The state that is shown follows at once.
+        self.requested.notify_one();
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Relaxed)
+    }
+
+    /// What the task shows while it does nothing.
+    pub(crate) fn at_rest(&self) -> ExporterState {
+        if self.is_paused() { ExporterState::Paused } else { ExporterState::Waiting }
+    }
+
+    // ---- requests ----
+
+    /// Asks for an export; `None` while the task does not run.
+    pub(crate) fn request(&self) -> Option<oneshot::Receiver<Outcome>> {
+        let (caller, outcome) = oneshot::channel();
+        let mut waiting = self.waiting.lock();
+        if !waiting.runs {
+            return None;
+        }
+        waiting.callers.push(caller);
+        drop(waiting);
+        self.requested.notify_one();
+        Some(outcome)
+    }
+
+    pub(crate) fn take_callers(&self) -> Vec<oneshot::Sender<Outcome>> {
+        std::mem::take(&mut self.waiting.lock().callers)
+    }
+
+    /// The task runs until the guard is dropped.
+    pub(crate) fn begin_life(&self) -> Life<'_> {
+        self.waiting.lock().runs = true;
+        self.counts.set_state(self.at_rest());
+        Life(self)
+    }
+}
+
+/// A life of the task of an exporter. Dropped, it tells those who wait that it has ended: their senders are dropped.
+pub(crate) struct Life<'a>(&'a Entry);
+
+impl Drop for Life<'_> {
+    fn drop(&mut self) {
+        self.0.counts.set_state(ExporterState::Down);
+        let callers = {
+            let mut waiting = self.0.waiting.lock();
+            waiting.runs = false;
+            std::mem::take(&mut waiting.callers)
+        };
+        drop(callers);
+    }
+}

@@ -1,0 +1,105 @@
+//! Exports into files.
+
+use std::io;
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+
+use tokio::task::spawn_blocking;
+
+use crate::batch::Batch;
+use crate::exporter::{ExportFault, Exported, Exporter, Target};
+use crate::format::Format;
+
+/// Keeps the latest numbers in a file, which each export replaces as a whole: a reader sees the ones before or the new ones,
+/// never a part.
+///
+/// It is written beside the file, with `.tmp` after its name, and renamed. The directory has to be there. With
+/// [`keep`](Self::keep) the files before stay, as `name.1`, `name.2`, and so on, the latest of them first.
+///
+/// ```
+/// use foundation_export::{Csv, ExporterSpec, ExportSchedule, FileExporter};
+///
+/// let nightly = ExporterSpec::new(|| FileExporter::<Csv>::new("metrics.csv").keep(7))
+///     .schedule(ExportSchedule::daily_at("02:00")?);
+/// # let _ = nightly;
+/// # Ok::<(), foundation_export::ScheduleError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct FileExporter<F> {
+    path: PathBuf,
+    keep: usize,
+    format: PhantomData<fn() -> F>,
+}
+
+impl<F: Format> FileExporter<F> {
+    /// An exporter into this file.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), keep: 0, format: PhantomData }
+    }
+
+    /// Keeps so many of the files before.
+    pub fn keep(self, files: usize) -> Self {
+        Self { keep: files, ..self }
+    }
+}
+
+impl<F: Format> Exporter for FileExporter<F> {
+    const FORMAT: &'static str = F::NAME;
+
+    fn target(&self) -> Target {
+        Target::new(format_args!("file {}", self.path.display()))
+    }
+
+    async fn export(&mut self, batch: &Batch) -> Result<Exported, ExportFault> {
+        let encoded = batch.encoded::<F>()?;
+        let exported = Exported::new(encoded.as_bytes().len(), batch.series());
+        let (path, keep) = (self.path.clone(), self.keep);
+        let written = spawn_blocking(move || replace(&path, keep, encoded.as_bytes()));
+        match written.await {
+            Ok(Ok(())) => Ok(exported),
+            Ok(Err(error)) => Err(ExportFault::retry(error)),
+            Err(error) => Err(ExportFault::fatal(error)),
+        }
+    }
+}
+
+/// Writes a file beside the path and lets it take its place.
+fn replace(path: &Path, keep: usize, bytes: &[u8]) -> io::Result<()> {
+    let written = numbered(path, "tmp");
+    std::fs::write(&written, bytes)?;
+    for number in (1..keep).rev() {
+        move_if_there(&numbered(path, &number.to_string()), &numbered(path, &(number + 1).to_string()))?;
+    }
+    if keep > 0 {
+        // A link, so that there is a file under the name at every moment.
+        let first = numbered(path, "1");
+        remove_if_there(&first)?;
+        match std::fs::hard_link(path, &first) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            linked => linked?,
+        }
+    }
+    std::fs::rename(&written, path)
+}
+
+fn numbered(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(suffix);
+    name.into()
+}
+
+fn move_if_there(from: &Path, to: &Path) -> io::Result<()> {
+    missing_is_fine(std::fs::rename(from, to))
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    missing_is_fine(std::fs::remove_file(path))
+}
+
+fn missing_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}

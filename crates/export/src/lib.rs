@@ -1,0 +1,28 @@
+#![doc = include_str!("../README.md")]
+
+mod batch;
+mod entry;
+mod error;
+mod event;
+mod exporter;
+mod exports;
+mod file;
+mod format;
+mod retry;
+mod schedule;
+mod shared;
+mod spec;
+mod stats;
+mod task;
+
+pub use batch::Batch;
+pub use error::ExportError;
+pub use event::ExportEvent;
+pub use exporter::{ExportFault, Exported, Exporter, Target};
+pub use exports::Exports;
+pub use file::FileExporter;
+pub use format::{Csv, EncodeError, Encoded, Format, Json, OpenMetrics, PrometheusText};
+pub use retry::ExportRetry;
+pub use schedule::{ExportSchedule, ScheduleError};
+pub use spec::ExporterSpec;
+pub use stats::{ExporterState, ExporterStats};

@@ -1,0 +1,122 @@
+//! What the exporters of a namespace share: the registered ones, the formats, and the numbers of the moment.
+
+use std::time::Duration;
+
+use foundation_events::EventStore;
+use foundation_kernel::catalog::Catalog;
+use foundation_kernel::names::ServiceRegistry;
+use foundation_kernel::supervision::DynamicSupervisor;
+use foundation_telemetry::Telemetry;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::broadcast;
+use tokio::time::{Instant, timeout};
+
+use crate::batch::Batch;
+use crate::entry::Entry;
+use crate::event::ExportEvent;
+use crate::format::{AnyFormat, Csv, Format, Json, OpenMetrics, PrometheusText};
+
+/// How old the numbers may be that an exporter gets because another one has just read them.
+const FRESH: Duration = Duration::from_secs(1);
+/// How long recording an event may take.
+const RECORD: Duration = Duration::from_secs(2);
+const MAX_EXPORTERS: usize = 64;
+const MAX_FORMATS: usize = 64;
+const MAX_SERIES: usize = 20_000;
+const MAX_UNREAD: usize = 256;
+
+/// It belongs to the namespace, and outlives the supervisor and the tasks.
+pub(crate) struct Shared {
+    pub(crate) exporters: Catalog<Entry>,
+    pub(crate) formats: Catalog<AnyFormat>,
+    telemetry: Telemetry,
+    events: EventStore,
+    latest: Mutex<Option<(Instant, Batch)>>,
+    supervisor: RwLock<Option<DynamicSupervisor>>,
+    changes: broadcast::Sender<ExportEvent>,
+}
+
+impl Shared {
+    pub(crate) fn new(names: &ServiceRegistry) -> Self {
+        let shared = Self {
+            exporters: Catalog::new("exporter", MAX_EXPORTERS),
+            formats: Catalog::new("format", MAX_FORMATS),
+            telemetry: Telemetry::of(names),
+            events: EventStore::of(names),
+            latest: Mutex::default(),
+            supervisor: RwLock::default(),
+            changes: broadcast::Sender::new(MAX_UNREAD),
+        };
+        let built_in = [AnyFormat::of::<Csv>(), AnyFormat::of::<Json>(), AnyFormat::of::<OpenMetrics>()];
+        for format in built_in.into_iter().chain([AnyFormat::of::<PrometheusText>()]) {
+            // Their names are valid and differ.
+            drop(shared.formats.insert(format.name, format));
+        }
+        shared
+    }
+
+    /// Registers a format.
+    pub(crate) fn register_format<F: Format>(&self) -> Result<(), foundation_kernel::catalog::CatalogError> {
+        self.formats.insert(F::NAME, AnyFormat::of::<F>()).map(drop)
+    }
+
+    // ---- numbers ----
+
+    /// The numbers of now; those of a moment ago for exporters that are due at the same time.
+    pub(crate) fn batch(&self) -> Batch {
+        if let Some((read, batch)) = &*self.latest.lock()
+            && read.elapsed() < FRESH
+        {
+            return batch.clone();
+        }
+        let (now, batch) = (Instant::now(), Batch::new(self.telemetry.scrape(), MAX_SERIES));
+        let before = self.latest.lock().replace((now, batch.clone()));
+        drop(before);
+        self.show(&ExportEvent::BatchTaken { series: batch.series(), dropped: batch.dropped() });
+        batch
+    }
+
+    /// The numbers are read anew the next time.
+    pub(crate) fn forget_batch(&self) {
+        let before = self.latest.lock().take();
+        drop(before);
+    }
+
+    // ---- events ----
+
+    pub(crate) fn watch(&self) -> broadcast::Receiver<ExportEvent> {
+        self.changes.subscribe()
+    }
+
+    /// Shows an event to whoever watches, and to the handlers of telemetry.
+    fn show(&self, event: &ExportEvent) {
+        let shown = foundation_kernel::containment::catch_panic(|| drop(self.changes.send(event.clone())));
+        drop(shown);
+        self.telemetry.execute(event.telemetry_name(), &[], &event.details());
+    }
+
+    /// Shows an event, and records it if the event store takes it soon.
+    pub(crate) async fn record(&self, event: ExportEvent) {
+        self.show(&event);
+        let Some(new) = event.recorded() else { return };
+        match timeout(RECORD, self.events.append(new)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, name = event.telemetry_name(), "an event of exports is not recorded")
+            }
+            Err(_) => tracing::warn!(name = event.telemetry_name(), "an event of exports was not recorded in time"),
+        }
+    }
+
+    // ---- the supervisor ----
+
+    pub(crate) fn supervised_by(&self, supervisor: DynamicSupervisor) {
+        let before = self.supervisor.write().replace(supervisor);
+        foundation_kernel::containment::drop_contained("a former supervisor of exporters", before);
+    }
+
+    pub(crate) fn supervisor(&self) -> Option<DynamicSupervisor> {
+        let supervisor = self.supervisor.read().clone()?;
+        supervisor.actor().is_ok().then_some(supervisor)
+    }
+}

@@ -1,0 +1,213 @@
+//! The task of an exporter: it waits until it is due, or until somebody asks, exports, and exports the last numbers at its end.
+//!
+//! 1. It waits for no other exporter, and no other one for it.
+//! 2. A panic of the exporter ends the task, which its supervisor starts again after growing delays; it counts as a failure.
+//! 3. An export that comes due while one is under way is not made up for: the next numbers make it superfluous.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use foundation_kernel::containment::error_text;
+use foundation_kernel::supervision::TaskStop;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::batch::Batch;
+use crate::entry::{Entry, Outcome};
+use crate::error::ExportError;
+use crate::event::ExportEvent;
+use crate::exporter::{ExportFault, Exported};
+use crate::shared::Shared;
+use crate::spec::AnyExporter;
+use crate::stats::ExporterState;
+
+/// How long an exporter may take at the end with its last batch.
+const LAST: Duration = Duration::from_secs(5);
+/// The end of a program: a task that sleeps for ever is woken by its stop alone.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Why the task goes on.
+enum Due {
+    Schedule,
+    Request,
+    Stop,
+}
+
+/// Runs until it is asked to stop.
+pub(crate) async fn run(shared: Arc<Shared>, entry: Arc<Entry>, stop: TaskStop) {
+    let _life = entry.begin_life();
+    let mut exporter = (entry.spec.make)();
+    entry.counts.set_target(exporter.target());
+    let mut next = due(&entry, Instant::now());
+    loop {
+        match wait(&entry, &stop, next).await {
+            Due::Schedule => {
+                if !entry.is_paused() {
+                    export(&shared, &entry, &mut *exporter).await;
+                }
+                next = after(&entry, next);
+            }
+            Due::Request => answer(&shared, &entry, &mut *exporter).await,
+            Due::Stop => break,
+        }
+        entry.counts.set_state(entry.at_rest());
+    }
+    end(&shared, &entry, &mut *exporter).await;
+}
+
+fn due(entry: &Entry, from: Instant) -> Instant {
+    from + entry.spec.schedule.next(SystemTime::now()).unwrap_or(NEVER)
+}
+
+/// The next time that is due; those that have passed meanwhile are left out.
+fn after(entry: &Entry, before: Instant) -> Instant {
+    let (now, next) = (Instant::now(), due(entry, before));
+    if next >= now { next } else { due(entry, now) }
+}
+
+async fn wait(entry: &Entry, stop: &TaskStop, next: Instant) -> Due {
+    tokio::select! {
+        biased;
+        () = stop.requested() => Due::Stop,
+        () = entry.requested.notified() => Due::Request,
+        () = until(next) => Due::Schedule,
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a schedule is its purpose")]
+async fn until(time: Instant) {
+    sleep_until(time).await;
+}
+
+/// Exports for those who have asked.
+async fn answer(shared: &Shared, entry: &Entry, exporter: &mut dyn AnyExporter) {
+    let callers = entry.take_callers();
+    if callers.is_empty() {
+        return;
+    }
+    shared.record(ExportEvent::Requested { exporter: entry.name.clone() }).await;
+    shared.forget_batch();
+    let outcome = attempts(shared, entry, exporter).await;
+    note(shared, entry, &outcome, true).await;
+    for caller in callers {
+        // The caller may have stopped waiting.
+        drop(caller.send(outcome.clone()));
+    }
+}
+
+async fn export(shared: &Shared, entry: &Entry, exporter: &mut dyn AnyExporter) {
+    let outcome = attempts(shared, entry, exporter).await;
+    note(shared, entry, &outcome, false).await;
+}
+
+/// Tries to export the numbers of now, as often as the rule says.
+async fn attempts(shared: &Shared, entry: &Entry, exporter: &mut dyn AnyExporter) -> Outcome {
+    entry.counts.set_state(ExporterState::Exporting);
+    let (begun, period) = (Instant::now(), entry.spec.schedule.period());
+    let batch = shared.batch();
+    entry.counts.dropped(batch.dropped());
+    let mut made = 0;
+    loop {
+        made += 1;
+        // So that an export ends before the next one is due.
+        let limit = entry.spec.timeout.min(period.saturating_sub(begun.elapsed()));
+        let fault = match attempt(entry, exporter, &batch, made, limit).await {
+            Ok(exported) => {
+                entry.counts.success(&exported, begun.elapsed());
+                return Ok(exported);
+            }
+            Err(fault) => fault,
+        };
+        let left = period.saturating_sub(begun.elapsed());
+        match entry.spec.retry.decide(made, fault.advice(), left, fastrand::f64()) {
+            Some(delay) => until(Instant::now() + delay).await,
+            None => {
+                let cause = error_text(&fault);
+                return Err(ExportError::Failed { exporter: entry.name.clone(), attempts: made, cause });
+            }
+        }
+    }
+}
+
+async fn attempt(
+    entry: &Entry,
+    exporter: &mut dyn AnyExporter,
+    batch: &Batch,
+    made: u32,
+    limit: Duration,
+) -> Result<Exported, ExportFault> {
+    let panicked = Panicked { entry, armed: true };
+    entry.counts.attempt(made == 1);
+    let checked = if made == 1 { exporter.validate(batch) } else { Ok(()) };
+    let result = match checked {
+        Ok(()) => match timeout(limit, exporter.export(batch)).await {
+            Ok(result) => result,
+            Err(_) => Err(ExportFault::retry(format!("no end within {limit:?}"))),
+        },
+        Err(fault) => Err(fault),
+    };
+    panicked.disarm();
+    result
+}
+
+/// Counts an attempt that its exporter's panic has ended.
+struct Panicked<'a> {
+    entry: &'a Entry,
+    armed: bool,
+}
+
+impl Panicked<'_> {
+    fn disarm(mut self) {
+        self.armed = false;
+    }
+}
+
+impl Drop for Panicked<'_> {
+    fn drop(&mut self) {
+        if self.armed && std::thread::panicking() {
+            self.entry.counts.failure("the exporter panicked".to_owned());
+        }
+    }
+}
+
+/// Counts what has failed, and tells what has changed.
+async fn note(shared: &Shared, entry: &Entry, outcome: &Outcome, on_demand: bool) {
+    let exporter = entry.name.clone();
+    match outcome {
+        Ok(exported) => {
+            let failures = entry.counts.take_failures();
+            if on_demand || failures > 0 {
+                let Exported { series, bytes, .. } = *exported;
+                shared.record(ExportEvent::Completed { exporter, series, bytes, failures }).await;
+            }
+        }
+        Err(error) => {
+            let in_a_row = entry.counts.failure(error.to_string());
+            if let ExportError::Failed { attempts, cause, .. } = error
+                && (on_demand || in_a_row == 1)
+            {
+                tracing::warn!(%exporter, attempts, cause, "an export has failed");
+                shared.record(ExportEvent::Failed { exporter, attempts: *attempts, cause: cause.clone() }).await;
+            }
+        }
+    }
+}
+
+/// The last numbers, without another attempt.
+async fn end(shared: &Shared, entry: &Entry, exporter: &mut dyn AnyExporter) {
+    entry.counts.set_state(ExporterState::Exporting);
+    let last = async {
+        let begun = Instant::now();
+        if !entry.is_paused() {
+            match attempt(entry, exporter, &shared.batch(), 1, entry.spec.timeout).await {
+                Ok(exported) => entry.counts.success(&exported, begun.elapsed()),
+                Err(fault) => drop(entry.counts.failure(error_text(&fault))),
+            }
+        }
+        if let Err(fault) = exporter.flush().await {
+            entry.counts.failure(error_text(&fault));
+        }
+    };
+    if timeout(LAST, last).await.is_err() {
+        entry.counts.failure(format!("no end of the last export within {LAST:?}"));
+    }
+}
