@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use foundation_pool::{
-    DeadLetters, JobError, JobRequest, PoolError, PoolEvent, PoolWatched, QueueSpec, Retry, WhenFull,
+    BatchSize, DeadLetters, JobError, JobRequest, PoolError, PoolEvent, PoolWatched, QueueSpec, Retry, WhenFull,
 };
 use futures::FutureExt;
 use tokio::sync::mpsc;
@@ -151,6 +151,20 @@ async fn a_job_expires_at_its_deadline_behind_one_that_may_wait_for_longer() {
     let took = expires(pool.job(Order::Answer(3))).await;
     assert!(is_at_five_seconds(took), "{took:?}");
     keeper.open(1);
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_whose_deadline_passes_behind_another_one_of_its_claim_is_not_begun() {
+    let (top, pool) = start(&spec().workers(1).unwrap().batch_size(BatchSize::exactly(10))).await;
+    pool.pause();
+    let first = pool.job(Order::Last(10 * SECOND)).submit().unwrap();
+    let second = pool.job(Order::Answer(2)).deadline(5 * SECOND).submit().unwrap();
+    pool.resume();
+    first.wait(LONG).await.unwrap();
+    assert!(matches!(second.wait(LONG).await, Err(JobError::Expired { .. })));
+    let stats = pool.stats();
+    assert_eq!((stats.done, stats.expired, stats.in_work), (1, 1, 0));
     top.shutdown().await;
 }
 

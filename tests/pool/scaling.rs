@@ -4,7 +4,7 @@ use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use foundation_pool::{Pool, PoolEvent, PoolWatch, PoolWatched, QueueSpec, Rate, Scaling, Stuck, WorkerState};
-use tokio::time::{interval, timeout};
+use tokio::time::{Instant, interval, timeout};
 
 use crate::setup::{LONG, Order, gate, spec, start};
 
@@ -93,6 +93,27 @@ async fn jobs_over_the_rate_want_no_workers() {
     let done = pool.stats().done;
     // At first there was one worker, which does 10 in a second.
     assert!((770..=801).contains(&done), "{done} in 40 s");
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_has_just_shrunk_grows_again_at_once() {
+    let (top, pool) = start(&spec().workers(8).unwrap()).await;
+    let mut watch = pool.watch();
+    let begun = Instant::now();
+    pool.resize(1).unwrap();
+    // The workers end at once, which the scaler notes at its next tick.
+    let live = || pool.workers().iter().filter(|worker| worker.state != WorkerState::Down).count();
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(live(), 1);
+    pool.resize(8).unwrap();
+    for _ in 0..7 {
+        event(&mut watch, |event| matches!(event, PoolEvent::WorkerStarted { .. })).await;
+    }
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    assert_eq!((live(), pool.stats().wanted), (8, 8));
     top.shutdown().await;
 }
 

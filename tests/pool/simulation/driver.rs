@@ -111,14 +111,14 @@ impl Player {
         if within.is_err() {
             return Err(Broken::new("a shutdown ends", "it did not within an hour"));
         }
-        // A part of the pool that waits for its restart cannot drain it: then the jobs are those of the next life.
+        // A keeper that waits for its restart cannot drain the pool: then the jobs are those of the next life.
         if is_whole { self.is_empty() } else { Ok(()) }
     }
 
-    /// Whether all parts of the pool run, when all that was requested has happened.
+    /// Whether the pool and its keeper run, when all that was requested has happened.
     async fn is_whole(&self) -> bool {
         turn(20).await;
-        for part in [Victim::Pool, Victim::Workers, Victim::Scaler, Victim::Keeper] {
+        for part in [Victim::Pool, Victim::Keeper] {
             let runs = self.find(part).await.is_some_and(|cell| cell.get_status() == ActorStatus::Running);
             if !runs {
                 return false;
@@ -262,8 +262,8 @@ impl Player {
 
     /// Whether each accepted job is somewhere, at this moment.
     fn adds_up(&self) -> Result<(), Broken> {
-        // Jobs that wait for another one of their key are not among those by priority.
-        adds_up(&self.pool.stats(), self.pool.queued())
+        let stats = self.pool.stats();
+        adds_up(&stats, stats.queued())
     }
 
     /// Lets everything go on that was held up, until there is nothing to do, and the pool has its size.

@@ -171,8 +171,7 @@ impl Ledger<'_> {
             if put.delay.is_some_and(|delay| waited < delay) {
                 return broken("a job is not begun before its time");
             }
-            // Jobs of a larger batch wait in their worker's hands, too.
-            if shape.batch == Some(1) && deadline.is_some_and(|deadline| waited > deadline) {
+            if deadline.is_some_and(|deadline| waited > deadline) {
                 return broken("a job is not begun after its deadline");
             }
         }
@@ -252,15 +251,15 @@ impl Ledger<'_> {
 
     /// No more jobs begin in any time than the rate lets.
     fn rate(&self) -> Result<(), Broken> {
-        // A token is taken when a job is claimed: those of a larger batch begin later, and closer together.
-        let by_one = self.script.shape.batch == Some(1);
-        let Some(rate) = self.script.shape.rate.filter(|rate| by_one && !rate.refuses) else { return Ok(()) };
+        let Some(rate) = self.script.shape.rate.filter(|rate| !rate.refuses) else { return Ok(()) };
+        // Those that came while a timer was late are kept, of 20 ms at most.
+        let most = f64::from(rate.burst) + 1.0 + f64::from(rate.per_second) / 50.0;
         let mut begun: Vec<_> = self.accounts.values().flat_map(|it| &it.begun).map(|it| it.at).collect();
         begun.sort_unstable();
         for (at, from) in begun.iter().enumerate() {
             for (jobs, to) in (1..).zip(&begun[at..]) {
                 let tokens = (*to - *from).as_secs_f64() * f64::from(rate.per_second);
-                if f64::from(jobs) > f64::from(rate.burst) + tokens + 1.0 {
+                if f64::from(jobs) > most + tokens {
                     let text = format!("{jobs} from {from:?} to {to:?} at {rate:?}");
                     return Err(Broken::new("no more jobs begin than the rate lets", text));
                 }

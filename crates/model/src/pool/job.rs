@@ -1,5 +1,9 @@
 //! Jobs.
 
+#[path = "batch.rs"]
+pub(crate) mod batch;
+#[path = "failure.rs"]
+pub(crate) mod failure;
 #[path = "../../../pool/src/job/id.rs"]
 pub(crate) mod id;
 #[path = "../../../pool/src/job/key.rs"]

@@ -5,6 +5,8 @@ use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tokio::time::Instant;
+
 use super::after::After;
 use super::claim_cell::{ClaimCell, Tally};
 use super::job_queue::JobQueue;
@@ -49,11 +51,24 @@ impl<J, T> Claim<J, T> {
 
     /// Begins the next job; `None` if there is none left.
     pub(crate) fn begin(&mut self) -> Option<&mut JobRecord<J, T>> {
-        let mut next = self.cell.rest.lock().pop_front()?;
+        let mut next = loop {
+            let next = self.cell.rest.lock().pop_front()?;
+            // Its deadline may have passed while those before it in the claim were performed.
+            if !self.has_expired(&next) {
+                break next;
+            }
+            self.queue.step(|state, after| state.expire_claimed(next, after));
+        };
         next.attempts = next.attempts.saturating_add(1);
         self.cell.begun.store(next.id.number(), Ordering::Relaxed);
         self.timer.iter_mut().for_each(JobTimer::begin);
         Some(self.begun.insert(next))
+    }
+
+    /// The clock is read only for a job that can expire.
+    fn has_expired(&self, record: &JobRecord<J, T>) -> bool {
+        let rule = self.queue.rules().deadline;
+        record.deadline(rule).is_some() && record.expired(rule, Instant::now()).is_some()
     }
 
     // ---- jobs that are begun at once ----

@@ -268,6 +268,8 @@ impl<J, T> State<J, T> {
             return (claimed, expired);
         }
         let share = self.waiting.ready() / self.claims.len().max(1) + 1;
+        // Under a rate one job at a time: those behind it in a claim would be begun whenever it ends.
+        let at_most = if self.rate.is_limited() { 1 } else { at_most };
         let limit = share.min(at_most).min(self.rate.available());
         let mut rest = cell.rest.lock();
         while claimed < limit {
@@ -292,6 +294,14 @@ impl<J, T> State<J, T> {
     /// The clock is read only for a job that can expire.
     fn has_expired(&self, record: &JobRecord<J, T>) -> bool {
         record.deadline(self.deadline).is_some() && record.expired(self.deadline, Instant::now()).is_some()
+    }
+
+    /// Ends a job of a claim that has waited for too long behind the others of the claim.
+    pub(super) fn expire_claimed(&mut self, record: JobRecord<J, T>, after: &mut After<J, T>) {
+        self.claimed -= 1;
+        self.rate.give_back(1);
+        let waited = record.accepted.elapsed();
+        self.expire(record, waited, after);
     }
 
     fn expire(&mut self, record: JobRecord<J, T>, waited: Duration, after: &mut After<J, T>) {

@@ -2,7 +2,7 @@
 //!
 //! 1. Workers that block their thread are not usable: they count in no size, and are never asked to end for one.
 //! 2. Slots that start are those with the lowest free numbers. A worker that was asked to end and has not is kept before one
-//!    is started.
+//!    is started; one that has ended keeps its number until its supervisor has removed it.
 //! 3. Those that have been idle for the longest end first, and then those with the highest numbers.
 
 use std::cmp::Reverse;
@@ -22,6 +22,8 @@ pub(crate) struct SlotFound {
     pub(crate) idle_for: Duration,
     /// Its worker has been asked to end.
     pub(crate) retiring: bool,
+    /// Its worker has ended.
+    pub(crate) ended: bool,
 }
 
 /// What is to be done about the size.
@@ -63,7 +65,7 @@ pub(crate) fn plan(found: &[SlotFound], size: usize) -> SizePlan {
 }
 
 fn grow(found: &[SlotFound], missing: usize) -> SizePlan {
-    let retiring = found.iter().filter(|slot| slot.retiring && !slot.is_blocking());
+    let retiring = found.iter().filter(|slot| slot.retiring && !slot.ended && !slot.is_blocking());
     let keep: Vec<_> = retiring.map(|slot| slot.slot).take(missing).collect();
     let taken: BTreeSet<_> = found.iter().map(|slot| slot.slot).collect();
     let free = (1..).map(Slot::new).filter(|slot| !taken.contains(slot));
@@ -88,12 +90,13 @@ mod tests {
     fn slots() -> impl Strategy<Value = Vec<SlotFound>> {
         let pace =
             prop_oneof![4 => Just(Pace::Normal), 1 => Just(Pace::Slow(SECOND)), 1 => Just(Pace::Blocking(SECOND))];
-        btree_map(1usize..40, (pace, 0u64..5, prop::bool::weighted(0.2)), 0..20).prop_map(|slots| {
-            let slot = |(number, (pace, idle, retiring))| SlotFound {
+        btree_map(1usize..40, (pace, 0u64..5, prop::bool::weighted(0.2), any::<bool>()), 0..20).prop_map(|slots| {
+            let slot = |(number, (pace, idle, retiring, ended))| SlotFound {
                 slot: Slot::new(number),
                 pace,
                 idle_for: Duration::from_secs(idle),
                 retiring,
+                ended: retiring && ended,
             };
             slots.into_iter().map(slot).collect()
         })
@@ -106,6 +109,7 @@ mod tests {
             pace: Pace::Normal,
             idle_for: idle * SECOND,
             retiring: false,
+            ended: false,
         };
         let found = [slot(1, 0), slot(2, 5), slot(3, 0), slot(5, 1)];
         assert_eq!(plan(&found, 1).retire, [2, 5, 3].map(Slot::new));
@@ -119,6 +123,7 @@ mod tests {
             pace: Pace::Blocking(SECOND),
             idle_for: Duration::ZERO,
             retiring: false,
+            ended: false,
         };
         let found: Vec<_> = (1..=3).map(blocking).collect();
         let limits = |blocking: usize, spare| usable_limits(&(2..=4), &found[..blocking], spare);
@@ -132,7 +137,7 @@ mod tests {
             let of = |slot: &Slot| found.iter().find(|it| it.slot == *slot);
             prop_assert!(start.iter().all(|slot| of(slot).is_none()));
             prop_assert!(retire.iter().all(|slot| of(slot).is_some_and(SlotFound::is_usable)));
-            prop_assert!(keep.iter().all(|slot| of(slot).is_some_and(|it| it.retiring && !it.is_usable())));
+            prop_assert!(keep.iter().all(|slot| of(slot).is_some_and(|it| it.retiring && !it.ended && !it.is_usable())));
             let distinct: BTreeSet<_> = start.iter().chain(&retire).chain(&keep).collect();
             prop_assert_eq!(distinct.len(), start.len() + retire.len() + keep.len());
             let usable = found.iter().filter(|slot| slot.is_usable()).count();

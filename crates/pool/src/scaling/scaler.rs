@@ -93,6 +93,8 @@ impl<J, T> Scaler<J, T> {
                 _ = ticks.tick() => self.tick().await,
                 () = shared.control.changed.notified() => {
                     self.find_workers().await;
+                    // Their numbers are free again.
+                    self.remove_ended().await;
                     self.resize();
                 }
             }
@@ -167,7 +169,9 @@ impl<J, T> Scaler<J, T> {
             let cells = &state.cells;
             let job_for = cells.current().and_then(|current| current.quiet());
             let pace = stuck.judge(Progress { job_for, polled_for: cells.polled_for() });
-            SlotFound { slot: *slot, pace, idle_for: cells.idle_for(), retiring: state.retire.about().is_some() }
+            let retiring = state.retire.about().is_some();
+            let ended = retiring && cells.phase() == Phase::Down;
+            SlotFound { slot: *slot, pace, idle_for: cells.idle_for(), retiring, ended }
         };
         slots.iter().map(found).collect()
     }

@@ -138,7 +138,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn found(number: usize, pace: Pace) -> SlotFound {
-        SlotFound { slot: Slot::new(number), pace, idle_for: Duration::ZERO, retiring: false }
+        SlotFound { slot: Slot::new(number), pace, idle_for: Duration::ZERO, retiring: false, ended: false }
     }
 
     #[test]
