@@ -76,8 +76,11 @@ async fn every_snapshot_of_a_namespace_is_written_as_json(namespace: TestNamespa
     requests.with([("method", "GET")]).unwrap().increment();
     let scrape = written(&namespace.telemetry().scrape());
     let family = scrape["families"].as_array().unwrap().iter().find(|it| it["name"] == "requests").unwrap();
-    let expected = json!([{ "labels": { "method": "GET" }, "reading": { "counter": 1 }, "rate": null }]);
-    assert_eq!((&scrape["namespace"], &family["series"]), (&json!(name), &expected));
+    let series = &family["series"][0];
+    let expected = (&json!({ "method": "GET" }), &json!({ "counter": 1 }), &Value::Null);
+    assert_eq!((&series["labels"], &series["reading"], &series["rate"]), expected);
+    assert!(series["since"].as_str().unwrap().ends_with('Z') && scrape["taken_at"].as_str().unwrap().ends_with('Z'));
+    assert_eq!(scrape["namespace"], json!(name));
 }
 
 #[tokio::test]

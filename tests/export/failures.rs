@@ -112,7 +112,7 @@ async fn only_the_first_failure_of_a_row_and_the_success_after_it_are_events() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dead_receiver_is_survived_for_long_without_growth() {
+async fn a_dead_receiver_is_asked_no_more_often_for_as_long_as_it_is_dead() {
     let (_foundation, exports) = start().await;
     let answers = (0..1_000).map(|number| if number % 2 == 0 { Answer::Busy } else { Answer::Never });
     let (receiver, mut asked) = Receiver::new(answers);

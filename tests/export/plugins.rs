@@ -41,7 +41,7 @@ impl Exporter for Channel {
     }
 
     async fn export(&mut self, batch: &Batch) -> Result<Exported, ExportFault> {
-        let encoded = batch.encoded::<Names>()?;
+        let encoded = Names::encoded(batch)?;
         let exported = Exported::new(encoded.as_bytes().len(), batch.series());
         self.0.send(encoded).map_err(ExportFault::fatal)?;
         Ok(exported)

@@ -1,6 +1,7 @@
 //! Jobs that a worker performs at once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use foundation::supervision::Supervisor;
@@ -24,6 +25,8 @@ enum Row {
     Panics,
     /// It waits until it may go on, alone and in a batch.
     Waits,
+    /// It waits in a batch until it may go on, and then the batch fails as a whole.
+    Delays,
 }
 
 #[derive(Clone)]
@@ -32,6 +35,8 @@ struct Desk {
     log: Arc<Mutex<Vec<Vec<Row>>>>,
     waits: mpsc::UnboundedSender<()>,
     may_go_on: Arc<Semaphore>,
+    /// Whether each batch panics before it begins its jobs.
+    panics_early: Arc<AtomicBool>,
 }
 
 struct Writer(Desk);
@@ -56,14 +61,21 @@ impl Worker for Writer {
                 self.wait().await;
                 Ok(0)
             }
+            Row::Delays => Ok(7),
             Row::Bad | Row::Refused => Err("alone".into()),
         }
     }
 
     async fn perform_batch(&mut self, jobs: &mut Batch<'_, Row, u64>) {
+        if self.0.panics_early.load(Ordering::Relaxed) {
+            panic!("before any has begun");
+        }
         let stop = jobs.stop().clone();
         let rows: Vec<_> = jobs.begin().iter_mut().map(|job| *job.job()).collect();
         self.0.log.lock().push(rows.clone());
+        if rows.contains(&Row::Delays) {
+            return self.wait().await;
+        }
         if rows.contains(&Row::Bad) {
             return;
         }
@@ -78,7 +90,7 @@ impl Worker for Writer {
                         () = stop.requested() => {}
                     }
                 }
-                Row::Bad => {}
+                Row::Bad | Row::Delays => {}
             }
         }
     }
@@ -94,7 +106,12 @@ struct Writing {
 impl Writing {
     async fn start(set: impl FnOnce(PoolSpec<Writer>) -> PoolSpec<Writer>) -> Self {
         let (sender, waits) = mpsc::unbounded_channel();
-        let desk = Desk { log: Arc::default(), waits: sender, may_go_on: Arc::new(Semaphore::new(0)) };
+        let desk = Desk {
+            log: Arc::default(),
+            waits: sender,
+            may_go_on: Arc::new(Semaphore::new(0)),
+            panics_early: Arc::default(),
+        };
         let of_workers = desk.clone();
         let spec = PoolSpec::new(move |_| {
             let desk = of_workers.clone();
@@ -116,6 +133,31 @@ impl Writing {
     fn log(&self) -> Vec<Vec<Row>> {
         self.desk.log.lock().clone()
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn jobs_of_a_batch_that_fails_after_their_deadline_go_on_by_themselves_as_they_were_begun_in_time() {
+    let second = Duration::from_secs(1);
+    let mut writing = Writing::start(|spec| spec.deadline(second)).await;
+    let [one, two] = writing.together(&[Row::Good(1), Row::Delays]).try_into().unwrap();
+    writing.waits.recv().await.unwrap();
+    tokio::time::advance(10 * second).await;
+    writing.desk.may_go_on.add_permits(1);
+    assert_eq!((one.wait(LONG).await.unwrap(), two.wait(LONG).await.unwrap()), (101, 7));
+    let stats = writing.pool.stats();
+    assert_eq!((stats.done, stats.expired, stats.in_work), (2, 0, 0));
+    writing.top.shutdown().await;
+}
+
+#[tokio::test]
+async fn jobs_of_a_batch_that_panics_before_it_begins_them_are_performed_by_themselves() {
+    let writing = Writing::start(|spec| spec.retry(Retry::attempts(2))).await;
+    writing.desk.panics_early.store(true, Ordering::Relaxed);
+    let [one, two] = writing.together(&[Row::Good(1), Row::Good(2)]).try_into().unwrap();
+    // The batch was an attempt.
+    assert_eq!((one.wait(LONG).await.unwrap(), two.wait(LONG).await.unwrap()), (201, 202));
+    assert_eq!(writing.log(), [[Row::Good(1)], [Row::Good(2)]]);
+    writing.top.shutdown().await;
 }
 
 #[tokio::test]

@@ -1,14 +1,16 @@
 //! The numbers that are exported at one time.
 
+use std::any::TypeId;
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use foundation_telemetry::Scrape;
 use parking_lot::Mutex;
 
-use crate::format::{EncodeError, Encoded, Format};
+use crate::encoded::{EncodeError, Encoded};
 
 /// The numbers of a namespace, read once for all exporters that are due at the same time, and encoded once for each format.
 #[derive(Clone)]
@@ -18,7 +20,10 @@ struct Contents {
     scrape: Scrape,
     series: usize,
     dropped: usize,
-    encoded: Mutex<HashMap<&'static str, Arc<Encoding>>>,
+    /// By the types of the formats: their names are chosen by others.
+    encoded: Mutex<HashMap<TypeId, Arc<Encoding>>>,
+    /// Whether it was told that it has been read.
+    shown: AtomicBool,
 }
 
 type Encoding = OnceLock<Result<Encoded, EncodeError>>;
@@ -35,7 +40,7 @@ impl Batch {
             series += family.series.len();
         }
         scrape.families.retain(|family| !family.series.is_empty());
-        Self(Arc::new(Contents { scrape, series, dropped, encoded: Mutex::default() }))
+        Self(Arc::new(Contents { scrape, series, dropped, encoded: Mutex::default(), shown: AtomicBool::new(false) }))
     }
 
     /// The numbers.
@@ -58,17 +63,15 @@ impl Batch {
         self.0.dropped
     }
 
-    /// The numbers in a format. The first who asks encodes them, and the others wait for that.
-    ///
-    /// # Errors
-    /// What the format says.
-    pub fn encoded<F: Format>(&self) -> Result<Encoded, EncodeError> {
-        self.encoded_by(F::NAME, |batch| F::encode(batch))
+    /// Whether it was told that it has been read; from now on it was.
+    pub(crate) fn is_shown(&self) -> bool {
+        self.0.shown.swap(true, Ordering::Relaxed)
     }
 
+    /// The numbers in the format of this type, which is encoded the first time.
     pub(crate) fn encoded_by(
         &self,
-        format: &'static str,
+        format: TypeId,
         encode: impl FnOnce(&Self) -> Result<Encoded, EncodeError>,
     ) -> Result<Encoded, EncodeError> {
         let encoding = Arc::clone(self.0.encoded.lock().entry(format).or_default());

@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use foundation_kernel::names::ServiceName;
+use foundation_kernel::ractor::ActorId;
 use foundation_kernel::supervision::ChildId;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
 use crate::error::ExportError;
 use crate::exporter::Exported;
@@ -25,6 +26,11 @@ pub(crate) struct Entry {
     waiting: Mutex<Waiting>,
     /// Notified when somebody asks.
     pub(crate) requested: Notify,
+    /// The supervisor that has started its task, or is about to.
+    started_by: Mutex<Option<ActorId>>,
+    removed: watch::Sender<bool>,
+    /// Whether the task runs.
+    runs: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -35,8 +41,9 @@ struct Waiting {
 
 impl Entry {
     pub(crate) fn new(name: ServiceName, spec: ExporterSpec) -> Self {
-        let (counts, paused, waiting) = Default::default();
-        Self { name, spec, counts, paused, waiting, requested: Notify::new() }
+        let (counts, paused, waiting, started_by) = Default::default();
+        let (removed, runs) = (watch::Sender::new(false), watch::Sender::new(false));
+        Self { name, spec, counts, paused, waiting, requested: Notify::new(), started_by, removed, runs }
     }
 
     pub(crate) fn child_id(&self) -> ChildId {
@@ -45,6 +52,28 @@ impl Entry {
 
     pub(crate) fn stats(&self) -> ExporterStats {
         self.counts.read(self.name.clone(), self.spec.format, self.spec.schedule.to_string())
+    }
+
+    // ---- its task ----
+
+    /// Whether whoever asks is to start the task below this supervisor: the first one.
+    pub(crate) fn is_to_be_started_by(&self, supervisor: ActorId) -> bool {
+        self.started_by.lock().replace(supervisor) != Some(supervisor)
+    }
+
+    /// The exporter is removed: its task ends, also one that is about to start.
+    pub(crate) fn remove(&self) {
+        self.removed.send_replace(true);
+    }
+
+    pub(crate) async fn removed(&self) {
+        // An error: the sender is gone, which this has.
+        drop(self.removed.subscribe().wait_for(|removed| *removed).await);
+    }
+
+    /// Returns when the task does not run.
+    pub(crate) async fn ended(&self) {
+        drop(self.runs.subscribe().wait_for(|runs| !*runs).await);
     }
 
     // ---- pausing ----
@@ -86,6 +115,7 @@ impl Entry {
     /// The task runs until the guard is dropped.
     pub(crate) fn begin_life(&self) -> Life<'_> {
         self.waiting.lock().runs = true;
+        self.runs.send_replace(true);
         self.counts.set_state(self.at_rest());
         Life(self)
     }
@@ -103,5 +133,6 @@ impl Drop for Life<'_> {
             std::mem::take(&mut waiting.callers)
         };
         drop(callers);
+        self.0.runs.send_replace(false);
     }
 }

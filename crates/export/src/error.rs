@@ -6,7 +6,7 @@ use std::time::Duration;
 use foundation_kernel::catalog::CatalogError;
 use foundation_kernel::names::ServiceName;
 
-use crate::format::EncodeError;
+use crate::encoded::EncodeError;
 
 /// Why something of exports was not done.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -42,8 +42,8 @@ pub enum ExportError {
         /// The limit.
         limit: Duration,
     },
-    /// The exporter is registered, but its task could not be started.
-    #[error("exporter {exporter} could not be started: {cause}")]
+    /// The task of the exporter could not be started, and the exporter is not registered.
+    #[error("exporter {exporter} is not registered, since it could not be started: {cause}")]
     Start {
         /// The exporter.
         exporter: ServiceName,

@@ -5,12 +5,13 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::batch::Batch;
-use crate::format::EncodeError;
+use crate::encoded::EncodeError;
+use crate::retry::RetryAfter;
 
 /// Takes numbers somewhere else. Made anew for each life of its task, which calls it, one export after the other.
 ///
 /// ```
-/// use foundation_export::{Batch, Exported, Exporter, ExportFault, Json, Target};
+/// use foundation_export::{Batch, Exported, Exporter, ExportFault, Format, Json, Target};
 /// use tokio::sync::mpsc;
 ///
 /// /// Sends the numbers through a channel, as JSON.
@@ -24,7 +25,7 @@ use crate::format::EncodeError;
 ///     }
 ///
 ///     async fn export(&mut self, batch: &Batch) -> Result<Exported, ExportFault> {
-///         let bytes = batch.encoded::<Json>()?.as_bytes().to_vec();
+///         let bytes = Json::encoded(batch)?.as_bytes().to_vec();
 ///         let exported = Exported::new(bytes.len(), batch.series());
 ///         self.0.send(bytes).await.map_err(ExportFault::fatal)?;
 ///         Ok(exported)
@@ -113,15 +114,6 @@ pub struct ExportFault {
     source: Box<dyn Error + Send + Sync>,
     /// `None`: no other attempt.
     retry: Option<RetryAfter>,
-}
-
-/// When another attempt makes sense.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RetryAfter {
-    /// By the exporter's rule.
-    Backoff,
-    /// Not before this time, as the receiver says.
-    At(Duration),
 }
 
 impl ExportFault {

@@ -8,18 +8,19 @@ use foundation_events::EventStore;
 use foundation_kernel::catalog::CatalogStats;
 use foundation_kernel::names::{Service, ServiceName, ServiceRegistry};
 use foundation_kernel::supervision::{
-    Backoff, ChildKind, ChildSpec, ChildState, DynamicSupervisorSpec, ExponentialBackoff, Health, Restart,
-    RestartIntensity, Shutdown, StartContext, StartError, Started,
+    Backoff, ChildError, ChildKind, ChildSpec, DynamicSupervisor, DynamicSupervisorSpec, ExponentialBackoff, Health,
+    Restart, RestartIntensity, Shutdown, StartContext, StartError, Started,
 };
 use foundation_telemetry::Telemetry;
 use tokio::sync::broadcast;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use crate::encoded::Encoded;
 use crate::entry::Entry;
 use crate::error::ExportError;
 use crate::event::ExportEvent;
 use crate::exporter::Exported;
-use crate::format::{Encoded, Format};
+use crate::format::Format;
 use crate::shared::Shared;
 use crate::spec::ExporterSpec;
 use crate::stats::ExporterStats;
@@ -72,12 +73,20 @@ impl Exports {
         let backoff = backoff.map_or(Backoff::None, Backoff::from);
         let rules = DynamicSupervisorSpec::default().intensity(RestartIntensity::UNLIMITED).backoff(backoff);
         let (started, supervisor) = context.spawn_dynamic_supervisor(rules).await?;
+        // Before the exporters are listed: one that is registered from now on is started by whoever comes first.
+        self.0.supervised_by(supervisor.clone());
         for (_, entry) in self.0.exporters.all() {
-            // A task that is only spawned does not fail to start.
-            supervisor.start_child(self.task(entry)).await.map_err(StartError::failed)?;
+            self.start_below(&supervisor, entry).await.map_err(StartError::failed)?;
         }
-        self.0.supervised_by(supervisor);
         Ok(started)
+    }
+
+    /// Starts the task of an exporter below a supervisor, unless that has been done.
+    async fn start_below(&self, supervisor: &DynamicSupervisor, entry: Arc<Entry>) -> Result<(), ChildError> {
+        if entry.is_to_be_started_by(supervisor.actor()?.get_id()) {
+            supervisor.start_child(self.task(entry)).await?;
+        }
+        Ok(())
     }
 
     fn task(&self, entry: Arc<Entry>) -> ChildSpec {
@@ -110,7 +119,7 @@ impl Exports {
     /// [`ExportError::Catalog`] for a format that is not registered, [`ExportError::Encode`] for numbers that it cannot write.
     pub fn encode(&self, format: &str) -> Result<Encoded, ExportError> {
         let format = self.0.formats.get(format)?;
-        Ok(format.encode(&self.0.batch())?)
+        Ok(format.encode(&self.0.batch(Instant::now()))?)
     }
 
     // ---- exporters ----
@@ -129,7 +138,7 @@ impl Exports {
         let exporter = self.0.exporters.checked(name)?;
         let entry = self.0.exporters.insert(name, Entry::new(exporter.clone(), spec))?;
         if let Some(supervisor) = self.0.supervisor()
-            && let Err(error) = supervisor.start_child(self.task(entry)).await
+            && let Err(error) = self.start_below(&supervisor, entry).await
         {
             drop(self.0.exporters.remove(name));
             return Err(ExportError::Start { exporter, cause: error.to_string().into() });
@@ -138,20 +147,17 @@ impl Exports {
         Ok(())
     }
 
-    /// Removes an exporter: its task exports the last numbers and ends.
+    /// Removes an exporter: its task exports the last numbers and ends. Dropped before it returns, it has removed the exporter, or
+    /// left it as it is.
     ///
     /// # Errors
     /// [`ExportError::Catalog`] for a name that is not registered.
     pub async fn unregister(&self, name: &str) -> Result<(), ExportError> {
         let entry = self.0.exporters.remove(name)?;
-        if let Some(supervisor) = self.0.supervisor() {
-            let children = supervisor.which_children().await.unwrap_or_default();
-            let of_entry = children.into_iter().find(|child| child.id == entry.child_id());
-            if let Some(ChildState::Running(actor)) = of_entry.map(|child| child.state) {
-                // It may have ended by itself meanwhile.
-                drop(supervisor.terminate_child(actor).await);
-            }
-        }
+        // One that waits for its restart ends as soon as it is started.
+        entry.remove();
+        // One that blocks its thread ends later.
+        drop(timeout(STOP, entry.ended()).await);
         self.0.record(ExportEvent::Unregistered { exporter: entry.name.clone() }).await;
         Ok(())
     }

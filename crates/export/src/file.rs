@@ -4,7 +4,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::batch::Batch;
 use crate::exporter::{ExportFault, Exported, Exporter, Target};
@@ -24,17 +24,19 @@ use crate::format::Format;
 /// # let _ = nightly;
 /// # Ok::<(), foundation_export::ScheduleError>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct FileExporter<F> {
     path: PathBuf,
     keep: usize,
+    /// What is being written, also when whoever waited for it has gone.
+    writing: Option<JoinHandle<io::Result<()>>>,
     format: PhantomData<fn() -> F>,
 }
 
 impl<F: Format> FileExporter<F> {
     /// An exporter into this file.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), keep: 0, format: PhantomData }
+        Self { path: path.into(), keep: 0, writing: None, format: PhantomData }
     }
 
     /// Keeps so many of the files before.
@@ -51,11 +53,17 @@ impl<F: Format> Exporter for FileExporter<F> {
     }
 
     async fn export(&mut self, batch: &Batch) -> Result<Exported, ExportFault> {
-        let encoded = batch.encoded::<F>()?;
+        let encoded = F::encoded(batch)?;
         let exported = Exported::new(encoded.as_bytes().len(), batch.series());
         let (path, keep) = (self.path.clone(), self.keep);
-        let written = spawn_blocking(move || replace(&path, keep, encoded.as_bytes()));
-        match written.await {
+        if let Some(before) = self.writing.as_mut() {
+            // Two at once would write the same file beside it. What became of that one has been told.
+            drop(before.await);
+        }
+        let writing = self.writing.insert(spawn_blocking(move || replace(&path, keep, encoded.as_bytes())));
+        let written = writing.await;
+        self.writing = None;
+        match written {
             Ok(Ok(())) => Ok(exported),
             Ok(Err(error)) => Err(ExportFault::retry(error)),
             Err(error) => Err(ExportFault::fatal(error)),
@@ -67,8 +75,10 @@ impl<F: Format> Exporter for FileExporter<F> {
 fn replace(path: &Path, keep: usize, bytes: &[u8]) -> io::Result<()> {
     let written = numbered(path, "tmp");
     std::fs::write(&written, bytes)?;
-    for number in (1..keep).rev() {
-        move_if_there(&numbered(path, &number.to_string()), &numbered(path, &(number + 1).to_string()))?;
+    let nth = |number: usize| numbered(path, &number.to_string());
+    let kept = (1..keep).take_while(|number| nth(*number).exists()).count();
+    for number in (1..=kept).rev() {
+        std::fs::rename(nth(number), nth(number + 1))?;
     }
     if keep > 0 {
         // A link, so that there is a file under the name at every moment.
@@ -89,16 +99,8 @@ fn numbered(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-fn move_if_there(from: &Path, to: &Path) -> io::Result<()> {
-    missing_is_fine(std::fs::rename(from, to))
-}
-
 fn remove_if_there(path: &Path) -> io::Result<()> {
-    missing_is_fine(std::fs::remove_file(path))
-}
-
-fn missing_is_fine(result: io::Result<()>) -> io::Result<()> {
-    match result {
+    match std::fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result,
     }

@@ -1,11 +1,11 @@
 //! Formats: numbers as bytes.
 
-use std::fmt;
-use std::sync::Arc;
+use std::any::TypeId;
 
 use foundation_kernel::containment::catch_panic;
 
 use crate::batch::Batch;
+use crate::encoded::{EncodeError, Encoded};
 
 mod csv;
 mod json;
@@ -43,58 +43,20 @@ pub trait Format: Send + Sync + 'static {
     /// # Errors
     /// What cannot be written.
     fn encode(batch: &Batch) -> Result<Encoded, EncodeError>;
-}
 
-/// Bytes in some format; a clone is an atomic increment.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Encoded(Arc<[u8]>);
-
-impl Encoded {
-    /// The bytes.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl From<String> for Encoded {
-    fn from(text: String) -> Self {
-        Self(text.into_bytes().into())
-    }
-}
-
-impl From<Vec<u8>> for Encoded {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self(bytes.into())
-    }
-}
-
-impl fmt::Debug for Encoded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Encoded({} bytes)", self.0.len())
-    }
-}
-
-/// Why numbers could not be written in a format.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the numbers cannot be written as {format}: {reason}")]
-#[non_exhaustive]
-pub struct EncodeError {
-    /// The format.
-    pub format: &'static str,
-    /// What is wrong.
-    pub reason: String,
-}
-
-impl EncodeError {
-    /// An error of a format.
-    pub fn new(format: &'static str, reason: impl fmt::Display) -> Self {
-        Self { format, reason: reason.to_string() }
+    /// The same, encoded once for each batch: the first who asks encodes, and the others wait for that.
+    ///
+    /// # Errors
+    /// What cannot be written.
+    fn encoded(batch: &Batch) -> Result<Encoded, EncodeError> {
+        batch.encoded_by(TypeId::of::<Self>(), Self::encode)
     }
 }
 
 /// A registered format, without its type.
 #[derive(Clone, Copy)]
 pub(crate) struct AnyFormat {
+    id: TypeId,
     pub(crate) name: &'static str,
     pub(crate) content_type: &'static str,
     encode: fn(&Batch) -> Result<Encoded, EncodeError>,
@@ -102,7 +64,7 @@ pub(crate) struct AnyFormat {
 
 impl AnyFormat {
     pub(crate) fn of<F: Format>() -> Self {
-        Self { name: F::NAME, content_type: F::CONTENT_TYPE, encode: F::encode }
+        Self { id: TypeId::of::<F>(), name: F::NAME, content_type: F::CONTENT_TYPE, encode: F::encode }
     }
 
     /// A panic of the format is an error.
@@ -112,6 +74,6 @@ impl AnyFormat {
             encoded
                 .unwrap_or_else(|panic| Err(EncodeError::new(self.name, format_args!("it panicked: {}", panic.text()))))
         };
-        batch.encoded_by(self.name, encode)
+        batch.encoded_by(self.id, encode)
     }
 }

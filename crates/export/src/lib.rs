@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod batch;
+mod encoded;
 mod entry;
 mod error;
 mod event;
@@ -16,12 +17,13 @@ mod stats;
 mod task;
 
 pub use batch::Batch;
+pub use encoded::{EncodeError, Encoded};
 pub use error::ExportError;
 pub use event::ExportEvent;
 pub use exporter::{ExportFault, Exported, Exporter, Target};
 pub use exports::Exports;
 pub use file::FileExporter;
-pub use format::{Csv, EncodeError, Encoded, Format, Json, OpenMetrics, PrometheusText};
+pub use format::{Csv, Format, Json, OpenMetrics, PrometheusText};
 pub use retry::ExportRetry;
 pub use schedule::{ExportSchedule, ScheduleError};
 pub use spec::ExporterSpec;

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use crate::exporter::RetryAfter;
-
 /// How often an export is tried, and the delays between the attempts.
 ///
 /// The delay before the n-th attempt is drawn between zero and the first delay × 2ⁿ⁻², so that many programs do not come back
@@ -18,6 +16,15 @@ use crate::exporter::RetryAfter;
 pub struct ExportRetry {
     attempts: u32,
     first_delay: Duration,
+}
+
+/// When another attempt makes sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RetryAfter {
+    /// By the exporter's rule.
+    Backoff,
+    /// Not before this time, as the receiver says.
+    At(Duration),
 }
 
 impl Default for ExportRetry {

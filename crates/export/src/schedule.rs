@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const DAY: u64 = 24 * 60 * 60;
 const SHORTEST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(DAY);
+/// Nearer than this, the next daily export is the one that was just made.
+const AGAIN: Duration = Duration::from_secs(60);
 
 /// When the numbers are exported. Besides, whoever asks gets them [at once](crate::Exports::now), and the last ones are
 /// exported at the end.
@@ -67,8 +69,20 @@ impl ExportSchedule {
         Self(When::OnDemand)
     }
 
-    /// The time until the next export, the last one of which was due now; `None` for one on demand.
-    pub(crate) fn next(&self, now: SystemTime) -> Option<Duration> {
+    /// The period of an exporter that exports each time it has passed.
+    pub(crate) fn every_so_often(&self) -> Option<Duration> {
+        if let When::Every(period) = self.0 { Some(period) } else { None }
+    }
+
+    /// The time until the next export; `None` for one on demand. A daily one that has just been made is not made again, by a
+    /// clock that is a little ahead of the other.
+    pub(crate) fn next(&self, now: SystemTime, just_made: bool) -> Option<Duration> {
+        let next = self.next_at(now)?;
+        let is_again = just_made && matches!(self.0, When::Daily(_)) && next < AGAIN;
+        Some(if is_again { next + LONGEST } else { next })
+    }
+
+    fn next_at(&self, now: SystemTime) -> Option<Duration> {
         match self.0 {
             When::Every(period) => Some(period),
             When::Daily(at) => {
@@ -118,12 +132,22 @@ mod tests {
         assert_eq!(ExportSchedule::daily_at("02:30").unwrap().to_string(), "daily at 02:30 UTC");
     }
 
+    #[test]
+    fn a_daily_export_is_made_once_a_day_whenever_it_ends() {
+        let schedule = ExportSchedule::daily_at("02:00").unwrap();
+        let at = |seconds: i64| UNIX_EPOCH + Duration::from_secs((2 * 3_600 + 10 * 86_400 + seconds) as u64);
+        let next = |seconds: i64| schedule.next(at(seconds), true).unwrap().as_secs() as i64 + seconds;
+        // In time, a little before it, and after ten minutes of attempts.
+        assert_eq!([0, -3, 3, 600].map(next), [86_400; 4]);
+        assert_eq!(schedule.next(at(-3), false), Some(Duration::from_secs(3)), "the first one");
+    }
+
     proptest! {
         #[test]
         fn a_daily_export_is_due_at_its_time_within_the_next_day(now in 0u64..4_000_000_000, nanos in 0u32..1_000_000_000, hour in 0u64..24, minute in 0u64..60) {
             let schedule = ExportSchedule::daily_at(&format!("{hour:02}:{minute:02}")).unwrap();
             let now = UNIX_EPOCH + Duration::new(now, nanos);
-            let wait = schedule.next(now).unwrap();
+            let wait = schedule.next(now, false).unwrap();
             prop_assert!(wait > Duration::ZERO && wait <= LONGEST);
             let due = (now + wait).duration_since(UNIX_EPOCH).unwrap();
             prop_assert_eq!(due.as_secs() % DAY, hour * 3_600 + minute * 60);

@@ -1,5 +1,6 @@
 //! What the exporters of a namespace share: the registered ones, the formats, and the numbers of the moment.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use foundation_events::EventStore;
@@ -16,8 +17,6 @@ use crate::entry::Entry;
 use crate::event::ExportEvent;
 use crate::format::{AnyFormat, Csv, Format, Json, OpenMetrics, PrometheusText};
 
-/// How old the numbers may be that an exporter gets because another one has just read them.
-const FRESH: Duration = Duration::from_secs(1);
 /// How long recording an event may take.
 const RECORD: Duration = Duration::from_secs(2);
 const MAX_EXPORTERS: usize = 64;
@@ -31,9 +30,15 @@ pub(crate) struct Shared {
     pub(crate) formats: Catalog<AnyFormat>,
     telemetry: Telemetry,
     events: EventStore,
-    latest: Mutex<Option<(Instant, Batch)>>,
+    latest: Mutex<Option<Arc<Reading>>>,
     supervisor: RwLock<Option<DynamicSupervisor>>,
     changes: broadcast::Sender<ExportEvent>,
+}
+
+/// Numbers that are read, or are being read by whoever was the first to ask.
+struct Reading {
+    begun: Instant,
+    batch: OnceLock<Batch>,
 }
 
 impl Shared {
@@ -62,24 +67,25 @@ impl Shared {
 
     // ---- numbers ----
 
-    /// The numbers of now; those of a moment ago for exporters that are due at the same time.
-    pub(crate) fn batch(&self) -> Batch {
-        if let Some((read, batch)) = &*self.latest.lock()
-            && read.elapsed() < FRESH
-        {
-            return batch.clone();
+    /// Numbers that are not older than this: those that another exporter reads or has read, or those of now.
+    pub(crate) fn batch(&self, not_older_than: Instant) -> Batch {
+        let reading = {
+            let mut latest = self.latest.lock();
+            match &*latest {
+                Some(reading) if reading.begun >= not_older_than => Arc::clone(reading),
+                _ => {
+                    let reading = Arc::new(Reading { begun: Instant::now(), batch: OnceLock::new() });
+                    *latest = Some(Arc::clone(&reading));
+                    reading
+                }
+            }
+        };
+        // Not under the lock. Others who want the same numbers wait for them.
+        let batch = reading.batch.get_or_init(|| Batch::new(self.telemetry.scrape(), MAX_SERIES));
+        if !batch.is_shown() {
+            self.show(&ExportEvent::BatchTaken { series: batch.series(), dropped: batch.dropped() });
         }
-        let (now, batch) = (Instant::now(), Batch::new(self.telemetry.scrape(), MAX_SERIES));
-        let before = self.latest.lock().replace((now, batch.clone()));
-        drop(before);
-        self.show(&ExportEvent::BatchTaken { series: batch.series(), dropped: batch.dropped() });
-        batch
-    }
-
-    /// The numbers are read anew the next time.
-    pub(crate) fn forget_batch(&self) {
-        let before = self.latest.lock().take();
-        drop(before);
+        batch.clone()
     }
 
     // ---- events ----

@@ -46,6 +46,8 @@ pub struct ExporterStats {
     pub last_success: Option<SystemTime>,
     /// The error of the last export that failed.
     pub last_error: Option<String>,
+    /// What the receiver said of the series that it refused last.
+    pub last_rejection: Option<String>,
     /// How long successful exports took, in nanoseconds, all attempts included.
     pub duration_ns: HistogramSnapshot,
 }
@@ -91,6 +93,9 @@ struct Figures {
     bytes: u64,
     last_success: Option<SystemTime>,
     last_error: Option<String>,
+    last_rejection: Option<String>,
+    /// Whether somebody was told of a failure since the last success.
+    told: bool,
 }
 
 impl Counts {
@@ -118,23 +123,32 @@ impl Counts {
         let mut figures = self.figures.lock();
         figures.successes += 1;
         figures.series += exported.series as u64;
-        figures.series_dropped += exported.rejected.as_ref().map_or(0, |(series, _)| *series as u64);
+        if let Some((series, reason)) = &exported.rejected {
+            figures.series_dropped += *series as u64;
+            figures.last_rejection = Some(foundation_kernel::text::excerpt(reason));
+        }
         figures.bytes += exported.bytes as u64;
         figures.last_success = Some(SystemTime::now());
     }
 
-    /// How many failures were before a success.
-    pub(crate) fn take_failures(&self) -> u64 {
-        std::mem::take(&mut self.figures.lock().consecutive_failures)
+    /// How many failures were before a success, and whether somebody was told of one of them.
+    pub(crate) fn take_failures(&self) -> (u64, bool) {
+        let mut figures = self.figures.lock();
+        (std::mem::take(&mut figures.consecutive_failures), std::mem::take(&mut figures.told))
     }
 
-    /// Notes a failure, and returns how many there are in a row now.
-    pub(crate) fn failure(&self, error: String) -> u64 {
+    /// Notes that somebody was told of a failure.
+    pub(crate) fn told(&self) {
+        self.figures.lock().told = true;
+    }
+
+    /// Notes a failure, and returns whether nobody was told of one since the last success.
+    pub(crate) fn failure(&self, error: String) -> bool {
         let mut figures = self.figures.lock();
         figures.failures += 1;
         figures.consecutive_failures += 1;
         figures.last_error = Some(error);
-        figures.consecutive_failures
+        !figures.told
     }
 
     pub(crate) fn consecutive_failures(&self) -> u64 {
@@ -159,6 +173,7 @@ impl Counts {
             bytes: figures.bytes,
             last_success: figures.last_success,
             last_error: figures.last_error,
+            last_rejection: figures.last_rejection,
             duration_ns: self.duration_ns.snapshot(),
         }
     }

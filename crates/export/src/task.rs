@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use foundation_kernel::containment::error_text;
 use foundation_kernel::supervision::TaskStop;
+use futures::future::join;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::batch::Batch;
@@ -29,45 +30,63 @@ const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 enum Due {
     Schedule,
     Request,
-    Stop,
 }
 
-/// Runs until it is asked to stop.
+/// Runs until it is asked to stop, or the exporter is removed.
 pub(crate) async fn run(shared: Arc<Shared>, entry: Arc<Entry>, stop: TaskStop) {
     let _life = entry.begin_life();
+    let _panic = CountsPanic(&entry);
     let mut exporter = (entry.spec.make)();
     entry.counts.set_target(exporter.target());
-    let mut next = due(&entry, Instant::now());
-    loop {
-        match wait(&entry, &stop, next).await {
-            Due::Schedule => {
-                if !entry.is_paused() {
-                    export(&shared, &entry, &mut *exporter).await;
-                }
-                next = after(&entry, next);
-            }
-            Due::Request => answer(&shared, &entry, &mut *exporter).await,
-            Due::Stop => break,
+    let asked_to_end = async {
+        tokio::select! {
+            () = stop.requested() => {}
+            () = entry.removed() => {}
         }
-        entry.counts.set_state(entry.at_rest());
+    };
+    tokio::select! {
+        biased;
+        () = asked_to_end => {}
+        () = work(&shared, &entry, &mut *exporter) => {}
     }
     end(&shared, &entry, &mut *exporter).await;
 }
 
-fn due(entry: &Entry, from: Instant) -> Instant {
-    from + entry.spec.schedule.next(SystemTime::now()).unwrap_or(NEVER)
+/// Exports whenever it is time, for ever. It may be dropped at any time.
+async fn work(shared: &Shared, entry: &Entry, exporter: &mut dyn AnyExporter) {
+    let mut next = first(entry);
+    loop {
+        match wait(entry, next).await {
+            Due::Schedule => {
+                if !entry.is_paused() {
+                    let outcome = attempts(shared, entry, exporter, next).await;
+                    note(shared, entry, &outcome, false).await;
+                }
+                next = after(entry, next);
+            }
+            Due::Request => answer(shared, entry, exporter).await,
+        }
+        entry.counts.set_state(entry.at_rest());
+    }
+}
+
+fn first(entry: &Entry) -> Instant {
+    Instant::now() + entry.spec.schedule.next(SystemTime::now(), false).unwrap_or(NEVER)
 }
 
 /// The next time that is due; those that have passed meanwhile are left out.
 fn after(entry: &Entry, before: Instant) -> Instant {
-    let (now, next) = (Instant::now(), due(entry, before));
-    if next >= now { next } else { due(entry, now) }
+    let now = Instant::now();
+    match entry.spec.schedule.every_so_often() {
+        Some(period) if before + period >= now => before + period,
+        Some(period) => now + period,
+        None => now + entry.spec.schedule.next(SystemTime::now(), true).unwrap_or(NEVER),
+    }
 }
 
-async fn wait(entry: &Entry, stop: &TaskStop, next: Instant) -> Due {
+async fn wait(entry: &Entry, next: Instant) -> Due {
     tokio::select! {
         biased;
-        () = stop.requested() => Due::Stop,
         () = entry.requested.notified() => Due::Request,
         () = until(next) => Due::Schedule,
     }
@@ -78,32 +97,30 @@ async fn until(time: Instant) {
     sleep_until(time).await;
 }
 
-/// Exports for those who have asked.
+/// Exports for those who have asked, who get the outcome before it is recorded.
 async fn answer(shared: &Shared, entry: &Entry, exporter: &mut dyn AnyExporter) {
     let callers = entry.take_callers();
     if callers.is_empty() {
         return;
     }
-    shared.record(ExportEvent::Requested { exporter: entry.name.clone() }).await;
-    shared.forget_batch();
-    let outcome = attempts(shared, entry, exporter).await;
+    let requested = shared.record(ExportEvent::Requested { exporter: entry.name.clone() });
+    let exporting = async {
+        let outcome = attempts(shared, entry, exporter, Instant::now()).await;
+        for caller in callers {
+            // The caller may have stopped waiting.
+            drop(caller.send(outcome.clone()));
+        }
+        outcome
+    };
+    let ((), outcome) = join(requested, exporting).await;
     note(shared, entry, &outcome, true).await;
-    for caller in callers {
-        // The caller may have stopped waiting.
-        drop(caller.send(outcome.clone()));
-    }
 }
 
-async fn export(shared: &Shared, entry: &Entry, exporter: &mut dyn AnyExporter) {
-    let outcome = attempts(shared, entry, exporter).await;
-    note(shared, entry, &outcome, false).await;
-}
-
-/// Tries to export the numbers of now, as often as the rule says.
-async fn attempts(shared: &Shared, entry: &Entry, exporter: &mut dyn AnyExporter) -> Outcome {
+/// Tries to export numbers that are not older than this, as often as the rule says.
+async fn attempts(shared: &Shared, entry: &Entry, exporter: &mut dyn AnyExporter, not_older_than: Instant) -> Outcome {
     entry.counts.set_state(ExporterState::Exporting);
     let (begun, period) = (Instant::now(), entry.spec.schedule.period());
-    let batch = shared.batch();
+    let batch = shared.batch(not_older_than);
     entry.counts.dropped(batch.dropped());
     let mut made = 0;
     loop {
@@ -135,36 +152,22 @@ async fn attempt(
     made: u32,
     limit: Duration,
 ) -> Result<Exported, ExportFault> {
-    let panicked = Panicked { entry, armed: true };
     entry.counts.attempt(made == 1);
     let checked = if made == 1 { exporter.validate(batch) } else { Ok(()) };
-    let result = match checked {
-        Ok(()) => match timeout(limit, exporter.export(batch)).await {
-            Ok(result) => result,
-            Err(_) => Err(ExportFault::retry(format!("no end within {limit:?}"))),
-        },
-        Err(fault) => Err(fault),
-    };
-    panicked.disarm();
-    result
-}
-
-/// Counts an attempt that its exporter's panic has ended.
-struct Panicked<'a> {
-    entry: &'a Entry,
-    armed: bool,
-}
-
-impl Panicked<'_> {
-    fn disarm(mut self) {
-        self.armed = false;
+    checked?;
+    match timeout(limit, exporter.export(batch)).await {
+        Ok(result) => result,
+        Err(_) => Err(ExportFault::retry(format!("no end within {limit:?}"))),
     }
 }
 
-impl Drop for Panicked<'_> {
+/// Counts the panic that ends the task.
+struct CountsPanic<'a>(&'a Entry);
+
+impl Drop for CountsPanic<'_> {
     fn drop(&mut self) {
-        if self.armed && std::thread::panicking() {
-            self.entry.counts.failure("the exporter panicked".to_owned());
+        if std::thread::panicking() {
+            self.0.counts.failure("the exporter panicked".to_owned());
         }
     }
 }
@@ -174,17 +177,18 @@ async fn note(shared: &Shared, entry: &Entry, outcome: &Outcome, on_demand: bool
     let exporter = entry.name.clone();
     match outcome {
         Ok(exported) => {
-            let failures = entry.counts.take_failures();
-            if on_demand || failures > 0 {
+            let (failures, was_told) = entry.counts.take_failures();
+            if on_demand || was_told {
                 let Exported { series, bytes, .. } = *exported;
                 shared.record(ExportEvent::Completed { exporter, series, bytes, failures }).await;
             }
         }
         Err(error) => {
-            let in_a_row = entry.counts.failure(error.to_string());
+            let is_first = entry.counts.failure(error.to_string());
             if let ExportError::Failed { attempts, cause, .. } = error
-                && (on_demand || in_a_row == 1)
+                && (on_demand || is_first)
             {
+                entry.counts.told();
                 tracing::warn!(%exporter, attempts, cause, "an export has failed");
                 shared.record(ExportEvent::Failed { exporter, attempts: *attempts, cause: cause.clone() }).await;
             }
@@ -198,7 +202,7 @@ async fn end(shared: &Shared, entry: &Entry, exporter: &mut dyn AnyExporter) {
     let last = async {
         let begun = Instant::now();
         if !entry.is_paused() {
-            match attempt(entry, exporter, &shared.batch(), 1, entry.spec.timeout).await {
+            match attempt(entry, exporter, &shared.batch(begun), 1, entry.spec.timeout).await {
                 Ok(exported) => entry.counts.success(&exported, begun.elapsed()),
                 Err(fault) => drop(entry.counts.failure(error_text(&fault))),
             }

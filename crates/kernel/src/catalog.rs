@@ -4,7 +4,7 @@
 //!
 //! 1. A name has one entry at most, and an entry never changes: another one takes its place only after it was removed.
 //! 2. There are never more entries than the limit.
-//! 3. No entry is dropped, and nobody is notified, under the lock: destructors and wakers are foreign code.
+//! 3. No entry is dropped under the lock: destructors are foreign code.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,16 +13,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 use serde::Serialize;
-use tokio::sync::broadcast;
 
-use crate::containment::catch_panic;
 use crate::namespace::{NameError, ServiceName};
 use crate::near::NearMisses;
 
-/// How many changes a reader may be behind.
-const MAX_UNREAD: usize = 256;
-
-/// Things of one sort, registered under names: checked when they are, found with near misses, listed, counted and watched.
+/// Things of one sort, registered under names: checked when they are, found with near misses, listed and counted.
 ///
 /// Cost: a read lock and a search in a sorted map.
 ///
@@ -47,17 +42,6 @@ pub struct Catalog<T: ?Sized> {
     removed: AtomicU64,
     found: AtomicU64,
     missed: AtomicU64,
-    changes: broadcast::Sender<CatalogChange>,
-}
-
-/// A change of a [`Catalog`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CatalogChange {
-    /// An entry is there.
-    Inserted(ServiceName),
-    /// An entry is gone.
-    Removed(ServiceName),
 }
 
 /// How a [`Catalog`] has been used.
@@ -125,7 +109,7 @@ impl<T: ?Sized> Catalog<T> {
     /// A catalog without entries, for at most so many. `what` is what errors call an entry.
     pub fn new(what: &'static str, limit: usize) -> Self {
         let (entries, inserted, removed, found, missed) = Default::default();
-        Self { what, limit, entries, inserted, removed, found, missed, changes: broadcast::Sender::new(MAX_UNREAD) }
+        Self { what, limit, entries, inserted, removed, found, missed }
     }
 
     /// Registers something under a name.
@@ -144,10 +128,9 @@ impl<T: ?Sized> Catalog<T> {
             if entries.len() >= self.limit {
                 return Err(CatalogError::TooMany { what, name, limit: self.limit });
             }
-            entries.insert(name.clone(), Arc::clone(&entry));
+            entries.insert(name, Arc::clone(&entry));
         }
         self.inserted.fetch_add(1, Ordering::Relaxed);
-        self.notify(CatalogChange::Inserted(name));
         Ok(entry)
     }
 
@@ -177,9 +160,8 @@ impl<T: ?Sized> Catalog<T> {
     /// [`CatalogError::Unknown`], with similar names.
     pub fn remove(&self, name: &str) -> Result<Arc<T>, CatalogError> {
         let removed = self.entries.write().remove_entry(name);
-        let (name, entry) = removed.ok_or_else(|| self.unknown(name))?;
+        let (_, entry) = removed.ok_or_else(|| self.unknown(name))?;
         self.removed.fetch_add(1, Ordering::Relaxed);
-        self.notify(CatalogChange::Removed(name));
         Ok(entry)
     }
 
@@ -197,16 +179,6 @@ impl<T: ?Sized> Catalog<T> {
             found: self.found.load(Ordering::Relaxed),
             missed: self.missed.load(Ordering::Relaxed),
         }
-    }
-
-    /// Follows the changes from now on. A reader that is more than 256 behind misses the earlier ones.
-    pub fn changes(&self) -> broadcast::Receiver<CatalogChange> {
-        self.changes.subscribe()
-    }
-
-    fn notify(&self, change: CatalogChange) {
-        // There need be no reader, and its waker is foreign code.
-        drop(catch_panic(|| drop(self.changes.send(change))));
     }
 
     fn unknown(&self, name: &str) -> CatalogError {
@@ -268,15 +240,11 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_shown_in_their_order_and_counted() {
+    fn its_use_is_counted() {
         let catalog = Catalog::new("thing", 2);
-        let mut changes = catalog.changes();
         catalog.insert("a", 1).unwrap();
         catalog.get("a").unwrap();
         catalog.remove("a").unwrap();
-        let name = ServiceName::from_static("a");
-        assert_eq!(changes.try_recv(), Ok(CatalogChange::Inserted(name.clone())));
-        assert_eq!(changes.try_recv(), Ok(CatalogChange::Removed(name)));
         assert_eq!(catalog.stats(), CatalogStats { inserted: 1, removed: 1, found: 1, ..CatalogStats::default() });
     }
 }

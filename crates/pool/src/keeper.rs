@@ -36,14 +36,12 @@ pub(crate) async fn keep<J, T>(shared: Arc<Shared<J, T>>, drain_within: Duration
 
 /// Lets jobs that are due wait for a worker, and ends those that have waited for too long.
 async fn keep_time<J, T>(shared: &Shared<J, T>) {
-    let mut due = shared.queue.next_due();
     loop {
+        let due = shared.queue.tick();
         tokio::select! {
-            _ = shared.queue.next_due_before(due) => {}
+            () = shared.queue.earlier_than(due) => {}
             () = until(due) => {}
         }
-        shared.queue.tick();
-        due = shared.queue.next_due();
     }
 }
 

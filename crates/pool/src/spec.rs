@@ -190,7 +190,7 @@ impl<W: Worker> PoolSpec<W> {
         self.with(|spec| spec.weights = weights)
     }
 
-    /// How many jobs a worker claims at once.
+    /// How many jobs a worker claims at once; one under a [rate](QueueSpec::rate) for which jobs wait.
     pub fn batch_size(self, batch_size: BatchSize) -> Self {
         self.with(|spec| spec.batch_size = batch_size)
     }

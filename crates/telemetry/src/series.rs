@@ -22,7 +22,7 @@ use foundation_kernel::names::Namespace;
 use parking_lot::RwLock;
 
 use super::labels::Labels;
-use super::scrape::Series;
+use super::scrape::{Series, mark};
 
 pub(crate) mod family;
 pub(crate) mod names;
@@ -126,17 +126,6 @@ impl AnySeries {
 
     fn retire(&self, labels: &Labels, seen: u64) -> bool {
         each!(self, table => table.retire(labels, seen))
-    }
-}
-
-/// A number that differs whenever something was counted or recorded in between; for a reading that only grows, its
-/// size.
-pub(crate) fn mark(reading: &Reading) -> u64 {
-    match reading {
-        Reading::Counter(value) => *value,
-        Reading::Gauge(value) => value.to_bits(),
-        Reading::Histogram(summary) => summary.count.wrapping_add(summary.rejected),
-        _ => 0,
     }
 }
 

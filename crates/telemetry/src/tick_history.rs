@@ -10,8 +10,7 @@ use foundation_kernel::instruments::Reading;
 use tokio::time::Instant;
 
 use crate::labels::Labels;
-use crate::scrape::{Scrape, Series};
-use crate::series::mark;
+use crate::scrape::{Scrape, Series, mark};
 
 /// A series by its name and labels.
 type SeriesId = (Arc<str>, Labels);

@@ -6,8 +6,9 @@ use foundation_kernel::instruments::Reading;
 use foundation_kernel::written::rfc3339;
 use foundation_telemetry::{MetricFamily, Series};
 
-use super::{EncodeError, Encoded, Format};
+use super::Format;
 use crate::batch::Batch;
+use crate::encoded::{EncodeError, Encoded};
 
 const HEADINGS: &str = "taken_at,namespace,name,kind,labels,value,rate,count,sum,min,max,p50,p90,p99";
 

@@ -1,7 +1,8 @@
 //! JSON.
 
-use super::{EncodeError, Encoded, Format};
+use super::Format;
 use crate::batch::Batch;
+use crate::encoded::{EncodeError, Encoded};
 
 /// JSON: the namespace, the time, and all families with their series, as [`Scrape`](foundation_telemetry::Scrape) serializes.
 ///

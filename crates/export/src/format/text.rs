@@ -2,8 +2,9 @@
 
 use foundation_telemetry::{open_metrics_text, prometheus_text};
 
-use super::{EncodeError, Encoded, Format};
+use super::Format;
 use crate::batch::Batch;
+use crate::encoded::{EncodeError, Encoded};
 
 /// Prometheus' text format, version 0.0.4: see [`prometheus_text`].
 #[derive(Debug, Clone, Copy)]

@@ -25,7 +25,7 @@ impl RateGate {
         usize::MAX
     }
 
-    pub(crate) fn next(&self) -> Option<Instant> {
+    pub(crate) fn next(&self, _: Instant) -> Option<Instant> {
         None
     }
 

@@ -68,6 +68,8 @@ impl Router {
 pub(crate) struct JobTimer;
 
 impl JobTimer {
+    pub(crate) fn end_batch(&mut self, _: usize, _: bool) {}
+
     pub(crate) fn begin(&mut self) {}
 
     pub(crate) fn end(&mut self, _: bool) {}

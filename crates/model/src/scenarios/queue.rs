@@ -220,7 +220,7 @@ pub fn a_timer_against_a_job_for_later() {
         let queue = queue(1);
         let [timing, working] = [Arc::clone(&queue), Arc::clone(&queue)];
         let timing = spawn(move || {
-            block_on(timing.next_due_before(None));
+            block_on(timing.earlier_than(None));
             timing.tick();
         });
         let working = spawn(move || assert!(work_once(&working)));

@@ -101,7 +101,10 @@ where
             match error {
                 // The log refuses the job itself, whenever it is asked.
                 NotSubmittedError::Panicked(_) | NotSubmittedError::NotRecorded(EventStoreError::Log(_)) => AGAIN,
-                NotSubmittedError::NotRecorded(_) => return pool.settled().await,
+                NotSubmittedError::NotRecorded(_) => {
+                    pool.settled().await?;
+                    AGAIN
+                }
             }
         }
     };

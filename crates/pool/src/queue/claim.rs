@@ -29,6 +29,8 @@ pub(crate) struct Claim<J, T> {
     begun: Option<JobRecord<J, T>>,
     /// The jobs that have been begun at once.
     batch: Vec<BatchJob<J, T>>,
+    /// Those of them that go on by themselves, within the same attempt; the first one last.
+    alone: Vec<JobRecord<J, T>>,
     cell: Arc<ClaimCell<J, T>>,
     tally: Tally,
     /// As of the last renewal.
@@ -40,7 +42,7 @@ impl<J, T> Claim<J, T> {
     pub(crate) fn new(queue: Arc<JobQueue<J, T>>, slot: usize) -> Self {
         let cell = Arc::new(ClaimCell::new(slot));
         queue.step(|state, after| state.worker_came(&cell, after));
-        Self { queue, begun: None, batch: Vec::new(), cell, tally: Tally::default(), timer: None }
+        Self { queue, begun: None, batch: Vec::new(), alone: Vec::new(), cell, tally: Tally::default(), timer: None }
     }
 
     /// Returns when it has jobs, at most this many, or with `false` when the worker is to end.
@@ -51,6 +53,10 @@ impl<J, T> Claim<J, T> {
 
     /// Begins the next job; `None` if there is none left.
     pub(crate) fn begin(&mut self) -> Option<&mut JobRecord<J, T>> {
+        if let Some(record) = self.alone.pop() {
+            self.cell.forget_of_batch(record.id.number());
+            return Some(self.begin_record(record));
+        }
         let mut next = loop {
             let next = self.cell.rest.lock().pop_front()?;
             // Its deadline may have passed while those before it in the claim were performed.
@@ -60,9 +66,13 @@ impl<J, T> Claim<J, T> {
             self.queue.step(|state, after| state.expire_claimed(next, after));
         };
         next.attempts = next.attempts.saturating_add(1);
-        self.cell.begun.store(next.id.number(), Ordering::Relaxed);
+        Some(self.begin_record(next))
+    }
+
+    fn begin_record(&mut self, record: JobRecord<J, T>) -> &mut JobRecord<J, T> {
+        self.cell.begun.store(record.id.number(), Ordering::Relaxed);
         self.timer.iter_mut().for_each(JobTimer::begin);
-        Some(self.begun.insert(next))
+        self.begun.insert(record)
     }
 
     /// The clock is read only for a job that can expire.
@@ -107,7 +117,7 @@ impl<J, T> Claim<J, T> {
     /// The last one: jobs that come back are put at the front.
     pub(crate) fn next_of_batch(&mut self) -> Option<Option<Result<T, JobFailure>>> {
         let BatchJob { record, outcome } = self.batch.pop()?;
-        self.cell.batch.lock().pop();
+        self.cell.forget_of_batch(record.id.number());
         self.cell.begun.store(record.id.number(), Ordering::Relaxed);
         self.begun = Some(record);
         Some(outcome)
@@ -115,9 +125,25 @@ impl<J, T> Claim<J, T> {
 
     /// Lets the job that was begun at once with others go on by itself, next and within the same attempt.
     pub(crate) fn go_on_alone(&mut self) {
-        let Some(mut record) = self.finish(true) else { return };
-        record.attempts = 0;
-        self.cell.rest.lock().push_front(record);
+        let Some(record) = self.begun.take() else { return };
+        self.cell.begun.store(0, Ordering::Relaxed);
+        self.cell.batch.lock().push(record.id.number());
+        self.alone.push(record);
+    }
+
+    /// The jobs that were begun at once have taken this long together, and have succeeded or not.
+    pub(crate) fn time_batch(&mut self, jobs: usize, succeeded: bool) {
+        self.timer.iter_mut().for_each(|timer| timer.end_batch(jobs, succeeded));
+    }
+
+    /// Puts the jobs back that were to go on by themselves.
+    fn interrupt_alone(&mut self) {
+        // The first one last, so that it comes to stand at the front.
+        for record in std::mem::take(&mut self.alone) {
+            self.cell.forget_of_batch(record.id.number());
+            self.begun = Some(record);
+            self.interrupted();
+        }
     }
 
     // ---- the ends of jobs ----
@@ -168,6 +194,7 @@ impl<J, T> Claim<J, T> {
 
     /// Puts the jobs back that have not been begun.
     pub(crate) fn give_back(&mut self) {
+        self.interrupt_alone();
         let (cell, tally) = (&self.cell, &mut self.tally);
         self.queue.step(|state, after| {
             state.finish(tally, after);
@@ -202,6 +229,7 @@ impl<J, T> Drop for Claim<J, T> {
                 None => self.interrupted(),
             }
         }
+        self.interrupt_alone();
         let (cell, tally) = (&self.cell, &mut self.tally);
         cell.begun.store(0, Ordering::Relaxed);
         self.queue.step(|state, after| state.finish(tally, after));

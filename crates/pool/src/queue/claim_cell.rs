@@ -23,6 +23,11 @@ impl<J, T> ClaimCell<J, T> {
         Self { slot, begun: AtomicU64::new(0), batch: Mutex::default(), rest: Mutex::new(VecDeque::new()) }
     }
 
+    /// A job that was begun at once with others is none of them any more.
+    pub(super) fn forget_of_batch(&self, number: u64) {
+        self.batch.lock().retain(|other| *other != number);
+    }
+
     /// How many jobs it has.
     pub(super) fn held(&self) -> usize {
         let waiting = self.rest.lock().len();

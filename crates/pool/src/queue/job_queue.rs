@@ -100,20 +100,16 @@ impl<J, T> JobQueue<J, T> {
 
     // ---- time ----
 
-    /// When something happens next: a job becomes due, has waited for too long, or may pass the rate.
-    pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.lock().next_due()
+    /// Returns when there has to be a tick before this time, which the last tick has returned.
+    pub(crate) async fn earlier_than(&self, known: Option<Instant>) {
+        Wait::new(self, Timer(known)).await;
     }
 
-    /// Returns when something happens before this time.
-    pub(crate) async fn next_due_before(&self, known: Option<Instant>) -> Instant {
-        Wait::new(self, Timer(known)).await
-    }
-
-    /// Lets jobs that are due wait for a worker, and ends those that have waited for too long.
-    pub(crate) fn tick(&self) {
+    /// Lets jobs that are due wait for a worker, and ends those that have waited for too long. Returns when there has to be
+    /// another tick: a job becomes due, has waited for too long, or may pass the rate.
+    pub(crate) fn tick(&self) -> Option<Instant> {
         let now = Instant::now();
-        self.step(|state, after| state.tick(now, after));
+        self.step(|state, after| state.tick(now, after))
     }
 
     // ---- routing ----
@@ -306,18 +302,14 @@ impl<J, T> Turn<JobQueue<J, T>> for AllJobs {
 struct Timer(Option<Instant>);
 
 impl<J, T> Turn<JobQueue<J, T>> for Timer {
-    type Output = Instant;
+    type Output = ();
 
     fn list(state: &mut State<J, T>) -> &mut Waiters {
         &mut state.timers
     }
 
-    fn take(&mut self, state: &mut State<J, T>, _: bool, _: &mut After<J, T>) -> Option<Instant> {
-        let next = state.next_due_before(self.0);
-        if next.is_none() {
-            state.timer_waits(self.0);
-        }
-        next
+    fn take(&mut self, state: &mut State<J, T>, _: bool, _: &mut After<J, T>) -> Option<()> {
+        state.looks_before(self.0).then_some(())
     }
 
     fn pass_on(_: &mut State<J, T>, _: &mut After<J, T>) {}

@@ -213,9 +213,9 @@ impl RateGate {
         self.waiting().map_or(usize::MAX, |limiter| limiter.available(Instant::now()))
     }
 
-    /// When the next job may begin, if none may now.
-    pub(crate) fn next(&self) -> Option<Instant> {
-        let (limiter, now) = (self.waiting()?, Instant::now());
+    /// When the next job may begin, if none may at this time.
+    pub(crate) fn next(&self, now: Instant) -> Option<Instant> {
+        let limiter = self.waiting()?;
         let free_in = limiter.free_in(now);
         if free_in.is_zero() { None } else { now.checked_add(free_in) }
     }

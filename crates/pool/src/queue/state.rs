@@ -47,6 +47,8 @@ pub(super) struct State<J, T> {
     pub(super) timers: Waiters,
     /// The time that the latest of them knows: it looks then in any case.
     timers_know: Option<Instant>,
+    /// Whether a job was left without a token since the last tick.
+    left_by_rate: bool,
 }
 
 impl<J, T> State<J, T> {
@@ -65,6 +67,7 @@ impl<J, T> State<J, T> {
             drainers: Waiters::default(),
             timers: Waiters::default(),
             timers_know: None,
+            left_by_rate: false,
         }
     }
 
@@ -282,11 +285,12 @@ impl<J, T> State<J, T> {
                 }
             }
         }
+        drop(rest);
         self.claimed += claimed;
         self.rate.begin(claimed);
         if self.rate.is_limited() && self.gives_out() {
             self.rate.note_short();
-            self.wake_timers(after);
+            self.wake_for_rate(after);
         }
         (claimed, expired)
     }
@@ -345,10 +349,10 @@ impl<J, T> State<J, T> {
     pub(super) fn retry(&mut self, record: JobRecord<J, T>, delay: Duration, after: &mut After<J, T>) {
         self.claimed -= 1;
         self.accounts.failed += 1;
-        self.accounts.retried += 1;
         if self.life.is_over() {
             return self.return_to_owner(record, after);
         }
+        self.accounts.retried += 1;
         match delay {
             Duration::ZERO => self.enqueue(record, after),
             delay => self.delay(record, Instant::now(), delay, after),
@@ -407,32 +411,52 @@ impl<J, T> State<J, T> {
     }
 
     fn pick_sleepers(&mut self, after: &mut After<J, T>) {
-        let jobs = if self.gives_out() { self.waiting.ready().min(self.rate.available()) } else { 0 };
+        let (ready, tokens) = if self.gives_out() { (self.waiting.ready(), self.rate.available()) } else { (0, 0) };
+        let jobs = ready.min(tokens);
         after.wakes.extend((0..jobs).map_while(|_| self.sleepers.pick_newest_of(|slot| self.waiting.has_for(slot))));
-        // Those that the rate holds back have to be looked for later.
+        if tokens < ready {
+            // Those that the rate holds back have to be looked for later.
+            self.wake_for_rate(after);
+        }
         self.wake_timers(after);
+    }
+
+    /// Has whoever keeps the time look for the next token, for which jobs wait. It may have come by now: then nobody else
+    /// gives it to them, so that there is a look in any case.
+    fn wake_for_rate(&mut self, after: &mut After<J, T>) {
+        self.left_by_rate = true;
+        let now = Instant::now();
+        let next = self.rate.next(now).unwrap_or(now);
+        if self.timers_know.is_none_or(|known| next < known) {
+            after.wakes.extend(mem::take(&mut self.timers).into_wakers());
+        }
     }
 
     // ---- time ----
 
     /// When something happens next: a job becomes due, has waited for too long, or may pass the rate.
-    pub(super) fn next_due(&self) -> Option<Instant> {
-        let free = if self.gives_out() { self.rate.next() } else { None };
+    fn next_due(&self, now: Instant) -> Option<Instant> {
+        let free = if self.gives_out() { self.rate.next(now) } else { None };
         self.waiting.next_time().into_iter().chain(free).min()
     }
 
     /// The same, if that is before the time that a timer knows.
-    pub(super) fn next_due_before(&self, known: Option<Instant>) -> Option<Instant> {
-        self.next_due().filter(|next| known.is_none_or(|known| *next < known))
+    fn next_due_before(&self, known: Option<Instant>) -> Option<Instant> {
+        self.next_due(Instant::now()).filter(|next| known.is_none_or(|known| *next < known))
     }
 
-    /// A timer waits, and looks again at the time that it knows.
-    pub(super) fn timer_waits(&mut self, known: Option<Instant>) {
-        self.timers_know = known;
+    /// Whether a timer that knows this time has to look earlier; otherwise it waits.
+    pub(super) fn looks_before(&mut self, known: Option<Instant>) -> bool {
+        let looks = self.left_by_rate || self.next_due_before(known).is_some();
+        if !looks {
+            self.timers_know = known;
+        }
+        looks
     }
 
-    /// Lets jobs that are due wait for a worker, and ends those that have waited for too long, wherever they stand.
-    pub(super) fn tick(&mut self, now: Instant, after: &mut After<J, T>) {
+    /// Lets jobs that are due wait for a worker, and ends those that have waited for too long, wherever they stand. Returns when
+    /// something happens next.
+    pub(super) fn tick(&mut self, now: Instant, after: &mut After<J, T>) -> Option<Instant> {
         let mut nothing_ready = self.waiting.ready() == 0;
         while let Some(passed) = self.waiting.pass_time(now) {
             match passed {
@@ -447,6 +471,9 @@ impl<J, T> State<J, T> {
         }
         self.pick_senders(after);
         self.pick_drainers(after);
+        // A token that has come since `now` was given to a worker just now, or is found at once by the next tick.
+        self.left_by_rate = false;
+        self.next_due(now)
     }
 
     // ---- workers, and the end ----

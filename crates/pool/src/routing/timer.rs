@@ -25,9 +25,14 @@ impl JobTimer {
 
     /// The job that has begun ends.
     pub(crate) fn end(&mut self, succeeded: bool) {
+        self.end_batch(1, succeeded);
+    }
+
+    /// This many jobs that have begun at once end.
+    pub(crate) fn end_batch(&mut self, jobs: usize, succeeded: bool) {
         let Some(begun) = self.begun.take() else { return };
         let now = Instant::now();
-        let took = now.saturating_duration_since(begun);
+        let took = now.saturating_duration_since(begun) / u32::try_from(jobs.max(1)).unwrap_or(u32::MAX);
         let outcome = if succeeded { Outcome::Succeeded(took) } else { Outcome::Failed };
         self.load.end(&LoadRules::new(), outcome, now);
     }

@@ -108,8 +108,8 @@ impl<J, T> Scaler<J, T> {
         if actor(&supervisor) == actor(&self.supervisor) {
             return;
         }
+        let Some(children) = children(supervisor.clone()).await else { return };
         self.supervisor = supervisor;
-        let Some(children) = children(self.supervisor.clone()).await else { return };
         for (slot, _) in self.control().slots.all() {
             if !children.contains(&slot) {
                 // The supervisor has begun without it.

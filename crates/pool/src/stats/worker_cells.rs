@@ -163,8 +163,9 @@ impl WorkerCells {
         self.job.store(0, Ordering::Release);
         if self.cpu_mark.load(Ordering::Relaxed) > 0 {
             self.add_cpu();
-            bump(&self.cpu_jobs, 1);
+            bump(&self.cpu_jobs, jobs);
         }
+        let before = self.performed.load(Ordering::Relaxed);
         bump(&self.performed, jobs);
         bump(&self.failed, failed);
         let (now, since) = (self.measured_now(), self.job_since.load(Ordering::Relaxed));
@@ -174,8 +175,10 @@ impl WorkerCells {
         let took = now.saturating_sub(since);
         self.active_at.store(now, Ordering::Relaxed);
         bump(&self.busy_nanos, took);
+        // The first of each so many, also if a batch has it.
+        let sampled = |performed: u64| performed.div_ceil(RECORDED_ONE_IN);
         let is_recorded =
-            self.measurement == Measurement::Full || self.performed.load(Ordering::Relaxed) % RECORDED_ONE_IN == 1;
+            jobs > 0 && (self.measurement == Measurement::Full || sampled(before) != sampled(before + jobs));
         is_recorded.then(|| {
             let took = took / jobs.max(1);
             self.times.record(took as f64);

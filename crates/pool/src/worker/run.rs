@@ -202,7 +202,13 @@ impl<W: Worker> Running<'_, W> {
         slot.abandon.take_back();
         let mut jobs = Jobs { claim: &mut self.claim, slot, control: &self.workshop.control, now };
         let end = perform_batch(worker, &mut jobs, Terms { limit, slot, stop: self.stop }).await;
+        if matches!(end, Attempt::Panicked(_) | Attempt::Abandoned) {
+            // One that ends the worker before it has begun any may be the fault of a job: they are performed by themselves
+            // the next time.
+            self.claim.begin_batch();
+        }
         let (begun, ended, failed) = self.claim.batch_outcomes();
+        self.claim.time_batch(begun, matches!(end, Attempt::Done(())) && failed == 0);
         let (performed, failed) =
             if let Attempt::Done(()) = end { (ended, failed) } else { (begun, failed + begun - ended) };
         if begun > 0

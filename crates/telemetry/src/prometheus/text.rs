@@ -322,7 +322,7 @@ struct Canonical(f64);
 impl fmt::Display for Canonical {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            value if (1e-4..1e6).contains(&value) => write!(f, "{value:?}"),
+            value if value == 0.0 || (1e-4..1e6).contains(&value) => write!(f, "{value:?}"),
             value => {
                 let text = format!("{value:e}");
                 let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));

@@ -126,8 +126,9 @@ load{namespace="production"} 5e-1
 # EOF
 "#;
     assert_eq!(open_metrics_text(&[scrape(Namespace::Production, families)]), expected);
-    let bounds = [1e-9, 1e-4, 0.25, 1.0, 10.0, 999_999.5, 1e6, 1_048_576.0].map(|bound| Canonical(bound).to_string());
-    assert_eq!(bounds, ["1e-09", "0.0001", "0.25", "1.0", "10.0", "999999.5", "1e+06", "1.048576e+06"]);
+    let bounds =
+        [0.0, 1e-9, 1e-4, 0.25, 1.0, 10.0, 999_999.5, 1e6, 1_048_576.0].map(|bound| Canonical(bound).to_string());
+    assert_eq!(bounds, ["0.0", "1e-09", "0.0001", "0.25", "1.0", "10.0", "999999.5", "1e+06", "1.048576e+06"]);
 }
 
 #[test]

@@ -1,0 +1,51 @@
+//! Numbers as bytes, or why they are not.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Bytes in some format; a clone is an atomic increment.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Encoded(Arc<[u8]>);
+
+impl Encoded {
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<String> for Encoded {
+    fn from(text: String) -> Self {
+        Self(text.into_bytes().into())
+    }
+}
+
+impl From<Vec<u8>> for Encoded {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl fmt::Debug for Encoded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Encoded({} bytes)", self.0.len())
+    }
+}
+
+/// Why numbers could not be written in a format.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the numbers cannot be written as {format}: {reason}")]
+#[non_exhaustive]
+pub struct EncodeError {
+    /// The format.
+    pub format: &'static str,
+    /// What is wrong.
+    pub reason: String,
+}
+
+impl EncodeError {
+    /// An error of a format.
+    pub fn new(format: &'static str, reason: impl fmt::Display) -> Self {
+        Self { format, reason: reason.to_string() }
+    }
+}
