@@ -20,7 +20,7 @@ use foundation::pool::{
 };
 use foundation::{Foundation, ShutdownReport};
 use foundation_examples::{BoxError, exit, heading, shut_down};
-use tokio::time::{Instant, interval, sleep_until};
+use tokio::time::{Instant, interval};
 
 /// How long a picture takes: its worker mostly waits for others, such as a disk.
 const WORK: Duration = Duration::from_millis(10);
@@ -84,7 +84,10 @@ fn spec() -> Result<PoolSpec<Scaler>, BoxError> {
 
 async fn run() -> Result<ShutdownReport, BoxError> {
     // A panic of a worker is part of the lesson, its backtrace is not.
-    std::panic::set_hook(Box::new(|panic| println!("  ! {}", panic.payload_as_str().unwrap_or("a panic"))));
+    std::panic::set_hook(Box::new(|panic| {
+        let text = panic.payload().downcast_ref::<String>();
+        println!("  ! {}", text.map_or("a panic", String::as_str));
+    }));
     let foundation = Foundation::builder().start().await?;
     let (services, spec) = (foundation.production(), spec()?);
     let pictures = spec.handle();
@@ -126,9 +129,9 @@ async fn load(
 ) -> Result<(), BoxError> {
     heading(what);
     println!("{}", Line::HEADINGS);
-    let begun = Instant::now();
-    for sent in 0..per_second * seconds {
-        sleep_until(begun + Duration::from_secs(sent) / u32::try_from(per_second)?).await;
+    let mut pace = interval(Duration::from_secs(1) / u32::try_from(per_second)?);
+    for _ in 0..per_second * seconds {
+        pace.tick().await;
         *number += 1;
         pictures.send(Picture { number: *number, fate: Fate::Fine }).await?;
     }

@@ -65,7 +65,8 @@ async fn a_third_party_registers_a_format_and_an_exporter_which_is_found_paused_
     exports.now("channel", SECOND).await.unwrap();
     let names = received.recv().await.unwrap();
     assert!(std::str::from_utf8(names.as_bytes()).unwrap().lines().any(|name| name == "orders"));
-    assert_eq!(exports.encode("names").unwrap(), names);
+    let encoded = exports.encode("names").unwrap();
+    assert!(std::str::from_utf8(encoded.as_bytes()).unwrap().lines().any(|name| name == "export.requested"));
 
     exports.unregister("channel").await.unwrap();
     assert!(exports.list().is_empty());

@@ -58,17 +58,6 @@ pub struct Series {
     pub rate: Option<f64>,
 }
 
-/// A number that differs whenever something was counted or recorded in between; for a reading that only grows, its
-/// size.
-pub(crate) fn mark(reading: &Reading) -> u64 {
-    match reading {
-        Reading::Counter(value) => *value,
-        Reading::Gauge(value) => value.to_bits(),
-        Reading::Histogram(summary) => summary.count.wrapping_add(summary.rejected),
-        _ => 0,
-    }
-}
-
 impl Series {
     pub(crate) fn new(labels: Labels, since: SystemTime, reading: Reading) -> Self {
         Self { labels, reading, since, rate: None }

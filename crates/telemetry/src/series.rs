@@ -22,7 +22,6 @@ use foundation_kernel::names::Namespace;
 use parking_lot::RwLock;
 
 use super::labels::Labels;
-use super::scrape::{Series, mark};
 
 pub(crate) mod family;
 pub(crate) mod names;
@@ -92,6 +91,15 @@ instrument!(
     }
 );
 
+/// What a series shows.
+#[derive(Debug)]
+pub(crate) struct SeriesReading {
+    pub(crate) labels: Labels,
+    /// When it began at zero.
+    pub(crate) since: SystemTime,
+    pub(crate) reading: Reading,
+}
+
 /// The series of one name, which belongs to one kind.
 #[derive(Debug, Clone)]
 pub enum AnySeries {
@@ -116,16 +124,27 @@ impl AnySeries {
         each!(self, table => table.kind())
     }
 
-    fn read(&self) -> Vec<Series> {
+    fn read(&self) -> Vec<SeriesReading> {
         each!(self, table => table.read())
     }
 
-    fn read_at_tick(&self) -> Vec<Series> {
+    fn read_at_tick(&self) -> Vec<SeriesReading> {
         each!(self, table => table.read_at_tick())
     }
 
     fn retire(&self, labels: &Labels, seen: u64) -> bool {
         each!(self, table => table.retire(labels, seen))
+    }
+}
+
+/// A number that differs whenever something was counted or recorded in between; for a reading that only grows, its
+/// size.
+pub(crate) fn mark(reading: &Reading) -> u64 {
+    match reading {
+        Reading::Counter(value) => *value,
+        Reading::Gauge(value) => value.to_bits(),
+        Reading::Histogram(summary) => summary.count.wrapping_add(summary.rejected),
+        _ => 0,
     }
 }
 
@@ -301,12 +320,12 @@ impl<K: Instrument> SeriesTable<K> {
     }
 
     /// All series, in the order of their labels.
-    fn read(&self) -> Vec<Series> {
+    fn read(&self) -> Vec<SeriesReading> {
         self.readings(self.labelled.read().list())
     }
 
     /// The same, at a tick: series that are resting now will not come back.
-    fn read_at_tick(&self) -> Vec<Series> {
+    fn read_at_tick(&self) -> Vec<SeriesReading> {
         // In one step: a series that came back in between would begin anew without a tick that lacks it (invariant 3).
         let live = {
             let mut labelled = self.labelled.write();
@@ -317,12 +336,20 @@ impl<K: Instrument> SeriesTable<K> {
     }
 
     /// Outside of the lock: a histogram takes microseconds to read.
-    fn readings(&self, live: Vec<(Labels, LabelledSeries<K>)>) -> Vec<Series> {
-        let series = |(labels, it): (Labels, LabelledSeries<K>)| Series::new(labels, it.since, it.instrument.read());
+    fn readings(&self, live: Vec<(Labels, LabelledSeries<K>)>) -> Vec<SeriesReading> {
+        let series = |(labels, it): (Labels, LabelledSeries<K>)| SeriesReading {
+            labels,
+            since: it.since,
+            reading: it.instrument.read(),
+        };
         let unused = || self.shown.then(|| K::with_bounds(None).read());
         let bare = self.bare.get().map(|it| it.read()).or_else(unused).map(|it| (Labels::default(), it));
         let overflow = self.overflow.get().map(|it| (Labels::overflow(), it.read()));
-        let others = bare.into_iter().chain(overflow).map(|(labels, it)| Series::new(labels, self.begun, it));
+        let others = bare.into_iter().chain(overflow).map(|(labels, reading)| SeriesReading {
+            labels,
+            since: self.begun,
+            reading,
+        });
         let mut all: Vec<_> = live.into_iter().map(series).chain(others).collect();
         all.sort_by(|a, b| a.labels.cmp(&b.labels));
         all

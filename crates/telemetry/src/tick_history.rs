@@ -10,7 +10,8 @@ use foundation_kernel::instruments::Reading;
 use tokio::time::Instant;
 
 use crate::labels::Labels;
-use crate::scrape::{Scrape, Series, mark};
+use crate::scrape::{Scrape, Series};
+use crate::series::mark;
 
 /// A series by its name and labels.
 type SeriesId = (Arc<str>, Labels);

@@ -16,7 +16,7 @@ use foundation_kernel::instruments::Counter;
 use foundation_kernel::names::Namespace;
 use parking_lot::RwLock;
 
-use super::{AnySeries, Budget, Instrument, SeriesTable};
+use super::{AnySeries, Budget, Instrument, SeriesReading, SeriesTable};
 use crate::built_in::{Row, TABLE};
 use crate::error::TelemetryError;
 use crate::labels::Labels;
@@ -109,10 +109,16 @@ impl Names {
         self.families(others, AnySeries::read_at_tick)
     }
 
-    fn families(&self, others: Vec<MetricFamily>, read: impl Fn(&AnySeries) -> Vec<Series>) -> Vec<MetricFamily> {
+    fn families(
+        &self,
+        others: Vec<MetricFamily>,
+        read: impl Fn(&AnySeries) -> Vec<SeriesReading>,
+    ) -> Vec<MetricFamily> {
         let other = |family: MetricFamily| (Arc::clone(&family.name), family);
-        let named =
-            |(name, it): (Arc<str>, AnySeries)| (Arc::clone(&name), MetricFamily::new(name, it.kind(), read(&it)));
+        let series = |it: SeriesReading| Series::new(it.labels, it.since, it.reading);
+        let named = |(name, it): (Arc<str>, AnySeries)| {
+            (Arc::clone(&name), MetricFamily::new(name, it.kind(), read(&it).into_iter().map(series)))
+        };
         // The lock is not held while instruments are read.
         let tables = self.known.read().series.clone();
         let all: BTreeMap<_, _> = others.into_iter().map(other).chain(tables.into_iter().map(named)).collect();

@@ -118,7 +118,7 @@ impl Discovery {
     }
 
     /// The condition of each service that has an instance or should have one, by name: it is
-    /// [expected](DiscoveryOptions::expects), or an instance of it is a child, or a check of it is declared. So a service that has
+    /// [expected](crate::DiscoveryOptions::expects), or an instance of it is a child, or a check of it is declared. So a service that has
     /// lost its last instance is shown, and is down.
     ///
     /// It is empty, and costs nothing, until discovery is used in the namespace or a service is expected.
