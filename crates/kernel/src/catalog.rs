@@ -24,13 +24,12 @@ use crate::near::NearMisses;
 /// ```
 /// use foundation_kernel::catalog::{Catalog, CatalogError};
 ///
-/// let parsers = Catalog::new("parser", 100);
-/// parsers.insert("number", str::parse::<u64>)?;
-/// let parser = parsers.get("number")?;
-/// assert_eq!(parser("42"), Ok(42));
+/// let prices = Catalog::new("price", 100);
+/// prices.insert("coffee", 3)?;
+/// assert_eq!(*prices.get("coffee")?, 3);
 ///
-/// let error = parsers.get("nubmer").unwrap_err();
-/// assert_eq!(error.to_string(), "there is no parser nubmer; did you mean number?");
+/// let error = prices.get("cofee").unwrap_err();
+/// assert_eq!(error.to_string(), "there is no price cofee; did you mean coffee?");
 /// # Ok::<(), CatalogError>(())
 /// ```
 pub struct Catalog<T: ?Sized> {
