@@ -100,6 +100,11 @@ impl RunningStore {
     }
 }
 
+/// Appends one event.
+pub(crate) async fn append(store: EventStore, order: u64) {
+    started(store.append(OrderPayload::new(order).event()).await);
+}
+
 /// Removes all events, so that a log in memory does not grow from one repetition to the next.
 pub(crate) async fn forget(store: &EventStore) {
     started(store.prune_before(SystemTime::now() + Duration::from_secs(1)).await);

@@ -1,7 +1,7 @@
 //! The set-up of every row: a runtime, a namespace, and an actor under a name here and in ractor's own table.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use foundation::names::{ProcessRegistry, ServiceRegistry};
 use foundation::ractor::registry::where_is;
@@ -71,6 +71,30 @@ where
 {
     let runtime = Arc::clone(runtime);
     Box::new(move |operations| Sample::Took(started(runtime.block_on(runtime.spawn(work(operations))))))
+}
+
+/// Runs this many operations, divided among this many tasks, each one after the other; what they return is dropped.
+pub(crate) async fn divided<F>(
+    operations: u64,
+    tasks: u64,
+    operation: impl Fn(u64) -> F + Clone + Send + Sync + 'static,
+) -> Duration
+where
+    F: Future<Output: Send> + Send,
+{
+    let begun = Instant::now();
+    let running = (0..tasks).map(|task| {
+        let operation = operation.clone();
+        tokio::spawn(async move {
+            for number in (task..operations).step_by(tasks as usize) {
+                operation(number).await;
+            }
+        })
+    });
+    for task in running.collect::<Vec<_>>() {
+        started(task.await);
+    }
+    begun.elapsed()
 }
 
 /// A benchmark whose set-up fails has nothing to measure.

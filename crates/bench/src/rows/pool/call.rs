@@ -1,15 +1,13 @@
 //! Calling a pool of eight idle workers, and waiting for the output.
 
-use std::time::{Duration, Instant};
-
-use futures::future::join_all;
+use std::time::Duration;
 
 use super::engine::{Ours, Work};
 use super::factory::{FactoryJob, FactoryKind, TheirFactory};
 use crate::contest::{BenchRow, Contest, Peer};
 use crate::measured::Measured;
 use crate::sample::Batch;
-use crate::stage::{Stage, as_task, started};
+use crate::stage::{Stage, as_task, divided, started};
 
 const WORKERS: usize = 8;
 const LIMIT: Duration = Duration::from_secs(60);
@@ -40,25 +38,9 @@ fn calls(contest: &mut Contest<'_>, callers: u64) -> Vec<Measured> {
 }
 
 /// Runs this many calls, divided among the callers, each of whom calls again once the answer is there.
-fn called<F>(stage: &Stage, callers: u64, call: impl Fn(u64) -> F + Clone + Send + 'static) -> Batch<'static>
+fn called<F>(stage: &Stage, callers: u64, call: impl Fn(u64) -> F + Clone + Send + Sync + 'static) -> Batch<'static>
 where
     F: Future<Output = u64> + Send + 'static,
 {
-    as_task(&stage.runtime, move |operations| {
-        let call = call.clone();
-        async move {
-            let begun = Instant::now();
-            let callers = (0..callers).map(|caller| {
-                let call = call.clone();
-                let numbers = (caller..operations).step_by(callers as usize);
-                tokio::spawn(async move {
-                    for number in numbers {
-                        call(number).await;
-                    }
-                })
-            });
-            join_all(callers.collect::<Vec<_>>()).await.into_iter().for_each(started);
-            begun.elapsed()
-        }
-    })
+    as_task(&stage.runtime, move |operations| divided(operations, callers, call.clone()))
 }

@@ -1,20 +1,18 @@
 //! Durable jobs, until all are accepted and done, beside the events that one would append alone.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use foundation::EventStore;
 use foundation::names::ServiceName;
 use foundation_pool::durable::{DurablePool, DurableQueue, DurableSpec};
 use foundation_pool::{JobContext, JobFailure, Worker};
-use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 use crate::contest::{BenchRow, Contest, Peer};
-use crate::events::{OrderPayload, RunningStore};
+use crate::events::{RunningStore, append};
 use crate::measured::Measured;
-use crate::stage::{as_task, started};
+use crate::stage::{as_task, divided, started};
 
 const CLIENTS: u64 = 16;
 
@@ -58,7 +56,7 @@ fn durable(contest: &mut Contest<'_>) -> Vec<Measured> {
         let (pool, done) = (pool.clone(), Arc::clone(&done));
         async move {
             let begun = Instant::now();
-            clients(operations, move |order| {
+            divided(operations, CLIENTS, move |order| {
                 let pool = pool.clone();
                 async move {
                     started(pool.send(Order::new(order)).await);
@@ -72,13 +70,9 @@ fn durable(contest: &mut Contest<'_>) -> Vec<Measured> {
     let store = beside.store.clone();
     let peer = as_task(&beside.stage.runtime, move |operations| {
         let store = store.clone();
-        async move { clients(operations, move |order| append(store.clone(), order)).await }
+        async move { divided(operations, CLIENTS, move |order| append(store.clone(), order)).await }
     });
     contest.between(ours, [Peer::new("an append of one event for each", 1.25, peer)])
-}
-
-async fn append(store: EventStore, order: u64) {
-    started(store.append(OrderPayload::new(order).event()).await);
 }
 
 fn start(kept: &RunningStore, done: &Arc<Semaphore>) -> DurablePool<Order> {
@@ -92,21 +86,4 @@ fn start(kept: &RunningStore, done: &Arc<Semaphore>) -> DurablePool<Order> {
     let pool = spec.handle();
     started(kept.stage.runtime.block_on(kept.stage.registry.supervise(spec.child("orders"))));
     pool
-}
-
-async fn clients<F>(operations: u64, operation: impl Fn(u64) -> F + Clone + Send + 'static) -> Duration
-where
-    F: Future<Output = ()> + Send,
-{
-    let begun = Instant::now();
-    let clients = (0..CLIENTS).map(|client| {
-        let operation = operation.clone();
-        tokio::spawn(async move {
-            for order in (client..operations).step_by(CLIENTS as usize) {
-                operation(order).await;
-            }
-        })
-    });
-    join_all(clients.collect::<Vec<_>>()).await.into_iter().for_each(started);
-    begun.elapsed()
 }

@@ -1,17 +1,16 @@
 //! Recording events: until each producer knows that its event is as durable as the store makes it.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use foundation::EventStore;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::bare_log::BareLog;
 use crate::contest::BenchRow;
 use crate::contest::{Contest, Peer};
-use crate::events::{OrderPayload, RunningStore, forget};
+use crate::events::{OrderPayload, RunningStore, append, forget};
 use crate::measured::Measured;
 use crate::sample::{Batch, Sample};
-use crate::stage::{Stage, as_task, started};
+use crate::stage::{Stage, as_task, divided, started};
 
 pub(super) fn rows() -> Vec<BenchRow> {
     vec![
@@ -27,7 +26,7 @@ fn durable(contest: &mut Contest<'_>, producers: u64) -> Vec<Measured> {
     let store = kept.store.clone();
     let ours = as_task(&kept.stage.runtime, move |operations| {
         let store = store.clone();
-        async move { produced(operations, producers, move |order| append(store.clone(), order)).await }
+        async move { divided(operations, producers, move |order| append(store.clone(), order)).await }
     });
     contest.between(ours, [Peer::new("a bare rusqlite loop, as many rows a commit", 1.25, bare(producers))])
 }
@@ -55,40 +54,12 @@ fn in_memory(contest: &mut Contest<'_>, producers: u64) -> Vec<Measured> {
         let store = store.clone();
         async move {
             let kept = store.clone();
-            let took = produced(operations, producers, move |order| append(kept.clone(), order)).await;
+            let took = divided(operations, producers, move |order| append(kept.clone(), order)).await;
             forget(&store).await;
             took
         }
     });
     contest.between(ours, [Peer::shown("a task with a vector, asked through channels", asked(&kept.stage, producers))])
-}
-
-async fn append(store: EventStore, order: u64) {
-    started(store.append(OrderPayload::new(order).event()).await);
-}
-
-/// Runs this many operations, divided among this many tasks, each one after the other.
-async fn produced<F>(
-    operations: u64,
-    producers: u64,
-    operation: impl Fn(u64) -> F + Clone + Send + Sync + 'static,
-) -> Duration
-where
-    F: Future<Output = ()> + Send,
-{
-    let begun = Instant::now();
-    let producing = (0..producers).map(|producer| {
-        let operation = operation.clone();
-        tokio::spawn(async move {
-            for order in (producer..operations).step_by(producers as usize) {
-                operation(order).await;
-            }
-        })
-    });
-    for producer in producing.collect::<Vec<_>>() {
-        started(producer.await);
-    }
-    begun.elapsed()
 }
 
 // ---- hand-written: for events that are never looked up again ----
@@ -105,7 +76,7 @@ fn asked(stage: &Stage, producers: u64) -> Batch<'static> {
                 let _ = reply.send(orders.len());
             }
         });
-        produced(operations, producers, move |order| ask(asker.clone(), order)).await
+        divided(operations, producers, move |order| ask(asker.clone(), order)).await
     })
 }
 
