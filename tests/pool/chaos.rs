@@ -69,7 +69,11 @@ async fn produce(pool: Pool<Task, ()>, seed: u64, until: Instant) -> Vec<Arc<Acc
         let refused = match random.u8(..4) {
             0 => request.cast().err().map(PoolError::into_job),
             1 => request.send().await.err().map(PoolError::into_job),
-            2 => request.submit().err().map(PoolError::into_job),
+            // The outcome is read: one that has come before its handle is dropped goes with it.
+            2 => match request.submit() {
+                Ok(handle) => handle.wait(LONG).await.err().and_then(JobError::into_job),
+                Err(refused) => Some(refused.into_job()),
+            },
             _ => request.call(LONG).await.err().and_then(JobError::into_job),
         };
         refused.iter().for_each(came_back);
