@@ -120,3 +120,19 @@ async fn an_exporter_goes_on_after_the_end_of_its_supervisor() {
     assert_eq!(times(&mut asked, begun, 2).await, [10 * SECOND, 20 * SECOND]);
     supervisor.shutdown().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_exporter_that_is_registered_while_the_supervisor_is_down_starts_with_it() {
+    let foundation = Foundation::builder().start().await.unwrap();
+    let names = foundation.production().registry().clone();
+    let spec = SupervisorSpec::new(Strategy::OneForOne).child(Exports::child_spec(&names));
+    let supervisor = Supervisor::start("exporters", spec).await.unwrap();
+    supervisor.terminate_child("exports").await.unwrap();
+    let exports = Exports::of(&names);
+    let (receiver, mut asked) = Receiver::new([]);
+    exports.register("receiver", receiver.spec()).await.unwrap();
+    supervisor.restart_child("exports").await.unwrap();
+    let begun = Instant::now();
+    assert_eq!(times(&mut asked, begun, 1).await, [10 * SECOND]);
+    supervisor.shutdown().await;
+}

@@ -123,6 +123,6 @@ impl Shared {
 
     pub(crate) fn supervisor(&self) -> Option<DynamicSupervisor> {
         let supervisor = self.supervisor.read().clone()?;
-        supervisor.actor().is_ok().then_some(supervisor)
+        supervisor.is_running().then_some(supervisor)
     }
 }

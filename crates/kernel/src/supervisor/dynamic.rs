@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use ractor::{ActorCell, ActorId};
+use ractor::{ActorCell, ActorId, ActorStatus};
 
 use super::backoff::Backoff;
 use super::child_id::ChildId;
@@ -178,6 +178,12 @@ impl DynamicSupervisor {
     /// As there.
     pub fn actor(&self) -> Result<ActorCell, ChildError> {
         self.0.actor()
+    }
+
+    /// Whether it takes children: it has not ended, and is not about to. A handle from a start is on that incarnation, also when it
+    /// has ended, so that it has an [actor](Self::actor) all the same.
+    pub fn is_running(&self) -> bool {
+        self.actor().is_ok_and(|actor| actor.get_status() < ActorStatus::Stopping)
     }
 
     /// Stops all children together, then the supervisor; returns when all are gone.

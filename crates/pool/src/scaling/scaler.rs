@@ -8,7 +8,6 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use foundation_kernel::ractor::ActorStatus;
 use foundation_kernel::supervision::{Backoff, ChildError, ChildSpec, DynamicSupervisor, TaskStop};
 use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
@@ -125,10 +124,7 @@ impl<J, T> Scaler<J, T> {
     /// The supervisor whose workers are known, if it runs. When it has ended, the slots may be those of its successor, which
     /// the next tick finds: until then nothing is started, and no slot is forgotten.
     fn live_supervisor(&self) -> Option<DynamicSupervisor> {
-        let supervisor = self.supervisor.clone()?;
-        // A handle from a start is on that incarnation, also when it has ended.
-        let lives = supervisor.actor().is_ok_and(|actor| actor.get_status() < ActorStatus::Stopping);
-        lives.then_some(supervisor)
+        self.supervisor.clone().filter(DynamicSupervisor::is_running)
     }
 
     fn control(&self) -> &Control {

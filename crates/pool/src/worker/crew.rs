@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use foundation_kernel::containment::drop_contained;
-use foundation_kernel::ractor::{ActorId, ActorStatus};
+use foundation_kernel::ractor::ActorId;
 use foundation_kernel::supervision::{ChildState, DynamicSupervisor};
 use futures::future::join_all;
 use parking_lot::{Mutex, RwLock};
@@ -47,9 +47,7 @@ impl Crew {
     /// The supervisor of the workers, if it runs.
     pub(crate) fn supervisor(&self) -> Option<DynamicSupervisor> {
         let supervisor = self.supervisor.read().clone()?;
-        // A handle that was made at a start is on that incarnation, also when it has ended.
-        let lives = supervisor.actor().is_ok_and(|actor| actor.get_status() < ActorStatus::Stopping);
-        lives.then_some(supervisor)
+        supervisor.is_running().then_some(supervisor)
     }
 
     /// Asks all workers to end, each by its rule; returns when they are gone, but for those that block their threads.
