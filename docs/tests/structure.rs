@@ -164,6 +164,25 @@ fn no_folder_has_more_than_twenty_files() {
 }
 
 #[test]
+fn each_published_crate_brings_the_licences() {
+    let mut published = 0;
+    for directory in fs::read_dir(root().join("crates")).unwrap() {
+        let directory = directory.unwrap().path();
+        let manifest = fs::read_to_string(directory.join("Cargo.toml")).unwrap();
+        if manifest.contains("publish = false") {
+            continue;
+        }
+        published += 1;
+        for licence in ["LICENSE-APACHE", "LICENSE-MIT"] {
+            let own = fs::read_to_string(directory.join(licence)).unwrap_or_default();
+            let stated = fs::read_to_string(root().join(licence)).unwrap();
+            assert!(own == stated, "{licence} of {} is not that of the workspace", directory.display());
+        }
+    }
+    assert!(published >= 10, "only {published} published crates: this test no longer fits");
+}
+
+#[test]
 fn the_imports_of_a_small_crate_are_found() {
     let files = [
         ("lib.rs", "mod a; mod b; mod c; mod e; mod f; #[cfg(test)] mod tests; pub use b::B;"),
