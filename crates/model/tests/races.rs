@@ -32,6 +32,7 @@ races![
     a_join_against_a_close,
     a_join_against_the_last_leaving,
     two_workers_against_two_jobs,
+    two_jobs_against_a_worker_that_falls_asleep,
     a_worker_that_goes_away_against_a_job,
     a_job_against_a_close,
     a_claim_that_is_dropped_against_a_close,

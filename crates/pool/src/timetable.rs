@@ -48,7 +48,14 @@ impl Timetable {
     }
 
     /// Removes a place, if it has a time.
+    #[inline]
     pub(crate) fn remove(&mut self, at: SlabIndex) {
+        if !self.heap.is_empty() {
+            self.remove_entry(at);
+        }
+    }
+
+    fn remove_entry(&mut self, at: SlabIndex) {
         let Some(position) = self.positions.get_mut(at.number()) else { return };
         let position = std::mem::replace(position, NONE) as usize;
         if position >= self.heap.len() {

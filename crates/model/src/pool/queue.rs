@@ -12,6 +12,8 @@ pub(crate) mod claim;
 pub(crate) mod claim_cell;
 #[path = "../../../pool/src/queue/figures.rs"]
 pub(crate) mod figures;
+#[path = "../../../pool/src/queue/intake.rs"]
+pub(crate) mod intake;
 #[path = "../../../pool/src/queue/job_queue.rs"]
 pub(crate) mod job_queue;
 #[path = "../../../pool/src/queue/keys.rs"]

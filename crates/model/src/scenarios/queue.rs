@@ -34,7 +34,7 @@ fn routed_queue(capacity: usize, routing: Routing) -> Arc<Queue> {
 }
 
 fn job(job: u8) -> NewJob<u8, ()> {
-    NewJob { job, reply: None, options: JobOptions::default() }
+    NewJob { job, reply: None, level: 0, options: None }
 }
 
 /// A worker that performs one job; `false` if there is none for it. What it has claimed may be taken back before it begins.
@@ -225,7 +225,7 @@ pub fn a_timer_against_a_job_for_later() {
         });
         let working = spawn(move || assert!(work_once(&working)));
         let options = JobOptions { delay: Some(Duration::from_secs(1)), ..JobOptions::default() };
-        queue.put(NewJob { options, ..job(1) }).unwrap();
+        queue.put(NewJob { options: Some(Box::new(options)), ..job(1) }).unwrap();
         timing.join().unwrap();
         working.join().unwrap();
         all_done(&queue, 1);
@@ -243,5 +243,27 @@ pub fn an_inbox_against_a_change_of_the_routing() {
         working.join().unwrap();
         putting.join().unwrap();
         all_done(&queue, 1);
+    });
+}
+
+/// A worker that is about to sleep does two jobs that come in with and without the lock: no wake is lost, and no number is
+/// given twice (2, 3; and those of `queue/intake.rs`).
+pub fn two_jobs_against_a_worker_that_falls_asleep() {
+    explore(|| {
+        let queue = queue(2);
+        let [working, putting] = [Arc::clone(&queue), Arc::clone(&queue)];
+        let worker = spawn(move || {
+            let mut claim = Claim::new(Arc::clone(&working), 1);
+            for _ in 0..2 {
+                assert!(block_on(claim.renew(1)));
+                assert!(claim.begin().is_some());
+                claim.done(());
+            }
+        });
+        let other = spawn(move || putting.put(job(1)).unwrap());
+        let id = queue.put(job(2)).unwrap();
+        assert_ne!(other.join().unwrap(), id);
+        worker.join().unwrap();
+        all_done(&queue, 2);
     });
 }

@@ -28,7 +28,9 @@ use crate::queue::new_job::NewJob;
 pub struct JobRequest<'a, J, T> {
     queue: &'a JobQueue<J, T>,
     job: J,
-    options: JobOptions,
+    level: u8,
+    /// Made when something special is said.
+    options: Option<Box<JobOptions>>,
     /// The length of a key that is too long.
     too_long: Option<usize>,
 }
@@ -41,26 +43,33 @@ impl<J, T> fmt::Debug for JobRequest<'_, J, T> {
 
 impl<'a, J, T> JobRequest<'a, J, T> {
     pub(crate) fn new(queue: &'a JobQueue<J, T>, job: J) -> Self {
-        Self { queue, job, options: JobOptions::default(), too_long: None }
+        Self { queue, job, level: 0, options: None, too_long: None }
     }
 
     /// What the job is about, up to 1,024 bytes.
     pub fn key(mut self, key: impl AsRef<str>) -> Self {
-        self.options.key = self.checked(key.as_ref());
+        let key = self.checked(key.as_ref());
+        self.options().key = key;
         self
     }
 
     /// What chooses its worker under a [routing by affinity](crate::Routing::affinity), instead of its key; up to 1,024 bytes.
     /// Unlike jobs with the same key, those with the same label may be done at the same time.
     pub fn label(mut self, label: impl AsRef<str>) -> Self {
-        self.options.label = self.checked(label.as_ref());
+        let label = self.checked(label.as_ref());
+        self.options().label = label;
         self
     }
 
     /// Lets the pool refuse the job while it has one with the same key, up to 1,024 bytes.
     pub fn idempotency_key(mut self, key: impl AsRef<str>) -> Self {
-        self.options.unique = self.checked(key.as_ref());
+        let unique = self.checked(key.as_ref());
+        self.options().unique = unique;
         self
+    }
+
+    fn options(&mut self) -> &mut JobOptions {
+        self.options.get_or_insert_default()
     }
 
     fn checked(&mut self, key: &str) -> Option<JobKey> {
@@ -70,27 +79,27 @@ impl<'a, J, T> JobRequest<'a, J, T> {
     /// Its priority, by the number of its [level](crate::QueueSpec::priorities); 0, the default, is the most urgent. One
     /// beyond the last is the last.
     pub fn priority(mut self, level: u8) -> Self {
-        self.options.priority = level;
+        self.level = level;
         self
     }
 
     /// How long it may wait for its first attempt, instead of the pool's [deadline](crate::PoolSpec::deadline).
     pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.options.deadline = Some(deadline);
+        self.options().deadline = Some(deadline);
         self
     }
 
     /// The time before which it is not begun; at most a year.
     pub fn after(mut self, delay: Duration) -> Self {
-        self.options.delay = Some(delay);
+        self.options().delay = Some(delay);
         self
     }
 
     fn new_job(self, reply: Option<Reply<J, T>>) -> Result<NewJob<J, T>, PoolError<J>> {
-        let Self { job, options, .. } = self;
+        let Self { job, level, options, .. } = self;
         match self.too_long {
             Some(length) => Err(PoolError::KeyTooLong { job, length, max: MAX_KEY_BYTES }),
-            None => Ok(NewJob { job, reply, options }),
+            None => Ok(NewJob { job, reply, level, options }),
         }
     }
 

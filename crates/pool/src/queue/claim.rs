@@ -48,7 +48,11 @@ impl<J, T> Claim<J, T> {
     /// Returns when it has jobs, at most this many, or with `false` when the worker is to end.
     pub(crate) async fn renew(&mut self, at_most: usize) -> bool {
         let Self { queue, cell, tally, timer, .. } = self;
-        Wait::new(&**queue, Jobs { cell, tally, timer, at_most: at_most.max(1) }).await
+        let mut jobs = Jobs { cell, tally, timer, at_most: at_most.max(1) };
+        match queue.look(|state, after| jobs.take(state, false, after)) {
+            Some(more) => more,
+            None => Wait::new(&**queue, jobs).await,
+        }
     }
 
     /// Begins the next job; `None` if there is none left.
@@ -304,7 +308,7 @@ mod tests {
         let queue: Arc<JobQueue<u64, ()>> = Arc::new(JobQueue::new(&QueueSpec::default(), JobRules::default(), router));
         let put = |job, deadline| {
             let options = JobOptions { key: JobKey::new("k").ok(), deadline, ..JobOptions::default() };
-            queue.put(NewJob { job, reply: None, options }).unwrap();
+            queue.put(NewJob { job, reply: None, level: 0, options: Some(Box::new(options)) }).unwrap();
         };
         let mut claim = Claim::new(Arc::clone(&queue), 1);
         let mut renewing = Box::pin(claim.renew(4));

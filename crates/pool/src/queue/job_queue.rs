@@ -12,7 +12,9 @@
 //! Under the lock no code of users runs: jobs, replies and wakers are moved, and dropped, answered or woken after it is
 //! released.
 
+use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use foundation_kernel::containment::wake;
@@ -23,6 +25,7 @@ use super::accounts::Accounts;
 use super::after::After;
 use super::capacity::Capacity;
 use super::figures::QueueFigures;
+use super::intake::Intake;
 use super::lanes::Lanes;
 use super::new_job::{NewJob, Refusal, Room};
 use super::priorities::Priorities;
@@ -40,6 +43,7 @@ use crate::routing::{Router, Routing};
 
 /// The jobs that wait, and those who wait for jobs, for room, and for the end of all jobs.
 pub(crate) struct JobQueue<J, T> {
+    intake: Arc<Intake<J, T>>,
     state: Mutex<State<J, T>>,
     rules: JobRules<J>,
 }
@@ -49,8 +53,20 @@ impl<J, T> JobQueue<J, T> {
         let lanes = Lanes::new(Priorities::new(&spec.weights, spec.aging), router);
         let waiting = WaitingJobs::new(lanes, spec.when_full, rules.deadline);
         let capacity = Capacity::new(spec.capacity, spec.when_full);
-        let state = State::new(capacity, waiting, rules.deadline).limited(spec.rate);
-        Self { state: Mutex::new(state), rules }
+        let intake = Arc::new(Intake::default());
+        let state = State::new(Arc::clone(&intake), capacity, waiting, rules.deadline).limited(spec.rate);
+        Self { intake, state: Mutex::new(state), rules }
+    }
+
+    /// What a worker takes that does not wait for it: more jobs can come in meanwhile.
+    pub(super) fn look<R>(&self, look: impl FnOnce(&mut State<J, T>, &mut After<J, T>) -> R) -> R {
+        let mut after = After::default();
+        let mut state = self.state.lock();
+        state.empty_intake();
+        let result = look(&mut state, &mut after);
+        drop(state);
+        self.run(after);
+        result
     }
 
     /// A step under the lock, and what is to be done after it.
@@ -83,6 +99,10 @@ impl<J, T> JobQueue<J, T> {
     #[allow(clippy::result_large_err, reason = "a refused job goes back as it came, of any size")]
     pub(crate) fn put(&self, new: NewJob<J, T>) -> Result<JobId, PoolError<J>> {
         let now = Instant::now();
+        let new = match self.intake.put(new, now) {
+            Ok(id) => return Ok(id),
+            Err(new) => new,
+        };
         let offered = self.step(|state, after| {
             let offered = state.offer(new, Room::Free, now, after);
             if let Err((refusal, _)) = &offered {
@@ -198,15 +218,44 @@ impl<J, T> JobQueue<J, T> {
 
 impl<J, T> Locked for JobQueue<J, T> {
     type State = State<J, T>;
+    type Guard<'a>
+        = LockedState<'a, J, T>
+    where
+        Self: 'a;
     type After = After<J, T>;
 
-    fn lock(&self) -> MutexGuard<'_, State<J, T>> {
-        self.state.lock()
+    fn lock(&self) -> LockedState<'_, J, T> {
+        let mut state = self.state.lock();
+        state.close_intake();
+        LockedState(state)
     }
 
     fn run(&self, after: After<J, T>) {
         after.wakes.into_iter().for_each(wake);
         after.ended.into_iter().for_each(|(record, ending)| self.end(record, ending));
+    }
+}
+
+/// The state, with all jobs that have come in. No others come in until it is dropped.
+pub(super) struct LockedState<'a, J, T>(MutexGuard<'a, State<J, T>>);
+
+impl<J, T> Deref for LockedState<'_, J, T> {
+    type Target = State<J, T>;
+
+    fn deref(&self) -> &State<J, T> {
+        &self.0
+    }
+}
+
+impl<J, T> DerefMut for LockedState<'_, J, T> {
+    fn deref_mut(&mut self) -> &mut State<J, T> {
+        &mut self.0
+    }
+}
+
+impl<J, T> Drop for LockedState<'_, J, T> {
+    fn drop(&mut self) {
+        self.0.open_intake();
     }
 }
 
@@ -236,6 +285,15 @@ impl<J, T> Future for Putting<'_, J, T> {
     type Output = Result<JobId, PoolError<J>>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let intake = &self.0.queue().intake;
+        if !self.0.waits()
+            && let Some(new) = self.0.turn().new.take()
+        {
+            match intake.put(new, Instant::now()) {
+                Ok(id) => return Poll::Ready(Ok(id)),
+                Err(new) => self.0.turn().new = Some(new),
+            }
+        }
         Pin::new(&mut self.0).poll(context)
     }
 }

@@ -8,6 +8,7 @@ mod claim_cell;
 #[cfg(test)]
 mod discipline_tests;
 pub(crate) mod figures;
+mod intake;
 pub(crate) mod job_queue;
 mod keys;
 mod lanes;

@@ -14,6 +14,7 @@ use super::after::After;
 use super::capacity::Capacity;
 use super::claim_cell::{ClaimCell, Tally};
 use super::figures::{QueueFigures, QueueLoad};
+use super::intake::Intake;
 use super::lanes::Lane;
 use super::life::QueueLife;
 use super::new_job::{NewJob, Refusal, Room};
@@ -28,6 +29,11 @@ use crate::routing::{JobTimer, Routing};
 
 /// The jobs of a queue, and the tasks that wait for it.
 pub(super) struct State<J, T> {
+    /// Jobs that have come in without the lock.
+    intake: Arc<Intake<J, T>>,
+    intake_is_open: bool,
+    /// Empty: what holds the jobs of the intake while they are moved.
+    moved: Vec<JobRecord<J, T>>,
     life: QueueLife,
     capacity: Capacity,
     /// The pool's longest wait for the first attempt.
@@ -52,8 +58,16 @@ pub(super) struct State<J, T> {
 }
 
 impl<J, T> State<J, T> {
-    pub(super) fn new(capacity: Capacity, waiting: WaitingJobs<J, T>, deadline: Option<Duration>) -> Self {
+    pub(super) fn new(
+        intake: Arc<Intake<J, T>>,
+        capacity: Capacity,
+        waiting: WaitingJobs<J, T>,
+        deadline: Option<Duration>,
+    ) -> Self {
         Self {
+            intake,
+            intake_is_open: false,
+            moved: Vec::new(),
             life: QueueLife::default(),
             capacity,
             deadline,
@@ -74,6 +88,42 @@ impl<J, T> State<J, T> {
     /// The same, with a rate.
     pub(super) fn limited(self, rate: Option<Rate>) -> Self {
         Self { rate: RateGate::new(rate), ..self }
+    }
+
+    // ---- the intake ----
+
+    /// Lets the jobs wait that have come in without the lock; more can come in.
+    pub(super) fn empty_intake(&mut self) {
+        if self.intake_is_open {
+            self.intake.empty_into(&mut self.moved);
+            self.move_in();
+        }
+    }
+
+    /// Lets the jobs wait that have come in without the lock; no more come in.
+    pub(super) fn close_intake(&mut self) {
+        if mem::take(&mut self.intake_is_open) {
+            self.intake.close_into(&mut self.moved);
+            self.move_in();
+        }
+    }
+
+    /// No task waits for the queue while the intake is open, so that there is none to wake.
+    fn move_in(&mut self) {
+        self.accounts.accepted += self.moved.len() as u64;
+        for record in self.moved.drain(..) {
+            self.waiting.add(record);
+        }
+    }
+
+    /// Lets jobs come in without the lock, if all that they need is room.
+    pub(super) fn open_intake(&mut self) {
+        let nobody_waits = self.sleepers.len() + self.capacity.senders.len() + self.drainers.len() == 0;
+        let takes_all = self.life.admit().is_ok() && !self.rate.is_limited() && self.deadline.is_none();
+        if !self.intake_is_open && nobody_waits && takes_all {
+            self.intake_is_open = true;
+            self.intake.open(self.capacity.free(self.waiting.len()), self.accounts.accepted);
+        }
     }
 
     // ---- jobs that come in ----
@@ -117,7 +167,7 @@ impl<J, T> State<J, T> {
 
     fn admit(&self, new: &NewJob<J, T>) -> Result<(), Refusal> {
         self.life.admit()?;
-        let same = new.options.unique.as_ref().and_then(|key| self.unique.get(key));
+        let same = new.unique().and_then(|key| self.unique.get(key));
         same.map_or(Ok(()), |id| Err(Refusal::Duplicate(*id)))
     }
 
@@ -132,13 +182,11 @@ impl<J, T> State<J, T> {
 
     fn record(&mut self, new: NewJob<J, T>, now: Instant) -> JobRecord<J, T> {
         self.accounts.accepted += 1;
-        let NewJob { job, reply, options } = new;
-        let (id, level) = (JobId::new(self.accounts.accepted), options.priority);
-        JobRecord { id, attempts: 0, level, accepted: now, job, reply, options: options.kept() }
+        new.accepted(JobId::new(self.accounts.accepted), now)
     }
 
     fn accept(&mut self, new: NewJob<J, T>, now: Instant, after: &mut After<J, T>) -> JobId {
-        let delay = new.options.delay;
+        let delay = new.delay();
         let record = self.record(new, now);
         let id = record.id;
         if let Some(key) = record.unique() {

@@ -1,20 +1,23 @@
 //! Waiting for a turn at a queue: for a job, for room, or for the end of all jobs.
 
+use std::ops::DerefMut;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use foundation_kernel::containment::drop_contained;
-use parking_lot::MutexGuard;
 
 use super::waiters::Waiters;
 
 /// A state under a lock, for which tasks wait.
 pub(super) trait Locked {
     type State;
+    type Guard<'a>: DerefMut<Target = Self::State>
+    where
+        Self: 'a;
     /// What is to be done when the lock has been released.
     type After: Default;
 
-    fn lock(&self) -> MutexGuard<'_, Self::State>;
+    fn lock(&self) -> Self::Guard<'_>;
 
     /// Does what is to be done without the lock.
     fn run(&self, after: Self::After);
@@ -50,6 +53,15 @@ pub(super) struct Wait<'a, Q: Locked, K: Turn<Q>> {
 impl<'a, Q: Locked, K: Turn<Q>> Wait<'a, Q, K> {
     pub(super) fn new(queue: &'a Q, turn: K) -> Self {
         Self { queue, turn, ticket: None }
+    }
+
+    pub(super) fn queue(&self) -> &'a Q {
+        self.queue
+    }
+
+    /// Whether it stands in the list, or has been picked.
+    pub(super) fn waits(&self) -> bool {
+        self.ticket.is_some()
     }
 
     /// What it waits for.

@@ -333,7 +333,7 @@ mod tests {
     }
 
     fn record(number: u64, level: u8, accepted: Instant, options: JobOptions) -> Record {
-        let (id, options) = (JobId::new(number), options.kept());
+        let (id, options) = (JobId::new(number), Some(Box::new(options)));
         JobRecord { id, attempts: 0, level, accepted, job: number, reply: None, options }
     }
 

@@ -140,11 +140,12 @@ impl WorkerCells {
         life
     }
 
-    /// A job begins. Costs a reading of the clock.
+    /// A job begins. The clock is not read: since the last job ended, or since this poll or life began, the worker has done
+    /// nothing but to get this job.
     #[inline]
     pub(crate) fn begin(&self, job: u64, attempt: u32) {
         self.attempt.store(u64::from(attempt), Ordering::Relaxed);
-        self.job_since.store(self.measured_now(), Ordering::Relaxed);
+        self.job_since.store(self.read_last(), Ordering::Relaxed);
         self.progress_at.store(0, Ordering::Relaxed);
         self.job.store(job, Ordering::Release);
         if self.measures_cpu() {
@@ -340,6 +341,13 @@ impl WorkerCells {
 
     fn now(&self) -> u64 {
         nanos(self.origin.elapsed()) + 1
+    }
+
+    /// The time that was read last; none without measurement.
+    pub(crate) fn read_last(&self) -> u64 {
+        let alive_since =
+            if self.measurement == Measurement::Off { 0 } else { self.alive_since.load(Ordering::Relaxed) };
+        alive_since.max(self.active_at.load(Ordering::Relaxed)).max(self.polled_since.load(Ordering::Relaxed))
     }
 
     fn measured_now(&self) -> u64 {

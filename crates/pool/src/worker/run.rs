@@ -32,6 +32,8 @@ use crate::stats::worker_cells::Life;
 
 /// How many panics in a row end a worker.
 const MAX_PANICS: u32 = 3;
+/// How many nanoseconds may pass until a worker with many jobs looks whether it is to stop.
+const LOOKS_EVERY: u64 = 10_000;
 /// How long it may take to make a worker.
 const MAKE_WITHIN: Duration = Duration::from_secs(30);
 
@@ -166,6 +168,7 @@ impl<W: Worker> Running<'_, W> {
             return Ok((jobs, next));
         }
         let limit = self.workshop.queue.rules().limit;
+        let mut looked = 0;
         while let Some(worker) = &mut self.worker
             && let Some(record) = self.claim.begin()
         {
@@ -187,11 +190,20 @@ impl<W: Worker> Running<'_, W> {
                 return Ok((jobs, next));
             }
             consume_budget().await;
-            if self.stop.is_requested() || self.state.retire.about().is_some() {
-                return Ok((jobs, Next::Stop));
+            // The look takes a lock: within a poll it is not worth that after each of many short jobs.
+            let read = self.state.cells.read_last();
+            if read == 0 || read - looked >= LOOKS_EVERY {
+                looked = read;
+                if self.is_to_stop() {
+                    return Ok((jobs, Next::Stop));
+                }
             }
         }
         Ok((jobs, Next::Claim))
+    }
+
+    fn is_to_stop(&self) -> bool {
+        self.stop.is_requested() || self.state.retire.about().is_some()
     }
 
     /// Lets the worker perform the jobs of the claim at once, if it does; returns how many it has, and what comes next if that
@@ -236,7 +248,7 @@ impl<W: Worker> Running<'_, W> {
             (Some(broken), _) => Err(broken),
             (None, Attempt::Panicked(panic)) => self.panicked(panic).map(Some),
             (None, Attempt::Abandoned) => Ok(Some(Next::MakeAnew)),
-            (None, _) if self.stop.is_requested() || self.state.retire.about().is_some() => Ok(Some(Next::Stop)),
+            (None, _) if self.is_to_stop() => Ok(Some(Next::Stop)),
             (None, _) => Ok(None),
         }
     }
