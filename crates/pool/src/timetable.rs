@@ -1,8 +1,16 @@
 //! Jobs at whose time something happens: they become due, or have waited for too long.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use crate::slab::SlabIndex;
+
+/// A time from now; one that the clock cannot tell is a year from now.
+pub(crate) fn far(now: Instant, delay: Duration) -> Instant {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 3_600);
+    now.checked_add(delay.min(YEAR)).unwrap_or(now)
+}
 
 /// The mark of a job without a time.
 const NONE: u32 = u32::MAX;
@@ -108,7 +116,6 @@ impl Timetable {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::time::Duration;
 
     use proptest::prelude::*;
 

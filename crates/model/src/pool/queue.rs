@@ -1,7 +1,5 @@
 //! The queue, its waits, and its claims.
 
-#[path = "../../../pool/src/queue/accounts.rs"]
-pub(crate) mod accounts;
 #[path = "../../../pool/src/queue/after.rs"]
 pub(crate) mod after;
 #[path = "../../../pool/src/queue/capacity.rs"]

@@ -16,6 +16,7 @@ use crate::queue::job_queue::JobQueue;
 use crate::queue::new_job::NewJob;
 use crate::queue::rules::{JobRules, QueueSpec};
 use crate::routing::{Router, Routing};
+use crate::time::Instant;
 
 type Queue = JobQueue<u8, ()>;
 
@@ -138,9 +139,9 @@ pub fn two_senders_against_a_claim() {
         let queue = queue(1);
         queue.put(job(1)).unwrap();
         let [sending, giving_up] = [Arc::clone(&queue), Arc::clone(&queue)];
-        let sending = spawn(move || block_on(sending.put_when_room(job(2))).unwrap());
+        let sending = spawn(move || block_on(sending.put_when_room(job(2), Instant::now())).unwrap());
         let giving_up = spawn(move || {
-            let mut putting = giving_up.put_when_room(job(3));
+            let mut putting = giving_up.put_when_room(job(3), Instant::now());
             let polled = std::pin::Pin::new(&mut putting).poll(&mut Context::from_waker(Waker::noop()));
             polled.is_ready()
         });
@@ -164,7 +165,7 @@ pub fn a_drain_against_the_last_job() {
         queue.put(job(1)).unwrap();
         let [working, sending] = [Arc::clone(&queue), Arc::clone(&queue)];
         let working = spawn(move || while work_once(&working) {});
-        let sending = spawn(move || block_on(sending.put_when_room(job(2))).is_ok());
+        let sending = spawn(move || block_on(sending.put_when_room(job(2), Instant::now())).is_ok());
         queue.drain();
         block_on(queue.drained());
         queue.begin_close_of(0);

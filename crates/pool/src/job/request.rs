@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use super::id::JobId;
 use super::key::{JobKey, MAX_KEY_BYTES};
@@ -13,6 +13,7 @@ use super::record::Reply;
 use crate::error::{JobError, PoolError};
 use crate::queue::job_queue::JobQueue;
 use crate::queue::new_job::NewJob;
+use crate::timetable::far;
 
 /// One job that is put in, with what is special about it: [`Pool::job`](crate::Pool::job).
 ///
@@ -118,7 +119,7 @@ impl<'a, J, T> JobRequest<'a, J, T> {
     /// As there; [`PoolError::KeyTooLong`], [`PoolError::Duplicate`].
     pub async fn send(self) -> Result<JobId, PoolError<J>> {
         let queue = self.queue;
-        queue.put_when_room(self.new_job(None)?).await
+        queue.put_when_room(self.new_job(None)?, Instant::now()).await
     }
 
     /// Puts the job in without waiting, as a [cast](Self::cast), and returns a handle on its outcome.
@@ -139,13 +140,14 @@ impl<'a, J, T> JobRequest<'a, J, T> {
     pub async fn call(self, limit: Duration) -> Result<T, JobError<J>> {
         let queue = self.queue;
         let (reply, outcome) = oneshot::channel();
-        let (begun, new) = (Instant::now(), self.new_job(Some(Reply::Caller(reply)))?);
-        let mut putting = queue.put_when_room(new);
-        let accepted = match timeout(limit, &mut putting).await {
+        let new = self.new_job(Some(Reply::Caller(reply)))?;
+        let until = Until::from_now(limit);
+        let mut putting = queue.put_when_room(new, until.begun);
+        let accepted = match timeout_at(until.end, &mut putting).await {
             Ok(accepted) => accepted,
             Err(_) => putting.give_up().await,
         };
-        JobHandle { id: accepted?, outcome }.wait_until(begun, limit).await
+        JobHandle { id: accepted?, outcome }.wait_until(until).await
     }
 }
 
@@ -173,15 +175,30 @@ impl<J, T> JobHandle<J, T> {
     /// # Errors
     /// [`JobError::TimedOut`]; otherwise what became of the job.
     pub async fn wait(self, limit: Duration) -> Result<T, JobError<J>> {
-        self.wait_until(Instant::now(), limit).await
+        self.wait_until(Until::from_now(limit)).await
     }
 
-    async fn wait_until(self, begun: Instant, limit: Duration) -> Result<T, JobError<J>> {
+    async fn wait_until(self, until: Until) -> Result<T, JobError<J>> {
         let Self { id, outcome } = self;
-        match timeout(limit.saturating_sub(begun.elapsed()), outcome).await {
+        match timeout_at(until.end, outcome).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(JobError::Gone { id }),
-            Err(_) => Err(JobError::TimedOut { id, limit }),
+            Err(_) => Err(JobError::TimedOut { id, limit: until.limit }),
         }
+    }
+}
+
+/// For how long a caller waits. The clock is read once for the whole of a call.
+#[derive(Clone, Copy)]
+struct Until {
+    begun: Instant,
+    limit: Duration,
+    end: Instant,
+}
+
+impl Until {
+    fn from_now(limit: Duration) -> Self {
+        let begun = Instant::now();
+        Self { begun, limit, end: far(begun, limit) }
     }
 }

@@ -51,7 +51,7 @@ impl<J, T> Claim<J, T> {
         let mut jobs = Jobs { cell, tally, timer, at_most: at_most.max(1) };
         match queue.look(|state, after| jobs.take(state, false, after)) {
             Some(more) => more,
-            None => Wait::new(&**queue, jobs).await,
+            None => Wait::of_looked(&**queue, jobs).await,
         }
     }
 

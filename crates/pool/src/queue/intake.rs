@@ -1,8 +1,8 @@
 //! Jobs that come in while all workers are busy: they need not wait for the lock of the queue.
 //!
-//! 1. It takes jobs only while it is open. Only those that hold the lock of the queue open, empty, and close it.
-//! 2. It is open only while no task waits for the queue: no job in it has anybody to wake. So whoever is about to wait closes
-//!    it before, and looks at what has come in until then.
+//! 1. It takes jobs only while it is open. It is opened, emptied and closed under the lock of the queue only.
+//! 2. It is open only while no task waits for the queue, so that no job in it has a task to wake. A task that is about to
+//!    wait closes it first, and looks at what has come in until then.
 //! 3. The numbers of its jobs follow those that the queue has given before, and the queue gives none while it is open.
 //! 4. Jobs about which the queue has to decide more than whether there is room for them do not come in here.
 

@@ -21,10 +21,9 @@ use foundation_kernel::containment::wake;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
-use super::accounts::Accounts;
 use super::after::After;
 use super::capacity::Capacity;
-use super::figures::QueueFigures;
+use super::figures::{Accounts, QueueFigures};
 use super::intake::Intake;
 use super::lanes::Lanes;
 use super::new_job::{NewJob, Refusal, Room};
@@ -114,8 +113,8 @@ impl<J, T> JobQueue<J, T> {
     }
 
     /// Takes a job as soon as there is room for it. Dropped before it returns, it has taken nothing.
-    pub(crate) fn put_when_room(&self, new: NewJob<J, T>) -> Putting<'_, J, T> {
-        Putting(Wait::new(self, Sender { new: Some(new), waits: true }))
+    pub(crate) fn put_when_room(&self, new: NewJob<J, T>, now: Instant) -> Putting<'_, J, T> {
+        Putting(Wait::new(self, Sender { new: Some(new), begun: Some(now), waits: true }))
     }
 
     // ---- time ----
@@ -289,7 +288,8 @@ impl<J, T> Future for Putting<'_, J, T> {
         if !self.0.waits()
             && let Some(new) = self.0.turn().new.take()
         {
-            match intake.put(new, Instant::now()) {
+            let now = self.0.turn().begun.unwrap_or_else(Instant::now);
+            match intake.put(new, now) {
                 Ok(id) => return Poll::Ready(Ok(id)),
                 Err(new) => self.0.turn().new = Some(new),
             }
@@ -301,6 +301,8 @@ impl<J, T> Future for Putting<'_, J, T> {
 /// A caller with a job that waits for room.
 struct Sender<J, T> {
     new: Option<NewJob<J, T>>,
+    /// The time before its first look.
+    begun: Option<Instant>,
     /// Whether it waits for room.
     waits: bool,
 }
@@ -318,7 +320,8 @@ impl<J, T> Turn<JobQueue<J, T>> for Sender<J, T> {
             state.release_place();
         }
         let room = if picked { Room::Reserved } else { Room::Free };
-        match state.offer(new, room, Instant::now(), after) {
+        let now = self.begun.take().unwrap_or_else(Instant::now);
+        match state.offer(new, room, now, after) {
             Ok(id) => Some(Ok(id)),
             Err((Refusal::Full { .. }, new)) if self.waits && state.waits_for_room() => {
                 self.new = Some(new);

@@ -1,6 +1,5 @@
 //! The queue of a pool: its jobs, those who wait for jobs, and those who wait for room.
 
-pub(crate) mod accounts;
 mod after;
 mod capacity;
 pub(crate) mod claim;

@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::accounts::Accounts;
 use super::after::After;
 use super::capacity::Capacity;
 use super::claim_cell::{ClaimCell, Tally};
-use super::figures::{QueueFigures, QueueLoad};
+use super::figures::{Accounts, QueueFigures, QueueLoad};
 use super::intake::Intake;
 use super::lanes::Lane;
 use super::life::QueueLife;
@@ -26,6 +25,7 @@ use crate::job::key::JobKey;
 use crate::job::record::{Ending, JobRecord};
 use crate::overflow::WhenFull;
 use crate::routing::{JobTimer, Routing};
+use crate::timetable::far;
 
 /// The jobs of a queue, and the tasks that wait for it.
 pub(super) struct State<J, T> {
@@ -661,10 +661,4 @@ impl<J, T> State<J, T> {
         self.pick_drainers(after);
         all
     }
-}
-
-/// A time from now; one that the clock cannot tell is a year from now.
-fn far(now: Instant, delay: Duration) -> Instant {
-    const YEAR: Duration = Duration::from_secs(365 * 24 * 3_600);
-    now.checked_add(delay.min(YEAR)).unwrap_or(now)
 }

@@ -46,13 +46,20 @@ pub(super) trait Turn<Q: Locked> {
 pub(super) struct Wait<'a, Q: Locked, K: Turn<Q>> {
     queue: &'a Q,
     turn: K,
+    /// Whether what it waits for was not there just now.
+    looked: bool,
     /// Of its place in the list.
     ticket: Option<u64>,
 }
 
 impl<'a, Q: Locked, K: Turn<Q>> Wait<'a, Q, K> {
     pub(super) fn new(queue: &'a Q, turn: K) -> Self {
-        Self { queue, turn, ticket: None }
+        Self { queue, turn, looked: false, ticket: None }
+    }
+
+    /// The same of a turn that was not there just now.
+    pub(super) fn of_looked(queue: &'a Q, turn: K) -> Self {
+        Self { queue, turn, looked: true, ticket: None }
     }
 
     pub(super) fn queue(&self) -> &'a Q {
@@ -104,7 +111,7 @@ impl<Q: Locked, K: Turn<Q>> Future for Wait<'_, Q, K> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<K::Output> {
         // A waker is cloned only by a task that has to wait, and never under the lock.
-        let output = if self.ticket.is_none() { self.look(None) } else { None };
+        let output = if self.ticket.is_some() || self.looked { None } else { self.look(None) };
         let output = output.or_else(|| self.look(Some(context.waker().clone())));
         output.map_or(Poll::Pending, Poll::Ready)
     }

@@ -350,6 +350,14 @@ impl WorkerCells {
         alive_since.max(self.active_at.load(Ordering::Relaxed)).max(self.polled_since.load(Ordering::Relaxed))
     }
 
+    /// The same as a time; without measurement the clock is read.
+    pub(crate) fn recent(&self) -> Instant {
+        match self.read_last() {
+            0 => Instant::now(),
+            read => self.origin + Duration::from_nanos(read - 1),
+        }
+    }
+
     fn measured_now(&self) -> u64 {
         if self.measurement == Measurement::Off { 0 } else { self.now() }
     }

@@ -141,18 +141,19 @@ impl<W: Worker> Running<'_, W> {
         let (mut asked, mut retired) = (pin!(self.stop.requested()), pin!(state.retire.given(RETIRE)));
         let mut meter = BatchMeter::new(self.workshop.batch_size);
         loop {
+            // The claim first: mostly there are jobs, and the requests are looked at without their wakers.
             let more = tokio::select! {
                 biased;
+                more = self.claim.renew(meter.next()) => more && !self.is_to_stop(),
                 () = &mut asked => false,
                 () = &mut retired => false,
-                more = self.claim.renew(meter.next()) => more,
             };
             if !more {
                 return Ok(());
             }
-            let begun = Instant::now();
+            let begun = self.state.cells.recent();
             let (jobs, next) = self.batch(begun).await?;
-            meter.note(jobs, begun.elapsed());
+            meter.note(jobs, self.state.cells.recent().saturating_duration_since(begun));
             match next {
                 Next::Claim => {}
                 Next::MakeAnew if self.make_anew().await? => {}
