@@ -49,7 +49,11 @@ impl<J, T> Claim<J, T> {
     pub(crate) async fn renew(&mut self, at_most: usize) -> bool {
         let Self { queue, cell, tally, timer, .. } = self;
         let mut jobs = Jobs { cell, tally, timer, at_most: at_most.max(1) };
-        match queue.look(|state, after| jobs.take(state, false, after)) {
+        let claimed = queue.step_aside(|state, after| {
+            state.empty_intake();
+            jobs.take(state, false, after)
+        });
+        match claimed {
             Some(more) => more,
             None => Wait::of_looked(&**queue, jobs).await,
         }
@@ -159,7 +163,7 @@ impl<J, T> Claim<J, T> {
         // A caller that has its answer finds the job counted, and its keys free.
         if record.reply.is_some() || record.has_to_be_forgotten() {
             let tally = &mut self.tally;
-            self.queue.step(|state, after| {
+            self.queue.step_aside(|state, after| {
                 state.forget(&record, after);
                 state.finish(tally, after);
             });

@@ -57,13 +57,11 @@ impl<J, T> JobQueue<J, T> {
         Self { intake, state: Mutex::new(state), rules }
     }
 
-    /// What a worker takes that does not wait for it: more jobs can come in meanwhile.
-    pub(super) fn look<R>(&self, look: impl FnOnce(&mut State<J, T>, &mut After<J, T>) -> R) -> R {
+    /// A step of a worker that does not wait: jobs can come in meanwhile, and have come in that it does not see before it
+    /// [empties the intake](State::empty_intake).
+    pub(super) fn step_aside<R>(&self, step: impl FnOnce(&mut State<J, T>, &mut After<J, T>) -> R) -> R {
         let mut after = After::default();
-        let mut state = self.state.lock();
-        state.empty_intake();
-        let result = look(&mut state, &mut after);
-        drop(state);
+        let result = step(&mut self.state.lock(), &mut after);
         self.run(after);
         result
     }
