@@ -11,6 +11,7 @@ mod open_queues;
 mod periodic;
 mod pool;
 mod recorder;
+mod recovery;
 mod schedule;
 mod settlement;
 mod shared;

@@ -32,6 +32,8 @@ pub(crate) struct Shared<T> {
     pub(crate) callers: Callers<T>,
     /// Old events that unfinished jobs keep are to be pruned.
     pub(crate) pruning: Notify,
+    /// The feeder is to note how far it has read, also if that were events of others only.
+    pub(crate) look: Notify,
     /// Held while notes are recorded.
     recording: tokio::sync::Mutex<()>,
 }
@@ -50,6 +52,7 @@ impl<T: Send + 'static> Shared<T> {
             ledger: Ledger::default(),
             callers: Callers::of(names),
             pruning: Notify::new(),
+            look: Notify::new(),
             recording: tokio::sync::Mutex::new(()),
         });
         // What an earlier process has left exists as events only, and it is not known yet which of them are needed.
