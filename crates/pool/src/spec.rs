@@ -245,7 +245,7 @@ impl<W: Worker> PoolSpec<W> {
         self.shared.get_or_init(|| {
             let events = Arc::new(Events::new());
             let rules = JobRules { events: Arc::clone(&events), ..self.rules.clone() };
-            let control = Arc::new(Control::new(self.control.clone(), self.measurement, events));
+            let control = Arc::new(Control::new(self.control.clone(), self.weights.clone(), self.measurement, events));
             let router = Router::new(self.routing, self.weights.clone(), fastrand::u64(..));
             let queue = Arc::new(JobQueue::new(&self.queue, rules, router));
             Arc::new(Shared { queue, crew: Crew::new(self.worker_stop), attachments: AtomicUsize::new(0), control })

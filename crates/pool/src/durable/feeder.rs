@@ -55,8 +55,6 @@ pub(crate) struct Feeder<J, T: Send + 'static> {
     pub(crate) shared: Arc<Shared<T>>,
     pub(crate) pool: Arc<PoolShared<DurableJob<J>, T>>,
     pub(crate) poison: Poison,
-    /// How long an attempt may take.
-    pub(crate) limit: Option<Duration>,
     /// Those that are to be begun at a time, by it.
     pub(crate) scheduled: BTreeSet<(Instant, u64)>,
 }
@@ -217,7 +215,7 @@ impl<J: DeserializeOwned + Send + 'static, T: Send + 'static> Feeder<J, T> {
                 return true;
             }
         };
-        let job = DurableJob { id: waiting.id, job, attempts: waiting.attempts, strict, limit: self.limit };
+        let job = DurableJob { id: waiting.id, job: Some(job), attempts: waiting.attempts, strict, not_begun: 0 };
         let settlement = Settlement::new(shared, waiting.id, shared.callers.take(event.correlation_id));
         let reply = Some(Reply::settled_by(settlement));
         let key = terms.key.as_deref().and_then(|key| JobKey::new(shortened(key)).ok());

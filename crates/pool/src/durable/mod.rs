@@ -1,6 +1,7 @@
 //! Durable jobs: accepted when they are recorded, and performed at least once, whatever happens to the process.
 
 mod backlog;
+mod batch;
 mod clock;
 mod error;
 mod event;
