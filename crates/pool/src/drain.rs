@@ -2,10 +2,13 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::time::Duration;
 
 use foundation_kernel::containment::{drop_contained, report};
-use tokio::time::{Instant, timeout};
+use futures::future::pending;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::dead_letters::DeadLetter;
 use crate::error::JobError;
@@ -130,7 +133,7 @@ impl<J> fmt::Debug for Unfinished<J> {
 /// Takes no more jobs, waits until all are done or the time is over, then asks and kills the workers that have one, and
 /// gives the rest back.
 pub(crate) async fn drain<J, T>(queue: &JobQueue<J, T>, crew: &Crew, within: Duration) -> Drained<J> {
-    end(queue, within, crew.stop()).await
+    keeping_time(queue, end(queue, within, crew.stop())).await
 }
 
 /// Takes no more jobs, takes back all that workers have, and gives all of them back.
@@ -233,5 +236,36 @@ pub(crate) fn deliver<J, T>(queue: &JobQueue<J, T>, drained: Drained<J>) {
     for unfinished in drained.returned {
         let (id, job) = (unfinished.id, unfinished.job);
         dead_letters.deliver(DeadLetter { id, error: JobError::Returned { id, job } });
+    }
+}
+
+/// Keeps the time of a queue until this future ends: jobs which wait for a time become due, also while the keeper of the pool
+/// waits for its restart.
+async fn keeping_time<J, T, R>(queue: &JobQueue<J, T>, work: impl Future<Output = R>) -> R {
+    let (mut keeping, mut work) = (pin!(keep_time(queue)), pin!(work));
+    poll_fn(|context| {
+        // It never ends.
+        let _ = keeping.as_mut().poll(context);
+        work.as_mut().poll(context)
+    })
+    .await
+}
+
+/// Lets jobs that are due wait for a worker, and ends those that have waited for too long.
+pub(crate) async fn keep_time<J, T>(queue: &JobQueue<J, T>) {
+    loop {
+        let due = queue.tick();
+        tokio::select! {
+            () = queue.earlier_than(due) => {}
+            () = until(due) => {}
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the delay of a job is the feature itself")]
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => pending().await,
     }
 }

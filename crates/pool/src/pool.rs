@@ -11,7 +11,6 @@ use crate::drain::{Drained, drain, stop_now};
 use crate::error::{JobError, PoolError, SpecError};
 use crate::job::id::JobId;
 use crate::job::request::JobRequest;
-use crate::keeper::keeping_time;
 use crate::observer::{Observer, PoolObserver};
 use crate::routing::Routing;
 use crate::scaling::rules::Scaling;
@@ -217,7 +216,7 @@ impl<J, T> Pool<J, T> {
     /// The pool takes jobs again when it is started again; a drain does not outlast that. Dropped while jobs are done, it leaves
     /// the pool draining; dropped while the workers end, it gives the rest to its owners. With a time of zero it stops at once.
     pub async fn drain(&self, within: Duration) -> Drained<J> {
-        keeping_time(&self.shared, drain(&self.shared.queue, &self.shared.crew, within)).await
+        drain(&self.shared.queue, &self.shared.crew, within).await
     }
 
     /// Takes no more jobs, takes those back that workers have, whatever their [time to stop](crate::PoolSpec::worker_shutdown),

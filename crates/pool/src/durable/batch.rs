@@ -4,8 +4,8 @@
 //! 2. Jobs whose begin has to be recorded first are not lent: each is performed by itself.
 
 use super::job::DurableJob;
+use super::settlement::noted;
 use super::shared::Shared;
-use super::worker::noted;
 use crate::job::batch::{Batch, BatchJob, BatchSource};
 use crate::job::failure::JobFailure;
 use crate::job::id::JobId;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foundation_events::EventStoreError;
-use foundation_kernel::containment::{error_text, report};
-use foundation_kernel::text::shortened_to;
+use foundation_kernel::containment::report;
 use tokio::time::timeout;
 
 use super::batch::LentJobs;
 use super::event::{JobFact, JobsBegun};
-use super::job::{DurableJob, MAX_ERROR};
+use super::job::DurableJob;
+use super::settlement::noted;
 use super::shared::Shared;
 use crate::job::context::JobContext;
 use crate::job::id::JobId;
@@ -75,20 +75,6 @@ impl<W: Worker> Worker for DurableWorker<W> {
     async fn stop(self) {
         self.worker.stop().await;
     }
-}
-
-/// Notes the failure of an attempt; after the last one there is no other.
-pub(super) fn noted<R, T: Send + 'static>(
-    shared: &Shared<T>,
-    id: u64,
-    attempt: u32,
-    outcome: Result<R, JobFailure>,
-) -> Result<R, JobFailure> {
-    let outcome = outcome.inspect_err(|failure| {
-        let error = shortened_to(&error_text(failure.error()), MAX_ERROR);
-        shared.ledger.failed(id, attempt, error);
-    });
-    if attempt >= shared.tries { outcome.map_err(JobFailure::never_again) } else { outcome }
 }
 
 fn out_of_time(limit: Duration) -> JobFailure {
