@@ -120,13 +120,10 @@ async fn a_pool_that_is_stopped_while_its_keeper_waits_for_its_restart_gives_its
     assert!(matches!(outcome, Err(JobError::Returned { job: Order::Answer(1), .. })), "{outcome:?}");
     let letters = [letters.recv().await.unwrap().id, letters.recv().await.unwrap().id];
     assert!(letters.contains(&cast), "{letters:?}");
-    loop {
-        match watch.next().await.unwrap() {
-            PoolWatched::Event(PoolEvent::Drained { returned, under_way }) => {
-                assert_eq!((returned, under_way), (3, 0));
-                break;
-            }
-            _ => {}
+    let counts = loop {
+        if let PoolWatched::Event(PoolEvent::Drained { returned, under_way }) = watch.next().await.unwrap() {
+            break (returned, under_way);
         }
-    }
+    };
+    assert_eq!(counts, (3, 0));
 }
