@@ -4,17 +4,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use foundation::supervision::Supervisor;
+use foundation::events::{EventStorage, EventStore, Query};
+use foundation::names::{Namespace, ProcessRegistry};
+use foundation::supervision::{Strategy, Supervisor, SupervisorSpec};
+use foundation_pool::durable::{DurableJobError, DurablePool, DurableQueue, DurableSpec, JobEvent, Poison};
 use foundation_pool::{
     Batch, BatchSize, JobContext, JobError, JobFailure, JobHandle, Pool, PoolSpec, Retry, Worker, WorkerState,
 };
+use foundation_testkit::until;
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio::sync::{Semaphore, mpsc};
 
+use crate::durable::{QUEUE, disk};
 use crate::setup::{LONG, start_any, worker};
 
 /// What a writer does with its jobs.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 enum Row {
     Good(u64),
     /// It fails by itself, and a batch with it fails as a whole.
@@ -239,4 +246,138 @@ async fn a_batch_shows_its_first_job_and_all_of_them_are_abandoned_when_the_pool
     assert_eq!((stopped.returned.len(), stopped.abandoned.len()), (3, 0));
     assert!(stopped.returned.iter().all(|job| job.attempts == 1));
     writing.top.shutdown().await;
+}
+
+/// A durable pool of one writer, which takes as many jobs as there are.
+struct DurableWriting {
+    root: ProcessRegistry,
+    events: EventStore,
+    top: Supervisor,
+    pool: DurablePool<Row, u64>,
+    desk: Desk,
+    waits: mpsc::UnboundedReceiver<()>,
+}
+
+impl DurableWriting {
+    async fn start(storage: EventStorage, poison: Poison, limit: Option<Duration>) -> Self {
+        let root = ProcessRegistry::builder().service(EventStore::service(storage)).start().await.unwrap();
+        let services = root.namespace(Namespace::Production).await.unwrap();
+        let (sender, waits) = mpsc::unbounded_channel();
+        let may_go_on = Arc::new(Semaphore::new(0));
+        let desk = Desk { log: Arc::default(), waits: sender, may_go_on, panics_early: Arc::default() };
+        let of_workers = desk.clone();
+        let queue = DurableQueue::new(&services, QUEUE).poison(poison).tries(2);
+        let spec = DurableSpec::new(queue, move |_| {
+            let desk = of_workers.clone();
+            async move { Ok(Writer(desk)) }
+        });
+        let set = |pool: PoolSpec<_>| {
+            let pool = pool.workers(1)?.batch_size(BatchSize::exactly(64)).retry(Retry::attempts(3));
+            let pool = pool.drain_within(Duration::ZERO).worker_shutdown(Duration::ZERO);
+            Ok(limit.into_iter().fold(pool, PoolSpec::limit))
+        };
+        let spec = spec.pool(set).unwrap();
+        let top = SupervisorSpec::new(Strategy::OneForOne).child(spec.child("writers"));
+        let top = Supervisor::start("top", top).await.unwrap();
+        Self { root, events: EventStore::of(&services), top, pool: spec.handle(), desk, waits }
+    }
+
+    async fn put_in(&self, rows: &[Row]) {
+        let jobs = rows.iter().map(|row| self.pool.job(*row).to_event().unwrap()).collect();
+        self.events.append_batch(jobs).await.unwrap();
+    }
+
+    /// The writer is busy with one row, and these wait for it.
+    async fn busy(&mut self, rows: &[Row]) {
+        self.pool.send(Row::Waits).await.unwrap();
+        self.waits.recv().await.unwrap();
+        self.put_in(rows).await;
+        until("all rows are in the pool", async || self.pool.unfinished() == rows.len() + 1).await;
+        self.desk.log.lock().clear();
+    }
+
+    async fn failures(&self) -> Vec<serde_json::Value> {
+        let failed = self.events.query(Query::new().kind(JobEvent::FAILED)).await.unwrap();
+        failed.iter().map(|event| event.payload["error"].clone()).collect()
+    }
+
+    async fn end(self) {
+        self.top.shutdown().await;
+        self.root.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn a_worker_of_a_durable_pool_performs_jobs_at_once_each_with_an_outcome_of_its_own() {
+    let mut writing = DurableWriting::start(EventStorage::memory(), Poison::Suspected, None).await;
+    writing.busy(&[Row::Good(1), Row::Refused, Row::Good(2)]).await;
+    writing.desk.may_go_on.add_permits(1);
+    until("all have ended", async || writing.pool.unfinished() == 0).await;
+    let log = writing.desk.log.lock().clone();
+    // The one that is refused has another attempt, by itself.
+    assert_eq!(log, [vec![Row::Good(1), Row::Refused, Row::Good(2)], vec![Row::Refused]]);
+    writing.top.shutdown().await;
+    assert_eq!(writing.failures().await, [json!("in a batch"), json!("alone")]);
+    writing.root.shutdown().await;
+}
+
+#[tokio::test]
+async fn durable_jobs_of_a_batch_that_panics_are_as_they_were_and_are_performed_by_themselves() {
+    let mut writing = DurableWriting::start(EventStorage::memory(), Poison::Suspected, None).await;
+    writing.busy(&[Row::Good(1), Row::Panics, Row::Good(2)]).await;
+    writing.desk.may_go_on.add_permits(1);
+    until("all have ended", async || writing.pool.unfinished() == 0).await;
+    let log = writing.desk.log.lock().clone();
+    assert_eq!(log[1..], [vec![Row::Panics], vec![Row::Good(2)]], "the first had ended in the batch");
+    let died = writing.pool.call(Row::Bad, LONG).await.unwrap_err();
+    assert!(matches!(died, DurableJobError::Died { .. }), "{died}");
+    writing.end().await;
+}
+
+#[tokio::test]
+async fn durable_jobs_whose_begin_is_recorded_first_are_performed_one_by_one() {
+    let mut writing = DurableWriting::start(EventStorage::memory(), Poison::Strict, None).await;
+    writing.busy(&[Row::Good(1), Row::Good(2)]).await;
+    writing.desk.may_go_on.add_permits(1);
+    until("all have ended", async || writing.pool.unfinished() == 0).await;
+    let log = writing.desk.log.lock().clone();
+    assert_eq!(log, [vec![], vec![Row::Good(1)], vec![Row::Good(2)]]);
+    let begun = writing.events.query(Query::new().kind(JobEvent::BEGUN)).await.unwrap();
+    assert_eq!(begun.len(), 3, "each by itself");
+    writing.end().await;
+}
+
+#[tokio::test]
+async fn durable_jobs_of_a_batch_that_its_process_does_not_survive_count_as_begun() {
+    let (_, storage) = disk();
+    let mut first = DurableWriting::start(storage(), Poison::Suspected, None).await;
+    first.busy(&[Row::Delays, Row::Good(1)]).await;
+    first.desk.may_go_on.add_permits(1);
+    first.waits.recv().await.unwrap();
+    first.end().await;
+    let mut second = DurableWriting::start(storage(), Poison::Suspected, None).await;
+    second.desk.may_go_on.add_permits(10);
+    until("all have ended", async || second.desk.log.lock().contains(&vec![Row::Good(1)])).await;
+    let log = second.desk.log.lock().concat();
+    assert_eq!(log, [Row::Delays, Row::Good(1)]);
+    second.waits.close();
+    second.end().await;
+}
+
+#[tokio::test]
+async fn the_limit_of_an_attempt_ends_a_batch_of_durable_jobs_as_a_whole() {
+    let limit = Duration::from_millis(50);
+    let writing = DurableWriting::start(EventStorage::memory(), Poison::Suspected, Some(limit)).await;
+    // What is accepted from now on was not left by an earlier process.
+    writing.pool.call(Row::Good(0), LONG).await.unwrap();
+    writing.desk.log.lock().clear();
+    // Both are in the pool before the worker is woken: a busy one would reach the limit, too.
+    writing.put_in(&[Row::Delays, Row::Good(1)]).await;
+    until("both have begun", async || !writing.desk.log.lock().is_empty()).await;
+    assert_eq!(*writing.desk.log.lock(), [[Row::Delays, Row::Good(1)]]);
+    until("all have ended", async || writing.pool.unfinished() == 0).await;
+    writing.top.shutdown().await;
+    let late = json!("it was not done within 50ms");
+    assert_eq!(writing.failures().await[..2], [late.clone(), late]);
+    writing.root.shutdown().await;
 }

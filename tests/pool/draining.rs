@@ -16,17 +16,13 @@ const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(start_paused = true)]
 async fn a_pool_that_is_stopped_by_its_supervisor_does_what_it_has_and_takes_no_more() {
-    let (top, pool) = start(&spec().workers(1).unwrap()).await;
+    let (top, pool) = start(&spec().workers(1).unwrap().queue(QueueSpec::bounded(2).unwrap())).await;
     let keeper = busy(&pool).await;
     let waiting = pool.job(Order::Answer(7)).submit().unwrap();
     let later = pool.job(Order::Answer(8)).after(5 * SECOND).submit().unwrap();
     let stopping = tokio::spawn(async move { top.shutdown().await });
-    let refused = loop {
-        match pool.cast(Order::Answer(1)) {
-            Ok(_) => tokio::task::yield_now().await,
-            Err(refused) => break refused,
-        }
-    };
+    // It waits for room until the drain begins.
+    let refused = pool.send(Order::Answer(1)).await.unwrap_err();
     assert!(matches!(refused, PoolError::Draining { .. }));
     keeper.open(1);
     assert_eq!((waiting.wait(LONG).await.unwrap(), later.wait(LONG).await.unwrap()), (7, 8));

@@ -77,19 +77,16 @@ async fn a_full_queue_refuses_a_cast_and_lets_a_send_wait() {
 
 #[tokio::test]
 async fn a_drain_waits_for_what_was_taken_and_takes_no_more() {
-    let (top, pool) = start(&spec()).await;
+    let (top, pool) = start(&spec().workers(1).unwrap().queue(QueueSpec::bounded(1).unwrap())).await;
     let (at, mut keeper) = gate();
     pool.cast(Order::Wait(at)).unwrap();
     keeper.begun().await;
+    pool.cast(Order::Answer(0)).unwrap();
     let (over, drained) = oneshot::channel();
     let draining = pool.clone();
     tokio::spawn(async move { over.send(draining.drain(LONG).await) });
-    let refused = loop {
-        match pool.cast(Order::Answer(1)) {
-            Ok(_) => tokio::task::yield_now().await,
-            Err(refused) => break refused,
-        }
-    };
+    // It waits for room until the drain begins.
+    let refused = pool.send(Order::Answer(1)).await.unwrap_err();
     assert!(matches!(refused, PoolError::Draining { job: Order::Answer(1) }));
     keeper.open(1);
     assert!(drained.await.unwrap().is_complete());

@@ -13,6 +13,7 @@ mod misuse;
 mod namespace;
 mod queueing;
 mod rate;
+mod recovery;
 mod routing;
 mod scaling;
 mod setup;

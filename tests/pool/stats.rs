@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use foundation_pool::{Measurement, PoolEvent, PoolWatched, QueueSpec, WorkerState};
+use foundation_pool::{Measurement, PoolEvent, PoolWatched, QueueSpec, Routing, WorkerState};
 
 use crate::setup::{LONG, Order, busy, gate, spec, start};
 
@@ -24,6 +24,16 @@ async fn a_worker_shows_its_job_and_what_it_has_done() {
     assert_eq!((worker.last_activity, worker.times_ns.count), (Some(3 * SECOND), 2));
     assert!(worker.uptime >= Some(4 * SECOND) && worker.restarts == 0, "{worker:?}");
     keeper.open(1);
+    top.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_worker_shows_its_weight() {
+    let spec = spec().workers(3).unwrap().weights([7, 0]).routing(Routing::weighted());
+    let (top, pool) = start(&spec).await;
+    let weights: Vec<_> = pool.workers().iter().map(|worker| worker.weight).collect();
+    assert_eq!(weights, [7, 1, 100], "0 counts as 1");
+    assert_eq!(serde_json::to_value(&pool.workers()[0]).unwrap()["weight"], 7);
     top.shutdown().await;
 }
 

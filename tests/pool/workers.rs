@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use foundation::supervision::{
-    BoxError, ChildSpec, Health, Restart, RestartIntensity, Strategy, Supervisor, SupervisorSpec,
+    Backoff, BoxError, ChildSpec, Health, Restart, RestartIntensity, Strategy, Supervisor, SupervisorSpec,
 };
 use foundation_pool::{JobError, PoolEvent, PoolSpec, PoolWatched, Retry, Stuck, WorkerState};
 use tokio::sync::Semaphore;
@@ -81,6 +81,53 @@ async fn a_first_worker_that_cannot_start_is_tried_again_with_growing_delays_and
     assert!((10..=20).contains(&tried), "{tried} starts in a minute");
     away.store(false, Ordering::Relaxed);
     assert_eq!(waiting.await.unwrap(), 7);
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_fails_counts_in_the_intensity_also_of_a_worker_that_has_never_run() {
+    let (spec, made, away) = counted();
+    away.store(true, Ordering::Relaxed);
+    let spec = spec.intensity(RestartIntensity::new(2, Duration::from_secs(5)));
+    let waiting = spec.handle().job(Order::Answer(7)).submit().unwrap();
+    let top = SupervisorSpec::new(Strategy::OneForOne).child(spec.child("pool"));
+    let top = Supervisor::start("top", top).await.unwrap();
+    top.wait_until_gone().await;
+    // Three starts each time, four lives of the supervisor of the workers, and four of that of the pool.
+    let made = made.load(Ordering::Relaxed);
+    assert!((40..=48).contains(&made), "{made}");
+    let outcome = waiting.wait(LONG).await;
+    assert!(matches!(outcome, Err(JobError::Returned { job: Order::Answer(7), .. })), "{outcome:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_fails_is_repeated_when_the_backoff_is_over_and_no_later() {
+    let (spec, _, away) = counted();
+    away.store(true, Ordering::Relaxed);
+    let backoff = Duration::from_millis(3_210);
+    let spec = spec.backoff(Backoff::Constant(backoff));
+    let mut watch = spec.handle().watch();
+    let begun = Instant::now();
+    let (top, _) = start(&spec).await;
+    for failures in 0..4 {
+        let failed = watch.next().await;
+        assert!(matches!(failed, Some(PoolWatched::Event(PoolEvent::WorkerFailedToStart { .. }))), "{failed:?}");
+        // To the millisecond of tokio's timers.
+        let late = begun.elapsed() - failures * backoff;
+        assert!(late <= Duration::from_millis(u64::from(failures)), "failure {failures}: {late:?}");
+    }
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_cannot_start_and_is_not_wanted_any_more_is_removed() {
+    let (spec, _, away) = counted();
+    away.store(true, Ordering::Relaxed);
+    let (top, pool) = start(&spec.workers(2).unwrap().backoff(Backoff::Constant(Duration::from_secs(5)))).await;
+    let mut watch = pool.watch();
+    pool.resize(1).unwrap();
+    while !matches!(watch.next().await, Some(PoolWatched::Event(PoolEvent::WorkerEnded { .. }))) {}
+    assert_eq!(pool.workers().len(), 1);
     top.shutdown().await;
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::Notify;
 
 use crate::observer::{Observer, PoolHistograms};
+use crate::routing::weight_of;
 use crate::settings::{Rules, Settings};
 use crate::stats::measurement::Measurement;
 use crate::stats::pool_stats::PoolStats;
@@ -24,6 +25,8 @@ pub(crate) struct Control {
     /// Notified when the queue may take jobs again.
     pub(crate) opened: Notify,
     wanted: AtomicUsize,
+    /// By the number of the slot.
+    weights: Vec<u16>,
     observer: OnceLock<Observer>,
     /// Those of the observer.
     histograms: OnceLock<PoolHistograms>,
@@ -32,7 +35,7 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    pub(crate) fn new(rules: Rules, measurement: Measurement, events: Arc<Events>) -> Self {
+    pub(crate) fn new(rules: Rules, weights: Vec<u16>, measurement: Measurement, events: Arc<Events>) -> Self {
         let wanted = AtomicUsize::new(*rules.workers.start());
         Self {
             settings: Settings::new(rules),
@@ -41,6 +44,7 @@ impl Control {
             changed: Notify::new(),
             opened: Notify::new(),
             wanted,
+            weights,
             observer: OnceLock::new(),
             histograms: OnceLock::new(),
             own_histograms: PoolHistograms::default(),
@@ -88,6 +92,12 @@ impl Control {
     /// What each worker does, in the order of the slots.
     pub(crate) fn workers(&self) -> Vec<WorkerStats> {
         let stuck = self.settings.rules().stuck;
-        self.slots.all().iter().map(|(slot, state)| WorkerStats::read(*slot, &state.cells, &stuck)).collect()
+        let slots = self.slots.all().into_iter();
+        slots
+            .map(|(slot, state)| {
+                let weight = weight_of(&self.weights, slot.number());
+                WorkerStats::read(slot, weight, &state.cells, &stuck)
+            })
+            .collect()
     }
 }

@@ -2,14 +2,20 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::time::Duration;
 
-use foundation_kernel::containment::drop_contained;
-use tokio::time::{Instant, timeout};
+use foundation_kernel::containment::{drop_contained, report};
+use futures::future::pending;
+use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::dead_letters::DeadLetter;
+use crate::error::JobError;
 use crate::event::PoolEvent;
 use crate::job::id::JobId;
 use crate::job::record::{Ending, JobRecord};
+use crate::queue::accounts::Accounts;
 use crate::queue::job_queue::JobQueue;
 use crate::worker::crew::Crew;
 use crate::worker::slots::Slots;
@@ -127,7 +133,7 @@ impl<J> fmt::Debug for Unfinished<J> {
 /// Takes no more jobs, waits until all are done or the time is over, then asks and kills the workers that have one, and
 /// gives the rest back.
 pub(crate) async fn drain<J, T>(queue: &JobQueue<J, T>, crew: &Crew, within: Duration) -> Drained<J> {
-    end(queue, within, crew.stop()).await
+    keeping_time(queue, end(queue, within, crew.stop())).await
 }
 
 /// Takes no more jobs, takes back all that workers have, and gives all of them back.
@@ -153,6 +159,26 @@ async fn end<J, T>(queue: &JobQueue<J, T>, within: Duration, stop: impl Future<O
     if closing.is_some() && queue.counts().2 > 0 {
         stop.await;
     }
+    account(queue, closing, begun, before)
+}
+
+/// Takes no more jobs, and gives back all that it has; workers end after their current job. Takes none back if it has done so
+/// before.
+pub(crate) fn close<J, T>(queue: &JobQueue<J, T>) -> Drained<J> {
+    let begun = Instant::now();
+    let (.., before) = queue.counts();
+    let life = queue.drain();
+    let closing = queue.begin_close_of(life).then_some(Closing { queue, life, is_over: false });
+    account(queue, closing, begun, before)
+}
+
+/// Takes the jobs that are left to the callers that wait, and hands the others out.
+fn account<J, T>(
+    queue: &JobQueue<J, T>,
+    closing: Option<Closing<'_, J, T>>,
+    begun: Instant,
+    before: Accounts,
+) -> Drained<J> {
     let abandoned = if closing.is_some() { queue.begun() } else { Vec::new() };
     let (mut returned, mut answered) = (ReturnedJobs(VecDeque::new()), 0);
     for record in closing.map_or_else(Vec::new, Closing::close) {
@@ -198,4 +224,48 @@ fn give_back<J, T>(queue: &JobQueue<J, T>, record: JobRecord<J, T>) -> Option<Un
     }
     let JobRecord { id, attempts, job, .. } = record;
     Some(Unfinished { id, attempts, job })
+}
+
+/// Takes the jobs that were not done to the dead letters, at the end of a pool that is not drained by a caller.
+pub(crate) fn deliver<J, T>(queue: &JobQueue<J, T>, drained: Drained<J>) {
+    match drained.is_complete() {
+        true => report(|| tracing::debug!(%drained, "a pool has ended")),
+        false => report(|| tracing::warn!(%drained, "a pool has ended before all of its jobs were done")),
+    }
+    let dead_letters = &queue.rules().dead_letters;
+    for unfinished in drained.returned {
+        let (id, job) = (unfinished.id, unfinished.job);
+        dead_letters.deliver(DeadLetter { id, error: JobError::Returned { id, job } });
+    }
+}
+
+/// Keeps the time of a queue until this future ends: jobs which wait for a time become due, also while the keeper of the pool
+/// waits for its restart.
+async fn keeping_time<J, T, R>(queue: &JobQueue<J, T>, work: impl Future<Output = R>) -> R {
+    let (mut keeping, mut work) = (pin!(keep_time(queue)), pin!(work));
+    poll_fn(|context| {
+        // It never ends.
+        let _ = keeping.as_mut().poll(context);
+        work.as_mut().poll(context)
+    })
+    .await
+}
+
+/// Lets jobs that are due wait for a worker, and ends those that have waited for too long.
+pub(crate) async fn keep_time<J, T>(queue: &JobQueue<J, T>) {
+    loop {
+        let due = queue.tick();
+        tokio::select! {
+            () = queue.earlier_than(due) => {}
+            () = until(due) => {}
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the delay of a job is the feature itself")]
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => pending().await,
+    }
 }

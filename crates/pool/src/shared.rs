@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use crate::control::Control;
 use crate::queue::job_queue::JobQueue;
@@ -13,6 +14,8 @@ use crate::worker::crew::Crew;
 pub(crate) struct Shared<J, T> {
     pub(crate) queue: Arc<JobQueue<J, T>>,
     pub(crate) crew: Crew,
+    /// How many [attachments](crate::attachment::Attachment) there are.
+    pub(crate) attachments: AtomicUsize,
     /// Its rules, slots and events.
     pub(crate) control: Arc<Control>,
 }

@@ -1,6 +1,7 @@
 //! The specification of a pool.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use foundation_kernel::supervision::{
 };
 use futures::future::{FutureExt, join_all};
 
+use crate::attachment::Attachment;
 use crate::control::Control;
 use crate::dead_letters::DeadLetters;
 use crate::error::SpecError;
@@ -113,8 +115,8 @@ impl<W: Worker> PoolSpec<W> {
     /// Workers that are made by `begin`, each life anew.
     ///
     /// Its error, a panic, or more than 30 s are a failed start. It is the same for the first worker and for each later one:
-    /// the pool starts and goes on without it, its jobs wait, the start is repeated after the [backoff](Self::backoff), at
-    /// most half a second late, for as long as it fails, and each failure is a
+    /// the pool starts and goes on without it, its jobs wait, the start is repeated after the [backoff](Self::backoff) for as
+    /// long as it fails and the [intensity](Self::intensity) allows, and each failure is a
     /// [`PoolEvent::WorkerFailedToStart`](crate::PoolEvent::WorkerFailedToStart). While jobs wait and no worker lives, the
     /// [health](crate::Pool::health) is degraded. The start of the pool waits for the first attempt of its first workers.
     pub fn new<F, Fut>(begin: F) -> Self
@@ -222,9 +224,9 @@ impl<W: Worker> PoolSpec<W> {
         self.with(|spec| spec.backoff = backoff.into())
     }
 
-    /// How many restarts of workers the pool takes, of all together: attempts to restart one that has ended abnormally. A
-    /// worker that has never run is started by the pool itself, as often as it takes, and counts in no intensity. One more ends the supervisor of the workers, which is
-    /// restarted by the pool's; that one gives up in turn after 3 restarts within 5 s. All jobs stay in the queue.
+    /// How many restarts of workers the pool takes, of all together: attempts to restart one that has ended abnormally, or has
+    /// failed to start. One more ends the supervisor of the workers, which is restarted by the pool's; that one gives up in turn
+    /// after 3 restarts within 5 s. All jobs stay in the queue, as long as a supervisor above can start the pool again.
     pub fn intensity(self, intensity: RestartIntensity) -> Self {
         self.with(|spec| spec.intensity = intensity)
     }
@@ -243,10 +245,10 @@ impl<W: Worker> PoolSpec<W> {
         self.shared.get_or_init(|| {
             let events = Arc::new(Events::new());
             let rules = JobRules { events: Arc::clone(&events), ..self.rules.clone() };
-            let control = Arc::new(Control::new(self.control.clone(), self.measurement, events));
+            let control = Arc::new(Control::new(self.control.clone(), self.weights.clone(), self.measurement, events));
             let router = Router::new(self.routing, self.weights.clone(), fastrand::u64(..));
             let queue = Arc::new(JobQueue::new(&self.queue, rules, router));
-            Arc::new(Shared { queue, crew: Crew::new(self.worker_stop), control })
+            Arc::new(Shared { queue, crew: Crew::new(self.worker_stop), attachments: AtomicUsize::new(0), control })
         })
     }
 
@@ -277,7 +279,8 @@ impl<W: Worker> PoolSpec<W> {
     /// The pool as a child of a supervisor: a supervisor of its workers and of the task that keeps its time.
     ///
     /// When it is stopped, it takes no more jobs and goes on with those that it has; what is not done in time goes to the
-    /// callers that wait, and to the dead letters.
+    /// callers that wait, and to the dead letters. So do all jobs when no supervisor has this description any more, since the
+    /// topmost one has given up, say: then nothing starts the pool again.
     pub fn child(&self, id: impl Into<ChildId>) -> ChildSpec {
         let spec = SupervisorSpec::new(Strategy::OneForOne).backoff(self.backoff);
         ChildSpec::supervisor(
@@ -296,14 +299,15 @@ impl<W: Worker> PoolSpec<W> {
     fn scaler_child(&self) -> ChildSpec {
         let (shared, spec) = (Arc::clone(self.shared()), self.clone());
         let worker: Arc<WorkerSpec> = Arc::new(move |slot| spec.worker(slot));
-        let backoff = self.backoff;
-        let scale = move |stop| Scaler::new(Arc::clone(&shared), Arc::clone(&worker), backoff).run(stop);
+        let scale = move |stop| Scaler::new(Arc::clone(&shared), Arc::clone(&worker)).run(stop);
         ChildSpec::task("scaler", scale).restart(Restart::Permanent)
     }
 
     fn workers_child(&self) -> ChildSpec {
-        let spec = self.clone();
+        let (spec, attachment) = (self.clone(), Attachment::new(self.shared()));
         ChildSpec::from_fn("workers", ChildKind::Supervisor, move |context| {
+            // Dropped with the description of the child.
+            let _ = &attachment;
             let spec = spec.clone();
             async move { spec.start_workers(context).await }
         })
@@ -321,7 +325,7 @@ impl<W: Worker> PoolSpec<W> {
         let (started, supervisor) = context.spawn_dynamic_supervisor(rules).await?;
         let least = *self.shared().control.settings.rules().workers.start();
         let slots = (1..=least).map(Slot::new);
-        // Those that fail are started later by the scaler, as any other.
+        // Those that fail are started again by their supervisor.
         join_all(slots.map(|slot| supervisor.start_child(self.worker(slot)))).await;
         self.shared().crew.supervised_by(supervisor);
         Ok(started)
@@ -331,8 +335,8 @@ impl<W: Worker> PoolSpec<W> {
         let (begin, batch_size) = (Arc::clone(&self.begin), self.batch_size);
         let (queue, control) = (Arc::clone(&self.shared().queue), Arc::clone(&self.shared().control));
         let workshop = Workshop { begin, queue, batch_size, control };
-        let of_begin = workshop.clone();
-        let begin = move || begin_worker(of_begin.clone(), slot);
+        let (of_begin, is_first) = (workshop.clone(), AtomicBool::new(true));
+        let begin = move || begin_worker(of_begin.clone(), slot, is_first.swap(false, Ordering::Relaxed));
         let work = move |worker, stop| run(worker, workshop.clone(), slot, stop);
         // The time of a start is limited where it is noticed.
         ChildSpec::task_after(slot.to_string(), begin, work)

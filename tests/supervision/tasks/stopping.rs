@@ -264,3 +264,37 @@ async fn a_task_learns_whether_it_is_stopped_in_order_or_since_a_supervisor_abov
     top.shutdown().await;
     assert_eq!(reasons.recv().await, Some((None, Some(StopReason::Shutdown))));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_is_stopped_by_the_strategy_learns_of_a_shutdown_and_is_started_again() {
+    let (sender, mut reasons) = mpsc::unbounded_channel();
+    let stopped = ChildSpec::task("stopped", move |stop: TaskStop| {
+        let sender = sender.clone();
+        async move {
+            let _ = sender.send(None);
+            stop.requested().await;
+            let _ = sender.send(stop.reason());
+        }
+    });
+    let may_fail = Arc::new(Semaphore::new(0));
+    let permits = Arc::clone(&may_fail);
+    let failing = ChildSpec::task("failing", move |_| {
+        let permits = Arc::clone(&permits);
+        async move {
+            permits.acquire().await?.forget();
+            Err::<(), Box<dyn std::error::Error + Send + Sync>>("as ordered".into())
+        }
+    });
+    let spec = SupervisorSpec::new(Strategy::OneForAll).intensity(RestartIntensity::new(1, SECOND));
+    let spec = spec.child(stopped.restart(Restart::Permanent)).child(failing.restart(Restart::Permanent));
+    let top = Supervisor::start("top", spec).await.unwrap();
+    assert_eq!(reasons.recv().await, Some(None), "it runs");
+    may_fail.add_permits(1);
+    assert_eq!(reasons.recv().await, Some(Some(StopReason::Shutdown)));
+    assert_eq!(reasons.recv().await, Some(None), "it runs again");
+    // The topmost supervisor gives up: nothing starts it again.
+    may_fail.add_permits(1);
+    assert_eq!(reasons.recv().await, Some(Some(StopReason::GaveUp)));
+    top.wait_until_gone().await;
+    assert_eq!(reasons.recv().await, None);
+}

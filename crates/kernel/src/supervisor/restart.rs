@@ -268,9 +268,11 @@ pub(super) type GiveUpCell = Arc<OnceLock<Arc<RestartLimitExceeded>>>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StopReason {
-    /// It is not wanted any more: by a request, or since a supervisor above it ends in order.
+    /// By a request, by the [strategy](crate::supervision::Strategy) of a supervisor after the end of another child, or since a
+    /// supervisor above it ends in order. After a restart by request and by strategy it is started again.
     Shutdown,
-    /// Its supervisor, or one above it, has reached its restart limit and gives up: it may soon be started again.
+    /// Its supervisor, or one above it, has reached its restart limit and gives up. A supervisor above that one may start it
+    /// again; when the topmost one gives up, there is none.
     GaveUp,
 }
 

@@ -1,8 +1,9 @@
-//! The unfinished jobs of a queue: a fold of its events.
+//! The unfinished jobs of a queue, by those of its events that were read.
 //!
 //! # Invariants
 //!
-//! 1. A job is unfinished from its acceptance until it is done or has died, and in this table exactly then.
+//! 1. A job is unfinished from its acceptance until it is done or has died, and in this table exactly then, once its acceptance was
+//!    read.
 //! 2. Of the jobs with the same mark, a unique text or an idempotency key, at most one is unfinished: a second one repeats it, and is never performed. Its end
 //!    is recorded at once, or it would seem to be the first when the events before it are not read any more.
 //! 3. Every event that is needed to know the unfinished jobs again is [`needed_from`](Backlog::needed_from) or later.
@@ -11,7 +12,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 
-use super::event::{Carried, JobFact, JobTerms, Mark, TimeOfDay};
+use super::event::{Carried, JobTerms, Mark, TimeOfDay};
+
+/// How many events more than this the oldest jobs keep before they are recorded again.
+const MIN_KEPT: u64 = 1_000;
+/// How many events at least a job keeps that is recorded again before there is a need to.
+const KEPT_BY_EACH: u64 = 16;
 
 /// The unfinished jobs of a queue, by their ids, in the order in which they were accepted.
 #[derive(Debug, Clone, Default)]
@@ -48,22 +54,11 @@ pub(crate) enum Acceptance {
     Repeats(u64),
     /// It is a job that is known already, recorded again.
     Carried,
+    /// It has ended, as the log says further on.
+    Ended,
 }
 
 impl Backlog {
-    /// Applies what an event with this id says.
-    pub(crate) fn apply(&mut self, event: u64, fact: &JobFact) -> Option<Acceptance> {
-        self.position = self.position.max(event);
-        match fact {
-            JobFact::Accepted(terms) => return Some(self.accept(event, terms)),
-            JobFact::Begun(begun) => begun.jobs.iter().for_each(|(id, attempt)| self.begun(*id, *attempt)),
-            JobFact::Failed(failed) => self.begun(failed.id, failed.attempt),
-            JobFact::Done(done) => done.ids.iter().for_each(|id| drop(self.finish(*id))),
-            JobFact::Died(died) => drop(self.finish(died.id)),
-        }
-        None
-    }
-
     /// A job ends, done or dead. `None` if it had ended before.
     pub(crate) fn finish(&mut self, id: u64) -> Option<Unfinished> {
         let finished = self.jobs.remove(&id)?;
@@ -81,22 +76,19 @@ impl Backlog {
         }
     }
 
-    fn accept(&mut self, event: u64, terms: &JobTerms) -> Acceptance {
+    /// A job is recorded by the event with this id, for the first time or again.
+    pub(crate) fn accept(&mut self, event: u64, terms: &JobTerms) -> Acceptance {
         let (id, attempts) = terms.carried.map_or((event, 0), |carried| (carried.id, carried.attempts));
         if let Some(known) = self.jobs.get_mut(&id) {
             self.records.remove(&known.record);
-            self.records.insert(event);
-            (known.record, known.attempts) = (event, known.attempts.max(attempts));
+            // The first record may be read after a later one.
+            (known.record, known.attempts) = (event.max(known.record), known.attempts.max(attempts));
+            self.records.insert(known.record);
             return Acceptance::Carried;
         }
         let marks: Vec<_> = terms.marks().collect();
-        for mark in &marks {
-            let Some(unfinished) = self.marks.get(mark).copied() else { continue };
-            if unfinished < id {
-                return Acceptance::Repeats(unfinished);
-            }
-            // One that was carried on, whose first record is not read: what came between the two repeats it.
-            self.finish(unfinished);
+        if let Some(first) = marks.iter().find_map(|mark| self.marks.get(mark)) {
+            return Acceptance::Repeats(*first);
         }
         self.marks.extend(marks.iter().map(|mark| (mark.clone(), id)));
         self.records.insert(event);
@@ -141,7 +133,17 @@ impl Backlog {
 
     /// The first event that is still needed, or that is not applied yet.
     pub(crate) fn needed_from(&self) -> u64 {
-        self.records.first().copied().unwrap_or(self.position + 1)
+        // Of a job that was carried on the record may be known before the events between are read.
+        self.records.first().copied().unwrap_or(u64::MAX).min(self.position.saturating_add(1))
+    }
+
+    /// Whether the jobs with the oldest records, at most this many, keep so many events that they are worth recording again: a
+    /// process that starts reads all events that are needed.
+    pub(crate) fn keeps_many(&self, at_most: usize) -> bool {
+        let Some(first) = self.records.first() else { return false };
+        let next = self.records.iter().nth(at_most).copied().unwrap_or(self.position + 1);
+        let records = self.records.len().min(at_most) as u64;
+        next.saturating_sub(*first) > MIN_KEPT + KEPT_BY_EACH * records
     }
 
     /// The jobs with the oldest records, at most this many, in the order of acceptance: those that keep old events.
@@ -154,127 +156,22 @@ impl Backlog {
 
 #[cfg(test)]
 mod tests {
-    use proptest::collection::vec;
-    use proptest::option;
-    use proptest::prelude::*;
-
     use super::*;
-    use crate::durable::event::{JobDied, JobFailed, JobsBegun, JobsDone};
-
-    #[derive(Debug, Clone)]
-    enum Step {
-        Accept(Option<u8>),
-        Begin(usize),
-        Finish(usize, bool),
-        Carry(usize),
-    }
-
-    fn steps() -> impl Strategy<Value = Vec<Step>> {
-        let step = prop_oneof![
-            4 => option::of(0..3_u8).prop_map(Step::Accept),
-            3 => (0..9_usize).prop_map(Step::Begin),
-            2 => (0..9_usize, any::<bool>()).prop_map(|(at, dies)| Step::Finish(at, dies)),
-            1 => (0..9_usize).prop_map(Step::Carry),
-        ];
-        vec(step, 0..120)
-    }
-
-    /// The facts of a queue that take these steps, each with the id of its event, from 1.
-    fn facts(steps: Vec<Step>) -> Vec<JobFact> {
-        let (mut backlog, mut facts) = (Backlog::default(), Vec::new());
-        for step in steps {
-            let nth = |at: usize| backlog.jobs_after(0).nth(at).map(|(id, job)| (id, job.attempts));
-            let fact = match step {
-                Step::Accept(unique) => {
-                    JobFact::Accepted(JobTerms { unique: unique.map(|it| it.to_string()), ..JobTerms::default() })
-                }
-                Step::Begin(at) => match nth(at) {
-                    Some((id, attempts)) => JobFact::Begun(JobsBegun { jobs: vec![(id, attempts + 1)] }),
-                    None => continue,
-                },
-                Step::Finish(at, dies) => match nth(at) {
-                    Some((id, attempts)) if dies => JobFact::Died(JobDied { id, attempts, error: String::new() }),
-                    Some((id, _)) => JobFact::Done(JobsDone { ids: vec![id], from: backlog.needed_from() }),
-                    None => continue,
-                },
-                Step::Carry(at) => match nth(at) {
-                    Some((id, attempts)) => {
-                        let mark = backlog.get(id).and_then(|job| job.marks.first().cloned());
-                        let unique = mark.map(|(Mark::Unique(text) | Mark::Key(text))| text.to_string());
-                        JobFact::Accepted(JobTerms {
-                            unique,
-                            carried: Some(Carried { id, attempts }),
-                            ..JobTerms::default()
-                        })
-                    }
-                    None => continue,
-                },
-            };
-            facts.push(fact);
-            let event = facts.len() as u64;
-            if let Some(Acceptance::Repeats(_)) = backlog.apply(event, facts.last().unwrap()) {
-                facts.push(JobFact::Done(JobsDone { ids: vec![event], from: backlog.needed_from() }));
-                backlog.apply(event + 1, facts.last().unwrap());
-            }
-        }
-        facts
-    }
-
-    fn fold<'f>(facts: impl Iterator<Item = (u64, &'f JobFact)>) -> Backlog {
-        let mut backlog = Backlog::default();
-        for (event, fact) in facts {
-            backlog.apply(event, fact);
-        }
-        backlog
-    }
-
-    fn picture(backlog: &Backlog) -> Vec<(u64, Unfinished)> {
-        backlog.jobs_after(0).map(|(id, job)| (id, job.clone())).collect()
-    }
-
-    proptest! {
-        #[test]
-        fn the_events_from_the_first_needed_one_on_tell_the_same_unfinished_jobs(steps in steps()) {
-            let facts = facts(steps);
-            let numbered = || (1..).zip(&facts);
-            let all = fold(numbered());
-            let needed = fold(numbered().filter(|(event, _)| *event >= all.needed_from()));
-            let (attempts, fewer) = (picture(&all), picture(&needed));
-            prop_assert_eq!(&attempts, &fewer);
-            prop_assert_eq!(all.records.len(), all.len());
-            prop_assert!(all.jobs_after(0).all(|(id, job)| job.record >= id && all.records.contains(&job.record)));
-            let unique: BTreeSet<_> = all.jobs_after(0).flat_map(|(_, job)| job.marks.clone()).collect();
-            prop_assert_eq!(unique.len(), all.jobs_after(0).filter(|(_, job)| !job.marks.is_empty()).count());
-            prop_assert_eq!(unique.len(), all.marks.len());
-        }
-
-        #[test]
-        fn facts_that_are_recorded_twice_change_nothing(steps in steps()) {
-            let facts = facts(steps);
-            let mut backlog = Backlog::default();
-            for (event, fact) in (1..).zip(&facts) {
-                backlog.apply(event, fact);
-                if !matches!(fact, JobFact::Accepted(_)) {
-                    backlog.apply(event, fact);
-                }
-            }
-            prop_assert_eq!(picture(&backlog), picture(&fold((1..).zip(&facts))));
-        }
-    }
 
     #[test]
     fn a_second_job_with_a_unique_text_repeats_the_first_until_that_has_ended() {
         let mut backlog = Backlog::default();
-        let report = JobFact::Accepted(JobTerms { unique: Some("report".to_owned()), ..JobTerms::default() });
-        assert_eq!(backlog.apply(1, &report), Some(Acceptance::New));
-        assert_eq!(backlog.apply(2, &report), Some(Acceptance::Repeats(1)));
+        let report = JobTerms { unique: Some("report".to_owned()), ..JobTerms::default() };
+        assert_eq!(backlog.accept(1, &report), Acceptance::New);
+        assert_eq!(backlog.accept(2, &report), Acceptance::Repeats(1));
         let mark = Mark::Unique("report".into());
         assert_eq!((backlog.with_mark(&mark), backlog.len()), (Some(1), 1));
-        backlog.apply(3, &JobFact::Failed(JobFailed { id: 1, attempt: 2, error: String::new() }));
+        backlog.begun(1, 2);
         assert_eq!(backlog.get(1).map(|job| job.attempts), Some(2));
-        backlog.apply(4, &JobFact::Done(JobsDone { ids: vec![1], from: 1 }));
+        backlog.finish(1);
+        backlog.set_position(4);
         assert_eq!((backlog.with_mark(&mark), backlog.needed_from()), (None, 5));
-        assert_eq!(backlog.apply(5, &report), Some(Acceptance::New));
+        assert_eq!(backlog.accept(5, &report), Acceptance::New);
     }
 
     #[test]
@@ -282,11 +179,42 @@ mod tests {
         let mut backlog = Backlog::default();
         let keyed = |carried| {
             let idempotency_key = Some("jobs.mails/order-7".to_owned());
-            JobFact::Accepted(JobTerms { idempotency_key, carried, ..JobTerms::default() })
+            JobTerms { idempotency_key, carried, ..JobTerms::default() }
         };
-        assert_eq!(backlog.apply(5, &keyed(Some(Carried { id: 1, attempts: 0 }))), Some(Acceptance::New));
-        assert_eq!(backlog.apply(6, &keyed(None)), Some(Acceptance::Repeats(1)));
-        backlog.apply(7, &JobFact::Done(JobsDone { ids: vec![1, 6], from: 8 }));
-        assert_eq!(backlog.apply(8, &keyed(None)), Some(Acceptance::New));
+        assert_eq!(backlog.accept(5, &keyed(Some(Carried { id: 1, attempts: 0 }))), Acceptance::New);
+        assert_eq!(backlog.accept(6, &keyed(None)), Acceptance::Repeats(1));
+        backlog.finish(1);
+        assert_eq!(backlog.accept(8, &keyed(None)), Acceptance::New);
+    }
+
+    #[test]
+    fn a_few_old_jobs_that_keep_many_events_are_recorded_again_and_many_that_keep_few_each_are_not() {
+        let keep = |jobs: u64, events: u64| {
+            let mut backlog = Backlog::default();
+            for event in 1..=jobs {
+                backlog.accept(event, &JobTerms::default());
+            }
+            backlog.set_position(events);
+            backlog.keeps_many(256)
+        };
+        assert!(!keep(0, 5_000) && !keep(1, 1_016) && keep(1, 1_018));
+        assert!(keep(200, 5_000) && !keep(256, 5_000) && keep(256, 5_200));
+        assert!(!keep(5_000, 5_200), "they would be recorded again and again");
+    }
+
+    #[test]
+    fn events_that_are_not_read_yet_are_needed_although_a_later_record_is_known() {
+        let mut backlog = Backlog::default();
+        backlog.set_position(3);
+        let carried = JobTerms { carried: Some(Carried { id: 1, attempts: 0 }), ..JobTerms::default() };
+        backlog.accept(9, &carried);
+        assert_eq!(backlog.needed_from(), 4);
+        backlog.accept(5, &JobTerms::default());
+        backlog.set_position(12);
+        assert_eq!(backlog.needed_from(), 5);
+        // The first record is read after the later one, which stays.
+        backlog.accept(1, &JobTerms::default());
+        backlog.finish(5);
+        assert_eq!(backlog.needed_from(), 9);
     }
 }

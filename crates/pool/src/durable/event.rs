@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 /// | kind | payload |
 /// |---|---|
 /// | [`job_accepted`](Self::ACCEPTED) | `job`, and what its request says: `key`, `run_at`, `unique`; its id is the id of the job |
+/// | [`job_carried`](Self::CARRIED) | the same of an unfinished job that is recorded again, so that its older event can be pruned, and `carried`: its `id` and its `attempts` |
 /// | [`jobs_begun`](Self::BEGUN) | `jobs`: pairs of the id of a job and the number of the attempt |
 /// | [`jobs_done`](Self::DONE) | `ids` of jobs that are done, and `from`: all jobs before this event have ended |
 /// | [`job_failed`](Self::FAILED) | `id`, `attempt`, `error` |
@@ -24,6 +25,8 @@ pub struct JobEvent;
 impl JobEvent {
     /// A job was accepted.
     pub const ACCEPTED: EventKind = EventKind::from_static("job_accepted");
+    /// A job that was accepted before, and has not ended, is recorded again.
+    pub const CARRIED: EventKind = EventKind::from_static("job_carried");
     /// Attempts at jobs were begun, and had not ended when this was recorded.
     pub const BEGUN: EventKind = EventKind::from_static("jobs_begun");
     /// Jobs are done.
@@ -34,7 +37,9 @@ impl JobEvent {
     pub const DIED: EventKind = EventKind::from_static("job_died");
 
     /// All of them.
-    pub const ALL: [EventKind; 5] = [Self::ACCEPTED, Self::BEGUN, Self::DONE, Self::FAILED, Self::DIED];
+    pub const ALL: [EventKind; 6] = [Self::ACCEPTED, Self::CARRIED, Self::BEGUN, Self::DONE, Self::FAILED, Self::DIED];
+    /// Those that say what became of a job after it was accepted.
+    pub(crate) const LATER: [EventKind; 5] = [Self::CARRIED, Self::BEGUN, Self::DONE, Self::FAILED, Self::DIED];
 }
 
 /// The source of the events of a queue.
@@ -82,6 +87,11 @@ pub(crate) struct JobTerms {
 }
 
 impl JobTerms {
+    /// The kind of an event that has them.
+    fn kind(&self) -> EventKind {
+        if self.carried.is_some() { JobEvent::CARRIED } else { JobEvent::ACCEPTED }
+    }
+
     /// With the idempotency key of the event that has them, unless they have one.
     pub(crate) fn keyed(self, event: &Event) -> Self {
         Self { idempotency_key: self.idempotency_key.or_else(|| event.idempotency_key.clone()), ..self }
@@ -151,7 +161,7 @@ impl JobFact {
     /// [`EventError`] if its payload is not as it was recorded.
     pub(crate) fn of(event: &Event) -> Result<Option<Self>, EventError> {
         Ok(Some(match &event.kind {
-            kind if *kind == JobEvent::ACCEPTED => {
+            kind if *kind == JobEvent::ACCEPTED || *kind == JobEvent::CARRIED => {
                 let terms = event.payload_as::<AcceptedJob<IgnoredAny>>()?.terms;
                 Self::Accepted(terms.keyed(event))
             }
@@ -170,7 +180,7 @@ impl JobFact {
     pub(crate) fn to_event(&self, queue: &ServiceName) -> Result<NewEvent, EventError> {
         let event = |kind| NewEvent::of(kind).source(source(queue));
         match self {
-            Self::Accepted(terms) => event(JobEvent::ACCEPTED).payload(terms),
+            Self::Accepted(terms) => event(terms.kind()).payload(terms),
             Self::Begun(begun) => event(JobEvent::BEGUN).payload(begun),
             Self::Done(done) => event(JobEvent::DONE).payload(done),
             Self::Failed(failed) => event(JobEvent::FAILED).payload(failed),
@@ -185,7 +195,7 @@ impl<J: Serialize> AcceptedJob<&J> {
     /// # Errors
     /// [`EventError::UnwritablePayload`] if the job has no form in JSON.
     pub(crate) fn to_event(&self, queue: &ServiceName) -> Result<NewEvent, EventError> {
-        NewEvent::of(JobEvent::ACCEPTED).source(source(queue)).payload(self)
+        NewEvent::of(self.terms.kind()).source(source(queue)).payload(self)
     }
 }
 

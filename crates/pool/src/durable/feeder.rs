@@ -1,5 +1,8 @@
-//! The task that puts durable jobs into the pool: first those that an earlier process has left, then each one that is
-//! accepted, as it stands in the log. So the order of acceptance is that of the log, however callers raced.
+//! The task that puts durable jobs into the pool, as they stand in the log: those that an earlier process has left, and then each
+//! one that is accepted. So the order of acceptance is that of the log, however callers raced.
+//!
+//! It begins with what the log says of jobs after they were accepted: so it knows of each job that it reads whether that has
+//! ended, and puts the first one in before it has read the others.
 //!
 //! The log is the queue: the pool has no more jobs in memory than it has room for, and the others wait where they are recorded.
 
@@ -14,12 +17,13 @@ use foundation_kernel::supervision::{BoxError, TaskStop};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep_until};
 
-use super::backlog::{Acceptance, Backlog};
+use super::backlog::Acceptance;
 use super::error::DurableJobError;
 use super::event::{AcceptedJob, JobEvent, JobFact, JobsDone, source};
 use super::job::DurableJob;
 use super::ledger::Waiting;
 use super::open_queues::OpenQueues;
+use super::recovery::Recovery;
 use super::settlement::{Settlement, answer};
 use super::shared::Shared;
 use crate::job::id::JobId;
@@ -51,8 +55,6 @@ pub(crate) struct Feeder<J, T: Send + 'static> {
     pub(crate) shared: Arc<Shared<T>>,
     pub(crate) pool: Arc<PoolShared<DurableJob<J>, T>>,
     pub(crate) poison: Poison,
-    /// How long an attempt may take.
-    pub(crate) limit: Option<Duration>,
     /// Those that are to be begun at a time, by it.
     pub(crate) scheduled: BTreeSet<(Instant, u64)>,
 }
@@ -80,7 +82,7 @@ impl<J: DeserializeOwned + Send + 'static, T: Send + 'static> Feeder<J, T> {
         self.take_waiting().await?;
         let position = EventId::new(shared.ledger.position());
         let from = position.map_or_else(SubscriptionSpec::from_beginning, SubscriptionSpec::after);
-        let mut accepted = shared.events.subscribe(from.kind(JobEvent::ACCEPTED)).await?;
+        let mut accepted = shared.events.subscribe(from.kinds([JobEvent::ACCEPTED, JobEvent::CARRIED])).await?;
         loop {
             let next = self.scheduled.first().copied();
             tokio::select! {
@@ -92,6 +94,7 @@ impl<J: DeserializeOwned + Send + 'static, T: Send + 'static> Feeder<J, T> {
                 },
                 () = until(next), if next.is_some() => self.begin_due().await?,
                 () = shared.ledger.returned() => self.take_waiting().await?,
+                () = shared.look.notified() => {}
             }
             self.note_position(&accepted);
         }
@@ -128,19 +131,15 @@ impl<J: DeserializeOwned + Send + 'static, T: Send + 'static> Feeder<J, T> {
                 return Ok(());
             }
         };
-        // It has ended meanwhile.
-        if terms.carried.is_some_and(|carried| !shared.ledger.contains(carried.id)) {
-            return Ok(());
-        }
         let id = event.id.get();
-        match shared.ledger.accepted(id, terms) {
-            Some(Acceptance::New) => {}
-            Some(Acceptance::Repeats(first)) => {
+        match shared.ledger.accepted(id, &terms) {
+            Acceptance::New => {}
+            Acceptance::Repeats(first) => {
                 let caller = shared.callers.take(event.correlation_id);
                 answer(caller, Err(DurableJobError::Repeats { id: JobId::new(first) }));
                 return Ok(());
             }
-            Some(Acceptance::Carried) | None => return Ok(()),
+            Acceptance::Carried | Acceptance::Ended => return Ok(()),
         }
         match shared.ledger.waiting(id) {
             Some(waiting) => self.take(waiting, Some(event)).await,
@@ -163,7 +162,10 @@ impl<J: DeserializeOwned + Send + 'static, T: Send + 'static> Feeder<J, T> {
                 self.scheduled.insert((Instant::now().checked_add(wait).unwrap_or(far), waiting.id));
                 Ok(())
             }
-            None => self.put_in(waiting, event, event.is_none()).await,
+            None => {
+                let suspected = event.is_none() || self.shared.ledger.is_left(waiting.id);
+                self.put_in(waiting, event, suspected).await
+            }
         }
     }
 
@@ -213,7 +215,7 @@ impl<J: DeserializeOwned + Send + 'static, T: Send + 'static> Feeder<J, T> {
                 return true;
             }
         };
-        let job = DurableJob { id: waiting.id, job, attempts: waiting.attempts, strict, limit: self.limit };
+        let job = DurableJob { id: waiting.id, job: Some(job), attempts: waiting.attempts, strict, not_begun: 0 };
         let settlement = Settlement::new(shared, waiting.id, shared.callers.take(event.correlation_id));
         let reply = Some(Reply::settled_by(settlement));
         let key = terms.key.as_deref().and_then(|key| JobKey::new(shortened(key)).ok());
@@ -225,8 +227,8 @@ impl<J: DeserializeOwned + Send + 'static, T: Send + 'static> Feeder<J, T> {
     }
 }
 
-/// The unfinished jobs by the log.
-async fn recover<T: Send + 'static>(shared: &Shared<T>) -> Result<Backlog, BoxError> {
+/// What the log says of the jobs that may be unfinished, beside the jobs themselves.
+async fn recover<T: Send + 'static>(shared: &Shared<T>) -> Result<Recovery, BoxError> {
     // One that has just failed may show too little.
     shared.settled().await?;
     let newest = shared.events.position().map_or(0, EventId::get);
@@ -234,28 +236,23 @@ async fn recover<T: Send + 'static>(shared: &Shared<T>) -> Result<Backlog, BoxEr
     let last_done = of_queue().kind(JobEvent::DONE).order(Order::Descending).limit(1);
     let last_done = shared.events.query(last_done).await?;
     let from = last_done.first().map(|event| event.payload_as::<JobsDone>()).transpose()?.map_or(1, |done| done.from);
-    let (mut backlog, mut after) = (Backlog::default(), from.saturating_sub(1));
+    let mut recovery = Recovery::new(from.saturating_sub(1), newest);
+    let mut after = EventId::new(recovery.after);
     loop {
-        let page = of_queue().kinds(JobEvent::ALL).limit(PAGE);
-        let page = shared.events.query(EventId::new(after).into_iter().fold(page, Query::after)).await?;
-        let Some(last) = page.last() else { break };
-        after = last.id.get();
+        let page = of_queue().kinds(JobEvent::LATER).limit(PAGE);
+        let page = shared.events.query(after.into_iter().fold(page, Query::after)).await?;
         for event in &page {
-            let fact = match JobFact::of(event) {
-                Ok(Some(fact)) => fact,
-                Ok(None) => continue,
-                Err(error) => {
-                    unreadable(shared, event, &error);
-                    continue;
-                }
-            };
-            if let Some(Acceptance::Repeats(_)) = backlog.apply(event.id.get(), &fact) {
-                shared.ledger.repeated(event.id.get());
+            match JobFact::of(event) {
+                Ok(Some(fact)) => recovery.note(event.id.get(), fact),
+                Ok(None) => {}
+                Err(error) => unreadable(shared, event, &error),
             }
         }
+        after = page.last().map(|event| event.id);
+        if page.len() < PAGE {
+            return Ok(recovery);
+        }
     }
-    backlog.set_position(newest);
-    Ok(backlog)
 }
 
 /// The beginning of a key that is longer than the pool takes: jobs whose keys begin alike are in order, too.

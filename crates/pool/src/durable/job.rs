@@ -1,7 +1,6 @@
 //! A durable job as its pool has it.
 
 use std::fmt;
-use std::time::Duration;
 
 /// The longest text of an error that is recorded, in bytes.
 pub(crate) const MAX_ERROR: usize = 1 << 10;
@@ -9,13 +8,21 @@ pub(crate) const MAX_ERROR: usize = 1 << 10;
 /// A job of a durable queue, as its pool has it.
 pub struct DurableJob<J> {
     pub(crate) id: u64,
-    pub(crate) job: J,
+    /// `None` while it is lent to a worker in a batch.
+    pub(crate) job: Option<J>,
     /// How often it had been begun when it was put into the pool of this process.
     pub(crate) attempts: u32,
     /// Whether an attempt is recorded before it begins.
     pub(crate) strict: bool,
-    /// How long an attempt may take, once its begin is recorded.
-    pub(crate) limit: Option<Duration>,
+    /// Attempts of the pool that ended before the job was begun.
+    pub(crate) not_begun: u32,
+}
+
+impl<J> DurableJob<J> {
+    /// Which attempt at the job this is, if it is this one of the pool.
+    pub(crate) fn attempt(&self, of_pool: u32) -> u32 {
+        self.attempts.saturating_add(of_pool.saturating_sub(self.not_begun))
+    }
 }
 
 impl<J> fmt::Debug for DurableJob<J> {

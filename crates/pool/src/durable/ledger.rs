@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 
 use super::backlog::{Acceptance, Backlog, Unfinished};
 use super::event::{Carried, JobDied, JobFact, JobFailed, JobTerms, JobsBegun, JobsDone, Mark};
+use super::recovery::Recovery;
 
 /// How many ends of jobs one event records.
 pub(crate) const MAX_DONE: usize = 256;
@@ -39,6 +40,8 @@ pub(crate) struct Ledger {
 struct State {
     backlog: Backlog,
     is_recovered: bool,
+    /// What the log says of the jobs that an earlier process has left, until they have been read; and its newest event.
+    recovery: Recovery,
     /// Those whose event cannot be read as a job: they wait for a program that can.
     unreadable: usize,
     notes: Notes,
@@ -76,8 +79,38 @@ impl State {
         Some(finished)
     }
 
+    /// A job that is read has ended by this event. Its marks are closing until then, unless another one has them.
+    fn has_ended(&mut self, id: u64, terms: &JobTerms, end: u64) {
+        for mark in terms.marks() {
+            self.closing.entry(mark).or_insert(Closing { id, recorded: Some(end) });
+        }
+    }
+
+    fn accept(&mut self, event: u64, terms: &JobTerms) -> Acceptance {
+        let id = terms.carried.map_or(event, |carried| carried.id);
+        if let Some(end) = self.recovery.end_of(id) {
+            self.has_ended(id, terms, end);
+            return Acceptance::Ended;
+        }
+        if terms.carried.is_some() {
+            // All that an earlier process has carried on are known: this one has ended meanwhile.
+            return if self.backlog.get(id).is_some() { self.backlog.accept(event, terms) } else { Acceptance::Ended };
+        }
+        let is_open = |closing: &&Closing| closing.recorded.is_none_or(|recorded| event < recorded);
+        let closing = terms.marks().find_map(|mark| self.closing.get(&mark).filter(is_open).map(|it| it.id));
+        if let Some(first) = closing {
+            return Acceptance::Repeats(first);
+        }
+        let acceptance = self.backlog.accept(event, terms);
+        self.backlog.begun(id, self.recovery.attempts(id));
+        acceptance
+    }
+
     fn has_read(&mut self, event: u64) {
         self.backlog.set_position(event);
+        if event >= self.recovery.newest {
+            self.recovery = Recovery::new(event, self.recovery.newest);
+        }
         self.closing.retain(|_, closing| closing.recorded.is_none_or(|recorded| recorded > event));
     }
 }
@@ -132,12 +165,6 @@ impl Ledger {
         self.noted.notify_one();
     }
 
-    /// A job that repeats another one is not performed.
-    pub(crate) fn repeated(&self, id: u64) {
-        self.state.lock().notes.done.push(id);
-        self.noted.notify_one();
-    }
-
     /// The pool has given a job back unfinished: it is put in again when it is fed the next time.
     pub(crate) fn came_back(&self, id: u64) {
         if self.state.lock().backlog.set_in_pool(id, false) {
@@ -159,12 +186,31 @@ impl Ledger {
 
     // ---- what is read of the log ----
 
-    /// Takes over what an earlier process has left; once.
-    pub(crate) fn recover(&self, backlog: Backlog) {
+    /// Begins with what an earlier process has left; once. Its jobs are to be [read](Self::accepted) next.
+    pub(crate) fn recover(&self, mut recovery: Recovery) {
         let mut state = self.state.lock();
-        if !mem::replace(&mut state.is_recovered, true) {
-            state.backlog = backlog;
+        if mem::replace(&mut state.is_recovered, true) {
+            return;
         }
+        state.backlog.set_position(recovery.after);
+        let carried = recovery.take_carried();
+        state.recovery = recovery;
+        for (event, terms) in carried {
+            let Some(id) = terms.carried.map(|carried| carried.id) else { continue };
+            match state.recovery.end_of(id) {
+                Some(end) => state.has_ended(id, &terms, end),
+                None => {
+                    state.backlog.accept(event, &terms);
+                    let attempts = state.recovery.attempts(id);
+                    state.backlog.begun(id, attempts);
+                }
+            }
+        }
+    }
+
+    /// Whether a job was left by an earlier process.
+    pub(crate) fn is_left(&self, id: u64) -> bool {
+        id <= self.state.lock().recovery.newest
     }
 
     pub(crate) fn is_recovered(&self) -> bool {
@@ -172,17 +218,11 @@ impl Ledger {
     }
 
     /// A job is read from the log.
-    pub(crate) fn accepted(&self, event: u64, terms: JobTerms) -> Option<Acceptance> {
+    pub(crate) fn accepted(&self, event: u64, terms: &JobTerms) -> Acceptance {
         let mut state = self.state.lock();
-        let is_open = |closing: &&Closing| closing.recorded.is_none_or(|recorded| event < recorded);
-        let closing = terms.marks().find_map(|mark| state.closing.get(&mark).filter(is_open).map(|it| it.id));
-        let closing = closing.filter(|_| terms.carried.is_none());
-        let acceptance = match closing {
-            Some(first) => Some(Acceptance::Repeats(first)),
-            None => state.backlog.apply(event, &JobFact::Accepted(terms)),
-        };
+        let acceptance = state.accept(event, terms);
         state.has_read(event);
-        if let Some(Acceptance::Repeats(_)) = acceptance {
+        if let Acceptance::Repeats(_) = acceptance {
             state.notes.done.push(event);
             drop(state);
             self.noted.notify_one();
@@ -288,6 +328,11 @@ impl Ledger {
         self.state.lock().backlog.needed_from()
     }
 
+    /// Whether a process that starts has much to read for a few old jobs. See [`Backlog::keeps_many`].
+    pub(crate) fn keeps_many(&self, at_most: usize) -> bool {
+        self.state.lock().backlog.keeps_many(at_most)
+    }
+
     /// The jobs with the oldest records, at most this many, oldest first: each with the event that has it.
     pub(crate) fn oldest(&self, at_most: usize) -> Vec<(u64, Carried)> {
         self.state.lock().backlog.oldest(at_most)
@@ -297,10 +342,6 @@ impl Ledger {
 
     pub(crate) fn with_mark(&self, mark: &Mark) -> Option<u64> {
         self.state.lock().backlog.with_mark(mark)
-    }
-
-    pub(crate) fn contains(&self, id: u64) -> bool {
-        self.state.lock().backlog.get(id).is_some()
     }
 
     /// How many jobs are unfinished, as far as the log has been read, and how many of them cannot be read.
@@ -326,7 +367,7 @@ mod tests {
     fn ledger(jobs: u64) -> Ledger {
         let ledger = Ledger::default();
         for event in 1..=jobs {
-            ledger.accepted(event, JobTerms::default());
+            ledger.accepted(event, &JobTerms::default());
         }
         ledger
     }
@@ -360,15 +401,15 @@ mod tests {
     #[test]
     fn a_unique_job_repeats_the_one_whose_end_stands_after_it_in_the_log_however_late_it_is_read() {
         let (ledger, unique) = (Ledger::default(), || JobTerms { unique: Some("a".to_owned()), ..JobTerms::default() });
-        assert_eq!(ledger.accepted(1, unique()), Some(Acceptance::New));
+        assert_eq!(ledger.accepted(1, &unique()), Acceptance::New);
         ledger.done(1);
         // Events 2 and 3 are recorded by now, and then the end of 1, as event 4.
-        assert_eq!(ledger.accepted(2, unique()), Some(Acceptance::Repeats(1)));
+        assert_eq!(ledger.accepted(2, &unique()), Acceptance::Repeats(1));
         ledger.take_notes().iter().for_each(|fact| ledger.recorded(4, fact));
-        assert_eq!(ledger.accepted(3, unique()), Some(Acceptance::Repeats(1)));
+        assert_eq!(ledger.accepted(3, &unique()), Acceptance::Repeats(1));
         assert_eq!(ledger.take_notes(), [JobFact::Done(JobsDone { ids: vec![3], from: 4 })]);
-        assert_eq!(ledger.accepted(5, unique()), Some(Acceptance::New));
-        assert_eq!(ledger.accepted(6, unique()), Some(Acceptance::Repeats(5)));
+        assert_eq!(ledger.accepted(5, &unique()), Acceptance::New);
+        assert_eq!(ledger.accepted(6, &unique()), Acceptance::Repeats(5));
         assert!(ledger.state.lock().closing.is_empty());
     }
 

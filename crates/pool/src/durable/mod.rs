@@ -1,6 +1,7 @@
 //! Durable jobs: accepted when they are recorded, and performed at least once, whatever happens to the process.
 
 mod backlog;
+mod batch;
 mod clock;
 mod error;
 mod event;
@@ -11,6 +12,7 @@ mod open_queues;
 mod periodic;
 mod pool;
 mod recorder;
+mod recovery;
 mod schedule;
 mod settlement;
 mod shared;

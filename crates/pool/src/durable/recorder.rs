@@ -35,6 +35,9 @@ async fn gather_and_record<T: Send + 'static>(shared: &Shared<T>, stop: &TaskSto
     };
     let _ = timeout(GATHER, gathered).await;
     record_all(shared).await;
+    if shared.ledger.keeps_many(MAX_CARRIED) {
+        let_go(shared).await;
+    }
 }
 
 /// Records all notes, as soon as the store can.
@@ -50,8 +53,7 @@ async fn record_all<T: Send + 'static>(shared: &Shared<T>) {
     }
 }
 
-/// Lets go of events that are to be pruned: the oldest unfinished jobs are recorded again. The feeder reads that, and moves the
-/// hold.
+/// Lets go of old events: the oldest unfinished jobs are recorded again. The feeder reads that, and moves the hold.
 async fn let_go<T: Send + 'static>(shared: &Shared<T>) {
     if !shared.ledger.is_recovered() {
         return;
@@ -61,5 +63,5 @@ async fn let_go<T: Send + 'static>(shared: &Shared<T>) {
             || tracing::warn!(queue = %shared.queue, %error, "unfinished jobs are not recorded again, and keep old events"),
         );
     }
-    shared.move_hold();
+    shared.look.notify_one();
 }

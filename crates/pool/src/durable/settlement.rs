@@ -9,6 +9,7 @@ use super::error::DurableJobError;
 use super::job::{DurableJob, MAX_ERROR};
 use super::shared::{Caller, Shared};
 use crate::JobError;
+use crate::job::failure::JobFailure;
 use crate::job::id::JobId;
 use crate::job::record::Settle;
 
@@ -62,6 +63,20 @@ impl<T: Send + 'static> Drop for Settlement<T> {
             answer(self.caller.take(), Err(DurableJobError::Deferred { id: JobId::new(self.id) }));
         }
     }
+}
+
+/// Notes the failure of an attempt; after the last one there is no other.
+pub(crate) fn noted<R, T: Send + 'static>(
+    shared: &Shared<T>,
+    id: u64,
+    attempt: u32,
+    outcome: Result<R, JobFailure>,
+) -> Result<R, JobFailure> {
+    let outcome = outcome.inspect_err(|failure| {
+        let error = shortened_to(&error_text(failure.error()), MAX_ERROR);
+        shared.ledger.failed(id, attempt, error);
+    });
+    if attempt >= shared.tries { outcome.map_err(JobFailure::never_again) } else { outcome }
 }
 
 /// Wakes a caller, by a waker that may be any code.

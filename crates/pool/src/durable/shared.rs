@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use foundation_events::{EventId, EventStore, EventStoreError, Hold, NewEvent};
 use foundation_kernel::containment::{drop_contained, report, waking_contained};
@@ -27,11 +28,15 @@ pub(crate) struct Shared<T> {
     pub(crate) events: EventStore,
     pub(crate) hold: Hold,
     pub(crate) tries: u32,
+    /// How long an attempt may take, once its begin is recorded.
+    limit: Mutex<Option<Duration>>,
     pub(crate) clock: WallClock,
     pub(crate) ledger: Ledger,
     pub(crate) callers: Callers<T>,
     /// Old events that unfinished jobs keep are to be pruned.
     pub(crate) pruning: Notify,
+    /// The feeder is to note how far it has read, also if that were events of others only.
+    pub(crate) look: Notify,
     /// Held while notes are recorded.
     recording: tokio::sync::Mutex<()>,
 }
@@ -46,10 +51,12 @@ impl<T: Send + 'static> Shared<T> {
             events,
             hold,
             tries,
+            limit: Mutex::default(),
             clock: WallClock::new(),
             ledger: Ledger::default(),
             callers: Callers::of(names),
             pruning: Notify::new(),
+            look: Notify::new(),
             recording: tokio::sync::Mutex::new(()),
         });
         // What an earlier process has left exists as events only, and it is not known yet which of them are needed.
@@ -57,6 +64,14 @@ impl<T: Send + 'static> Shared<T> {
         let weak = Arc::downgrade(&shared);
         shared.hold.held_by(move || weak.upgrade().iter().for_each(|shared| shared.pruning.notify_one()));
         shared
+    }
+
+    pub(crate) fn limit(&self) -> Option<Duration> {
+        *self.limit.lock()
+    }
+
+    pub(crate) fn set_limit(&self, limit: Option<Duration>) {
+        *self.limit.lock() = limit;
     }
 
     /// Lets go of the events that are needed no more.

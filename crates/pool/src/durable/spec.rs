@@ -95,7 +95,6 @@ pub struct DurableSpec<W: Worker> {
     shared: Arc<Shared<W::Output>>,
     pool: PoolSpec<DurableWorker<W>>,
     poison: Poison,
-    limit: Option<Duration>,
     periodic: Vec<Periodic<W::Job>>,
 }
 
@@ -125,7 +124,7 @@ where
             let (worker, shared) = (begin(slot), Arc::clone(&of_workers));
             async move { Ok(DurableWorker { worker: worker.await?, shared }) }
         });
-        Self { shared, pool, poison: queue.poison, limit: None, periodic: Vec::new() }
+        Self { shared, pool, poison: queue.poison, periodic: Vec::new() }
     }
 
     /// Sets what every pool has: its workers, its room, and so on. Jobs for which there is no room wait in the log,
@@ -143,7 +142,10 @@ where
             return Err(SpecError::LosesJobs);
         }
         let (pool, limit) = pool.fed().without_limit();
-        Ok(Self { pool, limit: limit.or(self.limit), ..self })
+        if limit.is_some() {
+            self.shared.set_limit(limit);
+        }
+        Ok(Self { pool, ..self })
     }
 
     /// Has a job performed at each time of a schedule. The job of a time is recorded when the one before it is due, under the
@@ -187,10 +189,10 @@ where
 
     fn feeder(&self) -> ChildSpec {
         let (shared, pool) = (Arc::clone(&self.shared), Arc::clone(self.pool.shared()));
-        let (poison, limit) = (self.poison, self.limit);
+        let poison = self.poison;
         task("feeder", move |stop| {
             let (shared, pool) = (Arc::clone(&shared), Arc::clone(&pool));
-            let feeder: Feeder<W::Job, W::Output> = Feeder { shared, pool, poison, limit, scheduled: BTreeSet::new() };
+            let feeder: Feeder<W::Job, W::Output> = Feeder { shared, pool, poison, scheduled: BTreeSet::new() };
             feeder.run(stop)
         })
     }

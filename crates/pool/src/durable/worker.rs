@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foundation_events::EventStoreError;
-use foundation_kernel::containment::{error_text, report};
-use foundation_kernel::text::shortened_to;
+use foundation_kernel::containment::report;
 use tokio::time::timeout;
 
+use super::batch::LentJobs;
 use super::event::{JobFact, JobsBegun};
-use super::job::{DurableJob, MAX_ERROR};
+use super::job::DurableJob;
+use super::settlement::noted;
 use super::shared::Shared;
 use crate::job::context::JobContext;
 use crate::job::id::JobId;
-use crate::{JobFailure, Worker};
+use crate::{Batch, JobFailure, Worker};
 
 /// A [`Worker`] whose attempts are noted: the worker of a durable pool.
 pub struct DurableWorker<W: Worker> {
@@ -37,25 +38,38 @@ impl<W: Worker> Worker for DurableWorker<W> {
         job: &mut DurableJob<W::Job>,
         context: &JobContext<'_>,
     ) -> Result<W::Output, JobFailure> {
-        let attempt = job.attempts.saturating_add(context.attempt());
-        let tries = self.shared.tries;
+        let Self { worker, shared } = self;
+        let (attempt, tries) = (job.attempt(context.attempt()), shared.tries);
         // By panics, or by ends of its workers, which are not counted by the worker.
         if attempt > tries {
             return Err(JobFailure::from(format!("it was begun {tries} times and not finished")).never_again());
         }
-        begin(&self.shared, job.id, attempt, job.strict).await?;
+        begin(shared, job.id, attempt, job.strict).await?;
         let context = JobContext { id: JobId::new(job.id), attempt, ..*context };
+        let Some(lent) = &mut job.job else { return Err("its worker has not given it back".into()) };
         // The limit of the pool is that of the user's worker: the wait for the store does not count.
-        let performing = self.worker.perform(&mut job.job, &context);
-        let outcome = match job.limit {
+        let performing = worker.perform(lent, &context);
+        let outcome = match shared.limit() {
             None => performing.await,
             Some(limit) => timeout(limit, performing).await.unwrap_or_else(|_| Err(out_of_time(limit))),
         };
-        let outcome = outcome.inspect_err(|failure| {
-            let error = shortened_to(&error_text(failure.error()), MAX_ERROR);
-            self.shared.ledger.failed(job.id, attempt, error);
-        });
-        if attempt >= tries { outcome.map_err(JobFailure::never_again) } else { outcome }
+        noted(shared, job.id, attempt, outcome)
+    }
+
+    async fn perform_batch(&mut self, jobs: &mut Batch<'_, DurableJob<W::Job>, W::Output>) {
+        let Self { worker, shared } = self;
+        let stop = jobs.stop().clone();
+        let mut lent = LentJobs::new(jobs, shared);
+        let performing = async { worker.perform_batch(&mut Batch::new(&mut lent, &stop)).await };
+        match shared.limit() {
+            None => performing.await,
+            Some(limit) => {
+                if timeout(limit, performing).await.is_err() {
+                    lent.end_all(|| out_of_time(limit));
+                }
+            }
+        }
+        lent.has_returned();
     }
 
     async fn stop(self) {

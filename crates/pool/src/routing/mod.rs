@@ -4,6 +4,6 @@ mod router;
 mod rule;
 mod timer;
 
-pub(crate) use router::{DEFAULT_WEIGHT, Router};
+pub(crate) use router::{DEFAULT_WEIGHT, Router, weight_of};
 pub use rule::Routing;
 pub(crate) use timer::JobTimer;

@@ -29,6 +29,11 @@ pub(crate) struct Router {
     random: fastrand::Rng,
 }
 
+/// The weight of the worker on this slot.
+pub(crate) fn weight_of(weights: &[u16], slot: usize) -> u16 {
+    weights.get(slot).copied().unwrap_or(DEFAULT_WEIGHT).max(1)
+}
+
 /// A worker that jobs are routed to.
 struct Routed {
     name: String,
@@ -63,7 +68,7 @@ impl Router {
     /// The worker on this slot takes jobs.
     pub(crate) fn open(&mut self, slot: usize, now: Instant) {
         self.workers.resize_with(self.workers.len().max(slot + 1), || None);
-        let weight = self.weights.get(slot).copied().unwrap_or(DEFAULT_WEIGHT);
+        let weight = weight_of(&self.weights, slot);
         self.workers[slot] = Some(Routed { name: slot.to_string(), weight, load: Arc::new(Load::new(now)) });
         self.is_stale = true;
     }
@@ -108,7 +113,7 @@ impl Router {
     fn set_contenders(&mut self) {
         let workers = self.workers.iter().enumerate();
         let known = workers.filter_map(|(slot, worker)| worker.as_ref().map(|worker| (slot, worker)));
-        self.contenders.set(known.map(|(slot, worker)| (slot, worker.name.as_str(), f64::from(worker.weight.max(1)))));
+        self.contenders.set(known.map(|(slot, worker)| (slot, worker.name.as_str(), f64::from(worker.weight))));
     }
 }
 

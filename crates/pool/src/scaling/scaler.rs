@@ -2,13 +2,13 @@
 //!
 //! 1. It never waits for a worker: starts run beside its ticks, and a worker that is to end does so after its job.
 //! 2. At most [`start_at_once`](crate::Scaling::start_at_once) workers start at the same time.
-//! 3. After a start that failed no other one begins before the backoff is over.
+//! 3. A worker that fails to start is started again by its supervisor, after its backoff.
 //! 4. A scaler that is started again goes on with the slots that there are.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use foundation_kernel::supervision::{Backoff, ChildError, ChildSpec, DynamicSupervisor, TaskStop};
+use foundation_kernel::supervision::{ChildError, ChildSpec, DynamicSupervisor, TaskStop};
 use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::FuturesUnordered;
@@ -47,18 +47,13 @@ pub(crate) struct Scaler<J, T> {
     starting: FuturesUnordered<Starting>,
     /// The slots of these two.
     pending: BTreeSet<Slot>,
-    /// The delay after starts that have failed.
-    backoff: Backoff,
-    /// In a row, of those at the same time one.
-    failed_starts: u32,
-    next_start: Instant,
     /// Jobs that were refused or dropped, as of the tick before.
     turned_away: u64,
     is_full: bool,
 }
 
 impl<J, T> Scaler<J, T> {
-    pub(crate) fn new(shared: Arc<Shared<J, T>>, worker: Arc<WorkerSpec>, backoff: Backoff) -> Self {
+    pub(crate) fn new(shared: Arc<Shared<J, T>>, worker: Arc<WorkerSpec>) -> Self {
         let now = Instant::now();
         Self {
             shared,
@@ -71,9 +66,6 @@ impl<J, T> Scaler<J, T> {
             to_start: VecDeque::new(),
             starting: FuturesUnordered::new(),
             pending: BTreeSet::new(),
-            backoff,
-            failed_starts: 0,
-            next_start: now,
             turned_away: 0,
             is_full: false,
         }
@@ -111,8 +103,6 @@ impl<J, T> Scaler<J, T> {
         self.supervisor = supervisor;
         for (slot, _) in self.control().slots.all() {
             if !children.contains(&slot) {
-                // The supervisor has begun without it.
-                self.note_failed_start();
                 self.forget(slot);
             }
         }
@@ -277,7 +267,6 @@ impl<J, T> Scaler<J, T> {
         let Some(supervisor) = self.live_supervisor() else { return };
         let at_once = self.control().settings.rules().scaling.start_at_once;
         while self.starting.len() < at_once
-            && Instant::now() >= self.next_start
             && let Some(slot) = self.to_start.pop_front()
         {
             let (supervisor, spec) = (supervisor.clone(), (self.worker)(slot));
@@ -286,27 +275,12 @@ impl<J, T> Scaler<J, T> {
         }
     }
 
-    /// The notice of it comes from the worker itself.
+    /// The supervisor has the worker from now on, also if it has failed to start.
     fn started(&mut self, slot: Slot, result: Result<(), ChildError>) {
         self.pending.remove(&slot);
-        if self.live_supervisor().is_none() {
-            return;
-        }
-        match result {
-            Ok(()) => self.failed_starts = 0,
-            Err(_) => {
-                self.note_failed_start();
-                // The next tick plans it anew.
-                self.forget(slot);
-            }
-        }
-    }
-
-    fn note_failed_start(&mut self) {
-        let now = Instant::now();
-        if now >= self.next_start {
-            self.next_start = now + self.backoff.delay(self.failed_starts, fastrand::f64());
-            self.failed_starts = self.failed_starts.saturating_add(1);
+        if result.is_err() && self.live_supervisor().is_some() {
+            // The next tick plans it anew.
+            self.forget(slot);
         }
     }
 }

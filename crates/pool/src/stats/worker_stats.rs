@@ -20,6 +20,8 @@ pub struct WorkerStats {
     /// Its place in the pool, which its successors keep.
     #[serde(serialize_with = "text")]
     pub slot: Slot,
+    /// Its [weight](crate::PoolSpec::weights), for a routing that looks at that.
+    pub weight: u16,
     /// What it does now.
     pub state: WorkerState,
     /// Attempts that have ended, in whatever way but for the end of the worker.
@@ -95,7 +97,7 @@ pub enum WorkerState {
 }
 
 impl WorkerStats {
-    pub(crate) fn read(slot: Slot, cells: &WorkerCells, stuck: &Stuck) -> Self {
+    pub(crate) fn read(slot: Slot, weight: u16, cells: &WorkerCells, stuck: &Stuck) -> Self {
         let (counts, rates) = (cells.counts(), cells.rates());
         let current = cells.current().map(|current| CurrentJob {
             id: JobId::new(current.job),
@@ -105,6 +107,7 @@ impl WorkerStats {
         });
         Self {
             slot,
+            weight,
             state: state(cells, current.as_ref(), stuck),
             performed: counts.performed,
             failed: counts.failed,

@@ -37,6 +37,11 @@ impl Crew {
         self.pool.lock().replace(pool) != Some(pool)
     }
 
+    /// Whether any workers have ever been started.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.pool.lock().is_some()
+    }
+
     /// Notes a supervisor that has started.
     pub(crate) fn supervised_by(&self, supervisor: DynamicSupervisor) {
         let before = self.supervisor.write().replace(supervisor);

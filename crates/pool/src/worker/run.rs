@@ -68,6 +68,18 @@ pub(crate) enum WorkerError {
     Broken(String),
     #[error("the worker panicked, and could not be made anew: {0}")]
     NotMadeAnew(BoxError),
+    #[error("the worker could not be made: {0}")]
+    NotMade(BoxError),
+}
+
+/// How the start of a worker has ended.
+pub(crate) enum Begun<W> {
+    Made(W, Life),
+    /// The first start has failed. It counts as an abnormal end, so that the supervisor keeps the child, counts the failure, and
+    /// starts it again after its backoff.
+    Failed(BoxError),
+    /// It was asked to end before it was made.
+    NotWanted,
 }
 
 /// What comes after a batch.
@@ -96,11 +108,16 @@ struct Running<'a, W: Worker> {
 /// # Errors
 /// [`WorkerError`]: the worker is started again by its supervisor.
 pub(crate) async fn run<W: Worker>(
-    (worker, life): (W, Life),
+    begun: Begun<W>,
     workshop: Workshop<W>,
     slot: Slot,
     stop: TaskStop,
 ) -> Result<(), WorkerError> {
+    let (worker, life) = match begun {
+        Begun::Made(worker, life) => (worker, life),
+        Begun::Failed(error) => return Err(WorkerError::NotMade(error)),
+        Begun::NotWanted => return Ok(()),
+    };
     let cells = Arc::clone(life.cells());
     poll_metered(&cells, run_measured((worker, life), workshop, slot, stop)).await
 }
@@ -308,12 +325,22 @@ impl<W: Worker> Running<'_, W> {
 /// Makes a worker for a new life of its slot, at each start of it.
 ///
 /// # Errors
-/// That of the user; the start has failed.
-pub(crate) async fn begin<W: Worker>(workshop: Workshop<W>, slot: Slot) -> Result<(W, Life), BoxError> {
-    let life = workshop.control.slots.slot(slot).cells.live();
-    let worker = make(&workshop, slot).await?;
-    workshop.control.events.emit(PoolEvent::WorkerStarted { slot });
-    Ok((worker, life))
+/// That of the user, but for the first start: the start has failed.
+pub(crate) async fn begin<W: Worker>(workshop: Workshop<W>, slot: Slot, is_first: bool) -> Result<Begun<W>, BoxError> {
+    let state = workshop.control.slots.slot(slot);
+    // One that cannot be made would be started again for ever.
+    if state.retire.about().is_some() {
+        return Ok(Begun::NotWanted);
+    }
+    let life = state.cells.live();
+    match make(&workshop, slot).await {
+        Ok(worker) => {
+            workshop.control.events.emit(PoolEvent::WorkerStarted { slot });
+            Ok(Begun::Made(worker, life))
+        }
+        Err(error) if is_first => Ok(Begun::Failed(error)),
+        Err(error) => Err(error),
+    }
 }
 
 /// The jobs of a claim that may be begun at once.

@@ -46,8 +46,11 @@ pub trait Worker: Send + 'static {
     /// [size of a batch](crate::PoolSpec::batch_size) says how many are claimed. Those that have no outcome when it returns are
     /// [performed](Self::perform) one after the other, within the same attempt. If it panics, is killed or abandoned, those
     /// without an outcome go back to the queue, and are performed by themselves the next time. The
-    /// [limit of an attempt](crate::PoolSpec::limit) is that of the whole batch. It is not called in a durable pool, and not under
-    /// a [rate](crate::QueueSpec::rate) for which jobs wait: there jobs are claimed one at a time.
+    /// [limit of an attempt](crate::PoolSpec::limit) is that of the whole batch. It is not called under a
+    /// [rate](crate::QueueSpec::rate) for which jobs wait: there jobs are claimed one at a time.
+    ///
+    /// In a durable pool, jobs whose begin is [recorded first](crate::durable::Poison) are performed one by one: from
+    /// [`begin`](Batch::begin) on they are not in the batch.
     ///
     /// ```
     /// use foundation_pool::{Batch, JobContext, JobFailure, Worker};

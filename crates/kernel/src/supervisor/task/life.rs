@@ -136,9 +136,9 @@ impl TaskStop {
         self.asked.is_cancelled()
     }
 
-    /// Why the task is asked to stop; `None` if it has not been. A task that keeps something for its successor can so tell a
-    /// shutdown, after which there is none, from a collapse, after which the tree may be started again. Linear in the
-    /// supervisors above.
+    /// Why the task is asked to stop; `None` if it has not been. Neither reason says whether it is started again: see
+    /// [`StopReason`]. It is of the time of the call: a supervisor that gives up while the task stops makes it
+    /// [`GaveUp`](StopReason::GaveUp). Linear in the supervisors above.
     pub fn reason(&self) -> Option<StopReason> {
         self.is_requested().then(|| self.giving_up.stop_reason())
     }
