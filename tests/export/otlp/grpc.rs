@@ -79,7 +79,7 @@ async fn a_receiver_gets_the_numbers_with_the_headers() {
 #[tokio::test]
 async fn numbers_of_more_than_four_mebibytes_are_sent_in_parts() {
     let (foundation, exports) = start().await;
-    fill(&foundation.telemetry());
+    fill(foundation.telemetry());
     let (exporter, mut asked) = receiver([]).await;
     exports.register("collector", on_demand(exporter)).await.unwrap();
     exports.now("collector", LONG).await.unwrap();

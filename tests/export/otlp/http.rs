@@ -164,7 +164,7 @@ async fn a_receiver_that_never_answers_is_left_after_the_time_out_with_its_conne
 /// Numbers of more than 4 MiB, for two requests.
 async fn large(answers: impl IntoIterator<Item = Answer>) -> (foundation::Foundation, Exports, Receiver) {
     let (foundation, exports) = start().await;
-    fill(&foundation.telemetry());
+    fill(foundation.telemetry());
     let receiver = Receiver::start(answers).await;
     exports.register("collector", receiver.on_demand()).await.unwrap();
     (foundation, exports, receiver)
