@@ -38,7 +38,7 @@ pub(super) const NAMESPACE: &str = "foundation.namespace";
 /// | histogram | `ExponentialHistogram`, cumulative, of scale 0: without a loss. Values up to 2^-32 count as zero |
 /// | [`since`](foundation_telemetry::Series::since), [`taken_at`](foundation_telemetry::Scrape::taken_at) | start time, time |
 ///
-/// Each 4 MiB begin a `ResourceMetrics` of their own. Cost: some 60 ns and 60 bytes a counter, without an allocation.
+/// Each 4 MiB begin a `ResourceMetrics` of their own. Cost: one pass over the series; only a histogram allocates, its octaves.
 #[derive(Debug, Clone, Copy)]
 pub struct Otlp;
 

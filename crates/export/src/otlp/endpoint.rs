@@ -16,6 +16,8 @@ const MAX_KEY: usize = 256;
 const MAX_VALUE: usize = 1_024;
 /// The longest value of a header, in bytes.
 const MAX_HEADER: usize = 8 * 1_024;
+/// A value that is shorter is no secret, and would be found in any text.
+const MIN_SECRET: usize = 4;
 /// Headers that a request has anyway, or that would change where it ends.
 const OWN_HEADERS: [&str; 9] = [
     "connection",
@@ -183,7 +185,7 @@ impl Headers {
         // Also the part after `Bearer` and the like.
         let secrets = self.secrets.iter().map(ExposeSecret::expose_secret);
         let parts = secrets.flat_map(|secret| [secret, secret.rsplit(' ').next().unwrap_or(secret)]);
-        let hidden = parts.filter(|part| !part.is_empty());
+        let hidden = parts.filter(|part| part.len() >= MIN_SECRET);
         hidden.fold(text.to_owned(), |text, part| text.replace(part, "[secret]"))
     }
 }
@@ -237,8 +239,9 @@ mod tests {
     #[test]
     fn the_secrets_of_headers_are_taken_out_of_a_text() {
         let mut headers = Headers::default();
-        headers.add("authorization", SecretString::from("Bearer abc")).unwrap();
-        assert_eq!(headers.redacted("no such token: abc, or Bearer abc"), "no such token: [secret], or [secret]");
-        assert_eq!(format!("{headers:?}"), r#"{"authorization"}"#);
+        headers.add("authorization", SecretString::from("Bearer abcd")).unwrap();
+        headers.add("x-tenant", SecretString::from("e")).unwrap();
+        assert_eq!(headers.redacted("no such token: abcd, or Bearer abcd"), "no such token: [secret], or [secret]");
+        assert_eq!(format!("{headers:?}"), r#"{"authorization", "x-tenant"}"#);
     }
 }

@@ -96,7 +96,7 @@ impl OtlpExporter {
         Self { protocol, endpoint, headers, attributes, sending: None }
     }
 
-    /// Adds a header to each request. Its value is shown nowhere, also if the receiver repeats it.
+    /// Adds a header to each request. Its value is shown nowhere, also if the receiver repeats it and it has at least 4 bytes.
     ///
     /// # Errors
     /// [`OtlpError`] for what is no header, for one that the exporter writes itself, and for more than 32.

@@ -1,6 +1,6 @@
 //! The wire format of Protocol Buffers, as far as OTLP needs it.
 //!
-//! Values are written where they stand in a scrape, without a message of their own in between: nothing is allocated for a series.
+//! Values are written where they stand in a scrape, without a message of their own in between: no text is copied twice.
 
 /// Numbers that are written bit by bit, seven at a time.
 const VARINT: u8 = 0;
