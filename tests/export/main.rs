@@ -5,6 +5,7 @@ mod failures;
 mod files;
 mod formats;
 mod misuse;
+mod otlp;
 mod plugins;
 mod schedule;
 mod setup;

@@ -9,6 +9,8 @@ mod exporter;
 mod exports;
 mod file;
 mod format;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod retry;
 mod schedule;
 mod shared;
@@ -24,7 +26,11 @@ pub use exporter::{ExportFault, Exported, Exporter, Target};
 pub use exports::Exports;
 pub use file::FileExporter;
 pub use format::{Csv, Format, Json, OpenMetrics, PrometheusText};
+#[cfg(feature = "otlp")]
+pub use otlp::{Otlp, OtlpError, OtlpExporter};
 pub use retry::ExportRetry;
 pub use schedule::{ExportSchedule, ScheduleError};
+#[cfg(feature = "otlp")]
+pub use secrecy::SecretString;
 pub use spec::ExporterSpec;
 pub use stats::{ExporterState, ExporterStats};

@@ -53,6 +53,8 @@ impl Shared {
             changes: broadcast::Sender::new(MAX_UNREAD),
         };
         let built_in = [AnyFormat::of::<Csv>(), AnyFormat::of::<Json>(), AnyFormat::of::<OpenMetrics>()];
+        #[cfg(feature = "otlp")]
+        drop(shared.register_format::<crate::otlp::Otlp>());
         for format in built_in.into_iter().chain([AnyFormat::of::<PrometheusText>()]) {
             // Their names are valid and differ.
             drop(shared.formats.insert(format.name, format));
