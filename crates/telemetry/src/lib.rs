@@ -11,6 +11,7 @@ mod prometheus;
 mod scrape;
 mod series;
 mod tick_history;
+mod unit;
 
 pub use error::TelemetryError;
 pub use handlers::TelemetryEvent;
@@ -30,3 +31,4 @@ pub use prometheus::text::{open_metrics_text, prometheus_text};
 pub use scrape::{MetricFamily, Scrape, Series};
 pub use series::Instrument;
 pub use series::family::Family;
+pub use unit::Unit;

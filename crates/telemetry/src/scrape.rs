@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::built_in::{SERVICE_FAILURES, SERVICE_HANDLING_NS, SERVICE_IDLE_SECONDS, SERVICE_MESSAGES};
 use crate::labels::Labels;
+use crate::unit::Unit;
 
 /// All counts and measurements of a namespace, read at one time: the input of exporters.
 ///
@@ -39,6 +40,9 @@ pub struct MetricFamily {
     /// Its description, if there is one.
     #[serde(serialize_with = "foundation_kernel::written::some_shared")]
     pub help: Option<Arc<str>>,
+    /// The unit of its values, as they are here: that in which its name ends, or that which it [was
+    /// given](crate::Telemetry::unit).
+    pub unit: Option<Unit>,
     /// The series.
     pub series: Vec<Series>,
 }
@@ -66,7 +70,8 @@ impl Series {
 
 impl MetricFamily {
     pub(crate) fn new(name: Arc<str>, kind: &'static str, series: impl IntoIterator<Item = Series>) -> Self {
-        Self { name, kind, help: None, series: series.into_iter().collect() }
+        let unit = Unit::of_name(&name, kind);
+        Self { name, kind, help: None, unit, series: series.into_iter().collect() }
     }
 
     /// The counts of a namespace's registry, and the measurements of its services, which have counted since this time.
