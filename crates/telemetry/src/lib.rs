@@ -10,6 +10,7 @@ mod pattern;
 mod prometheus;
 mod scrape;
 mod series;
+mod service_limit;
 mod tick_history;
 mod unit;
 
