@@ -46,3 +46,14 @@ async fn whoever_asks_gets_the_numbers_of_now() {
         assert!(text.contains(&format!("asked_total{{namespace=\"production\"}} {number}\n")), "{text}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_exporter_can_be_asked_as_soon_as_it_is_registered() {
+    let (_foundation, exports) = start().await;
+    for number in 0..50 {
+        let (receiver, _kept) = Receiver::new([]);
+        let name = format!("receiver_{number}");
+        exports.register(&name, receiver.spec()).await.unwrap();
+        exports.now(&name, LONG).await.unwrap();
+    }
+}

@@ -28,6 +28,8 @@ use crate::task::run;
 
 /// How long an exporter may take to end: its last batch, and a little more.
 const STOP: Duration = Duration::from_secs(6);
+/// How long the beginning of a task is waited for.
+const BEGIN: Duration = Duration::from_secs(1);
 /// From so many failures in a row on the health is degraded.
 const UNHEALTHY: u64 = 3;
 
@@ -84,7 +86,9 @@ impl Exports {
     /// Starts the task of an exporter below a supervisor, unless that has been done.
     async fn start_below(&self, supervisor: &DynamicSupervisor, entry: Arc<Entry>) -> Result<(), ChildError> {
         if entry.is_to_be_started_by(supervisor.actor()?.get_id()) {
-            supervisor.start_child(self.task(entry)).await?;
+            supervisor.start_child(self.task(Arc::clone(&entry))).await?;
+            // A task that the supervisor stops before its first step never begins.
+            drop(timeout(BEGIN, entry.begun()).await);
         }
         Ok(())
     }

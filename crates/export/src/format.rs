@@ -12,6 +12,7 @@ mod json;
 mod text;
 
 pub use csv::Csv;
+pub(crate) use csv::CsvField;
 pub use json::Json;
 pub use text::{OpenMetrics, PrometheusText};
 

@@ -29,7 +29,7 @@ pub(crate) struct Shared {
     pub(crate) exporters: Catalog<Entry>,
     pub(crate) formats: Catalog<AnyFormat>,
     telemetry: Telemetry,
-    events: EventStore,
+    pub(crate) events: EventStore,
     latest: Mutex<Option<Arc<Reading>>>,
     supervisor: RwLock<Option<DynamicSupervisor>>,
     changes: broadcast::Sender<ExportEvent>,
@@ -52,11 +52,8 @@ impl Shared {
             supervisor: RwLock::default(),
             changes: broadcast::Sender::new(MAX_UNREAD),
         };
-        let built_in = [AnyFormat::of::<Csv>(), AnyFormat::of::<Json>(), AnyFormat::of::<OpenMetrics>()];
-        for format in built_in.into_iter().chain([AnyFormat::of::<PrometheusText>()]) {
-            // Their names are valid and differ.
-            drop(shared.formats.insert(format.name, format));
-        }
+        // Their names are valid and differ.
+        built_in_formats().into_iter().for_each(|format| drop(shared.formats.insert(format.name, format)));
         shared
     }
 
@@ -125,4 +122,17 @@ impl Shared {
         let supervisor = self.supervisor.read().clone()?;
         supervisor.is_running().then_some(supervisor)
     }
+}
+
+fn built_in_formats() -> Vec<AnyFormat> {
+    vec![
+        AnyFormat::of::<Csv>(),
+        AnyFormat::of::<Json>(),
+        AnyFormat::of::<OpenMetrics>(),
+        AnyFormat::of::<PrometheusText>(),
+        #[cfg(feature = "statsd")]
+        AnyFormat::of::<crate::statsd::Statsd>(),
+        #[cfg(feature = "statsd")]
+        AnyFormat::of::<crate::statsd::DogStatsd>(),
+    ]
 }

@@ -12,12 +12,12 @@ use foundation_kernel::supervision::TaskStop;
 use futures::future::join;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::batch::Batch;
 use crate::entry::{Entry, Outcome};
 use crate::error::ExportError;
 use crate::event::ExportEvent;
 use crate::exporter::{ExportFault, Exported};
 use crate::shared::Shared;
+use crate::source::Source;
 use crate::spec::AnyExporter;
 use crate::stats::ExporterState;
 
@@ -116,18 +116,25 @@ async fn answer(shared: &Shared, entry: &Entry, exporter: &mut dyn AnyExporter) 
     note(shared, entry, &outcome, true).await;
 }
 
-/// Tries to export numbers that are not older than this, as often as the rule says.
+/// Tries to export numbers that are not older than this, or events.
 async fn attempts(shared: &Shared, entry: &Entry, exporter: &mut dyn AnyExporter, not_older_than: Instant) -> Outcome {
     entry.counts.set_state(ExporterState::Exporting);
+    let read = || shared.batch(not_older_than);
+    let source = Source::new(&entry.name, &shared.events, &read);
+    let outcome = attempts_within_period(entry, exporter, &source).await;
+    entry.counts.dropped(source.dropped());
+    outcome
+}
+
+/// Tries as often as the rule says.
+async fn attempts_within_period(entry: &Entry, exporter: &mut dyn AnyExporter, source: &Source<'_>) -> Outcome {
     let (begun, period) = (Instant::now(), entry.spec.schedule.period());
-    let batch = shared.batch(not_older_than);
-    entry.counts.dropped(batch.dropped());
     let mut made = 0;
     loop {
         made += 1;
         // So that an export ends before the next one is due.
         let limit = entry.spec.timeout.min(period.saturating_sub(begun.elapsed()));
-        let fault = match attempt(entry, exporter, &batch, made, limit).await {
+        let fault = match attempt(entry, exporter, source, made, limit).await {
             Ok(exported) => {
                 entry.counts.success(&exported, begun.elapsed());
                 return Ok(exported);
@@ -148,14 +155,14 @@ async fn attempts(shared: &Shared, entry: &Entry, exporter: &mut dyn AnyExporter
 async fn attempt(
     entry: &Entry,
     exporter: &mut dyn AnyExporter,
-    batch: &Batch,
+    source: &Source<'_>,
     made: u32,
     limit: Duration,
 ) -> Result<Exported, ExportFault> {
     entry.counts.attempt(made == 1);
-    let checked = if made == 1 { exporter.validate(batch) } else { Ok(()) };
+    let checked = if made == 1 { exporter.validate(source) } else { Ok(()) };
     checked?;
-    match timeout(limit, exporter.export(batch)).await {
+    match timeout(limit, exporter.export(source, limit)).await {
         Ok(result) => result,
         Err(_) => Err(ExportFault::retry(format!("no end within {limit:?}"))),
     }
@@ -202,7 +209,9 @@ async fn end(shared: &Shared, entry: &Entry, exporter: &mut dyn AnyExporter) {
     let last = async {
         let begun = Instant::now();
         if !entry.is_paused() {
-            match attempt(entry, exporter, &shared.batch(begun), 1, entry.spec.timeout).await {
+            let read = || shared.batch(begun);
+            let source = Source::new(&entry.name, &shared.events, &read);
+            match attempt(entry, exporter, &source, 1, entry.spec.timeout.min(LAST)).await {
                 Ok(exported) => entry.counts.success(&exported, begun.elapsed()),
                 Err(fault) => drop(entry.counts.failure(error_text(&fault))),
             }
