@@ -63,6 +63,12 @@ impl Batch {
         self.0.dropped
     }
 
+    /// Whether these are the same numbers, and not only equal ones.
+    #[cfg(feature = "otlp")]
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Whether it was told that it has been read; from now on it was.
     pub(crate) fn is_shown(&self) -> bool {
         self.0.shown.swap(true, Ordering::Relaxed)

@@ -14,6 +14,12 @@ impl Encoded {
     }
 }
 
+impl AsRef<[u8]> for Encoded {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl From<String> for Encoded {
     fn from(text: String) -> Self {
         Self(text.into_bytes().into())

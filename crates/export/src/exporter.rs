@@ -146,6 +146,12 @@ impl ExportFault {
         Self { source: source.into(), retry: None }
     }
 
+    /// A text with the advice of a receiver.
+    #[cfg(feature = "otlp")]
+    pub(crate) fn new(text: String, retry: Option<RetryAfter>) -> Self {
+        Self { source: text.into(), retry }
+    }
+
     /// Whether another attempt makes sense.
     pub fn may_be_retried(&self) -> bool {
         self.retry.is_some()

@@ -126,6 +126,13 @@ impl Exports {
         Ok(format.encode(&self.0.batch(Instant::now()))?)
     }
 
+    /// How many series a batch may have from now on; 20,000 at first. Those beyond, of the last families by name, are left out,
+    /// which is counted for each exporter in `export.series_dropped` and in its
+    /// [statistics](crate::ExporterStats::series_dropped).
+    pub fn set_max_series(&self, series: usize) {
+        self.0.set_max_series(series);
+    }
+
     // ---- exporters ----
 
     /// Registers an exporter under a name, and starts it.

@@ -10,6 +10,9 @@ mod exporter;
 mod exports;
 mod file;
 mod format;
+mod negotiation;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod retry;
 mod schedule;
 mod shared;
@@ -29,8 +32,13 @@ pub use exporter::{ExportFault, Exported, Exporter, Target};
 pub use exports::Exports;
 pub use file::FileExporter;
 pub use format::{Csv, Format, Json, OpenMetrics, PrometheusText};
+pub use negotiation::MetricsText;
+#[cfg(feature = "otlp")]
+pub use otlp::{Otlp, OtlpError, OtlpExporter};
 pub use retry::ExportRetry;
 pub use schedule::{ExportSchedule, ScheduleError};
+#[cfg(feature = "otlp")]
+pub use secrecy::SecretString;
 pub use spec::ExporterSpec;
 pub use stats::{ExporterState, ExporterStats};
 #[cfg(feature = "statsd")]

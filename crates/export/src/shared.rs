@@ -1,13 +1,15 @@
 //! What the exporters of a namespace share: the registered ones, the formats, and the numbers of the moment.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use foundation_events::EventStore;
 use foundation_kernel::catalog::Catalog;
-use foundation_kernel::names::ServiceRegistry;
+use foundation_kernel::instruments::Counter;
+use foundation_kernel::names::{ServiceName, ServiceRegistry};
 use foundation_kernel::supervision::DynamicSupervisor;
-use foundation_telemetry::Telemetry;
+use foundation_telemetry::{Telemetry, built_in};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::broadcast;
 use tokio::time::{Instant, timeout};
@@ -21,6 +23,7 @@ use crate::format::{AnyFormat, Csv, Format, Json, OpenMetrics, PrometheusText};
 const RECORD: Duration = Duration::from_secs(2);
 const MAX_EXPORTERS: usize = 64;
 const MAX_FORMATS: usize = 64;
+/// The default number of series of a batch.
 const MAX_SERIES: usize = 20_000;
 const MAX_UNREAD: usize = 256;
 
@@ -33,6 +36,8 @@ pub(crate) struct Shared {
     latest: Mutex<Option<Arc<Reading>>>,
     supervisor: RwLock<Option<DynamicSupervisor>>,
     changes: broadcast::Sender<ExportEvent>,
+    /// How many series a batch may have.
+    max_series: AtomicUsize,
 }
 
 /// Numbers that are read, or are being read by whoever was the first to ask.
@@ -51,6 +56,7 @@ impl Shared {
             latest: Mutex::default(),
             supervisor: RwLock::default(),
             changes: broadcast::Sender::new(MAX_UNREAD),
+            max_series: AtomicUsize::new(MAX_SERIES),
         };
         // Their names are valid and differ.
         built_in_formats().into_iter().for_each(|format| drop(shared.formats.insert(format.name, format)));
@@ -78,11 +84,29 @@ impl Shared {
             }
         };
         // Not under the lock. Others who want the same numbers wait for them.
-        let batch = reading.batch.get_or_init(|| Batch::new(self.telemetry.scrape(), MAX_SERIES));
+        let max_series = self.max_series.load(Ordering::Relaxed);
+        let batch = reading.batch.get_or_init(|| Batch::new(self.telemetry.scrape(), max_series));
         if !batch.is_shown() {
             self.show(&ExportEvent::BatchTaken { series: batch.series(), dropped: batch.dropped() });
         }
         batch.clone()
+    }
+
+    pub(crate) fn set_max_series(&self, series: usize) {
+        self.max_series.store(series, Ordering::Relaxed);
+        // Numbers that were read under the other limit serve no later export.
+        let before = self.latest.lock().take();
+        drop(before);
+    }
+
+    /// Counts series that an exporter has left out.
+    pub(crate) fn count_dropped(&self, exporter: &ServiceName, series: usize) {
+        if series == 0 {
+            return;
+        }
+        if let Ok(family) = self.telemetry.family::<Counter>(built_in::EXPORT_SERIES_DROPPED, MAX_EXPORTERS) {
+            family.update([("exporter", exporter.as_str())], |counter| counter.add(series as u64));
+        }
     }
 
     // ---- events ----

@@ -122,8 +122,14 @@ async fn attempts(shared: &Shared, entry: &Entry, exporter: &mut dyn AnyExporter
     let read = || shared.batch(not_older_than);
     let source = Source::new(&entry.name, &shared.events, &read);
     let outcome = attempts_within_period(entry, exporter, &source).await;
-    entry.counts.dropped(source.dropped());
+    count_dropped(shared, entry, &source);
     outcome
+}
+
+/// Counts the series that had no room in the batch.
+fn count_dropped(shared: &Shared, entry: &Entry, source: &Source<'_>) {
+    entry.counts.dropped(source.dropped());
+    shared.count_dropped(&entry.name, source.dropped());
 }
 
 /// Tries as often as the rule says.
@@ -215,6 +221,7 @@ async fn end(shared: &Shared, entry: &Entry, exporter: &mut dyn AnyExporter) {
                 Ok(exported) => entry.counts.success(&exported, begun.elapsed()),
                 Err(fault) => drop(entry.counts.failure(error_text(&fault))),
             }
+            count_dropped(shared, entry, &source);
         }
         if let Err(fault) = exporter.flush().await {
             entry.counts.failure(error_text(&fault));
