@@ -32,10 +32,10 @@ async fn main() -> Result<()> {
     let foundation = Foundation::builder().service(Exports::service()).start().await?;
     let production = foundation.production().clone();
     three_services(production.telemetry())?;
-    fill_up(production.telemetry(), SMALL)?;
+    let items = fill_up(production.telemetry(), SMALL)?;
     let exports = Exports::of(production.registry());
     if let Ok(receiver) = env::var("STATSD") {
-        to_statsd(&exports, production.telemetry(), &receiver).await?;
+        to_statsd(&exports, production.telemetry(), &items, &receiver).await?;
     }
     for (name, url) in ["OTLP_HTTP", "OTLP_GRPC"].into_iter().filter_map(|name| Some((name, env::var(name).ok()?))) {
         let exporter = if name == "OTLP_HTTP" { OtlpExporter::http(&url) } else { OtlpExporter::grpc(&url) };
@@ -63,13 +63,15 @@ fn three_services(telemetry: &Telemetry) -> Result<()> {
 }
 
 /// Adds series until there are so many.
-fn fill_up(telemetry: &Telemetry, series: usize) -> Result<()> {
+fn fill_up(telemetry: &Telemetry, series: usize) -> Result<Vec<Arc<Counter>>> {
     let there: usize = telemetry.scrape().families.iter().map(|family| family.series.len()).sum();
     let items = telemetry.family::<Counter>("probe.items", series)?;
-    for item in there..series {
-        items.with([("item", item.to_string())])?.add(item as u64);
-    }
-    Ok(())
+    let counters = (there..series).map(|item| {
+        let counter = items.with([("item", item.to_string())])?;
+        counter.add(item as u64);
+        Ok(counter)
+    });
+    counters.collect()
 }
 
 fn load(telemetry: &Telemetry) -> Result<()> {
@@ -97,8 +99,8 @@ async fn to(exports: &Exports, name: &str, spec: ExporterSpec) -> Result<()> {
     Ok(())
 }
 
-/// Through a relay that counts the lines. The counter grows after the first export, and so has a growth to send.
-async fn to_statsd(exports: &Exports, telemetry: &Telemetry, receiver: &str) -> Result<()> {
+/// Through a relay that counts the lines. The counters grow after the first export, and so have a growth to send.
+async fn to_statsd(exports: &Exports, telemetry: &Telemetry, items: &[Arc<Counter>], receiver: &str) -> Result<()> {
     let relay = UdpSocket::bind("127.0.0.1:0").await?;
     let target = StatsdTarget::new(&relay.local_addr()?.to_string())?;
     let (forward, lines) = (UdpSocket::bind("127.0.0.1:0").await?, Arc::new(AtomicUsize::new(0)));
@@ -108,6 +110,7 @@ async fn to_statsd(exports: &Exports, telemetry: &Telemetry, receiver: &str) -> 
     let orders = telemetry.counter("probe.orders")?;
     to(exports, "statsd", ExporterSpec::new(move || StatsdExporter::<Statsd>::new(target.clone()))).await?;
     orders.add(44);
+    items.iter().for_each(|item| item.increment());
     exports.now("statsd", LIMIT).await?;
     exports.unregister("statsd").await?;
     relaying.abort();

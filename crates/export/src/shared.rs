@@ -154,6 +154,8 @@ fn built_in_formats() -> Vec<AnyFormat> {
         AnyFormat::of::<Json>(),
         AnyFormat::of::<OpenMetrics>(),
         AnyFormat::of::<PrometheusText>(),
+        #[cfg(feature = "otlp")]
+        AnyFormat::of::<crate::otlp::Otlp>(),
         #[cfg(feature = "statsd")]
         AnyFormat::of::<crate::statsd::Statsd>(),
         #[cfg(feature = "statsd")]
