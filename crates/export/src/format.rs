@@ -9,11 +9,13 @@ use crate::encoded::{EncodeError, Encoded};
 
 mod csv;
 mod json;
+mod negotiation;
 mod text;
 
 pub use csv::Csv;
 pub(crate) use csv::CsvField;
 pub use json::Json;
+pub use negotiation::MetricsText;
 pub use text::{OpenMetrics, PrometheusText};
 
 /// A format: a pure function from numbers to bytes.

@@ -10,7 +10,6 @@ mod exporter;
 mod exports;
 mod file;
 mod format;
-mod negotiation;
 #[cfg(feature = "otlp")]
 mod otlp;
 mod retry;
@@ -31,8 +30,7 @@ pub use events::{EventExporter, EventFileExporter, EventFormat};
 pub use exporter::{ExportFault, Exported, Exporter, Target};
 pub use exports::Exports;
 pub use file::FileExporter;
-pub use format::{Csv, Format, Json, OpenMetrics, PrometheusText};
-pub use negotiation::MetricsText;
+pub use format::{Csv, Format, Json, MetricsText, OpenMetrics, PrometheusText};
 #[cfg(feature = "otlp")]
 pub use otlp::{Otlp, OtlpError, OtlpExporter};
 pub use retry::ExportRetry;

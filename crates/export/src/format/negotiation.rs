@@ -1,6 +1,6 @@
 //! Which text a client of `/metrics` gets: pure.
 
-use crate::format::{Format, OpenMetrics, PrometheusText};
+use super::{Format, OpenMetrics, PrometheusText};
 
 /// The texts in which numbers are served by HTTP.
 ///
