@@ -57,13 +57,13 @@ async fn shop(foundation: &Foundation) -> Result<(), BoxError> {
     text.lines().filter(is_of_shop).for_each(|line| println!("  {line}"));
 
     heading("By StatsD: labels are parts of the name, counters are sent as growth");
-    statsd.show(&exports, "shop").await?;
+    statsd.show(&exports, "eu1").await?;
     telemetry.counter("orders.placed")?.add(5);
     println!("  … five orders later:");
-    statsd.show(&exports, "shop.production.orders.placed").await?;
+    statsd.show(&exports, "eu1.production.orders.placed").await?;
 
     heading("By DogStatsD: labels are tags");
-    dogstatsd.show(&exports, "shop").await?;
+    dogstatsd.show(&exports, "eu1").await?;
 
     heading("The exporters, and what they have done");
     for stats in exports.list() {
@@ -189,7 +189,7 @@ impl Listener {
 }
 
 fn to<F: StatsdFormat>(address: SocketAddr) -> Result<ExporterSpec, BoxError> {
-    let target = StatsdTarget::new(&address.to_string())?.prefix("shop")?;
+    let target = StatsdTarget::new(&address.to_string())?.prefix("eu1")?;
     let spec = ExporterSpec::new(move || StatsdExporter::<F>::new(target.clone()));
     Ok(spec.schedule(ExportSchedule::every(Duration::from_secs(60))?))
 }

@@ -14,6 +14,7 @@ use foundation_export::{
 };
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use crate::setup::{LONG, SECOND, every, start};
 
@@ -151,6 +152,11 @@ impl Noted {
     }
 }
 
+/// The next batch that was accepted; none within an hour of tokio's clock is a failure.
+async fn next(accepted: &mut mpsc::UnboundedReceiver<Vec<Arc<Event>>>) -> Vec<Arc<Event>> {
+    timeout(LONG, accepted.recv()).await.expect("events are exported").unwrap()
+}
+
 impl EventExporter for Noted {
     const FORMAT: &'static str = "json";
 
@@ -182,9 +188,9 @@ async fn no_event_is_lost_or_comes_twice_when_exports_fail() {
     let (noted, mut accepted) = Noted::new(failures);
     exports.register("events", noted.spec().timeout(2 * SECOND)).await.unwrap();
     note(foundation.events(), 3).await;
-    let mut found = accepted.recv().await.unwrap();
+    let mut found = next(&mut accepted).await;
     note(foundation.events(), 4).await;
-    found.extend(accepted.recv().await.unwrap());
+    found.extend(next(&mut accepted).await);
     let numbers: Vec<u64> = found.iter().map(|event| event.payload_as().unwrap()).collect();
     assert_eq!(numbers, [0, 1, 2, 0, 1, 2, 3]);
     exports.unregister("events").await.unwrap();
@@ -199,7 +205,7 @@ async fn events_come_in_bounded_batches_and_are_counted_without_reading_numbers(
     exports.register("events", noted.spec()).await.unwrap();
     let mut sizes = Vec::new();
     while sizes.iter().sum::<usize>() < 2_500 {
-        sizes.push(accepted.recv().await.unwrap().len());
+        sizes.push(next(&mut accepted).await.len());
     }
     assert_eq!(sizes, [1_000, 1_000, 500]);
     exports.unregister("events").await.unwrap();
@@ -218,7 +224,7 @@ async fn events_that_were_pruned_before_they_were_exported_are_counted_as_droppe
     let exported = export(&exports).await.unwrap();
     let reason = "they were pruned before they were exported, or are damaged";
     assert_eq!((exported.series, exported.rejected), (2, Some((pruned as usize, reason.to_owned()))));
-    assert_eq!(accepted.recv().await.unwrap().len(), 2);
+    assert_eq!(accepted.try_recv().unwrap().len(), 2);
     let stats = exports.stats("events").unwrap();
     assert_eq!((stats.series, stats.series_dropped), (2, pruned));
 }

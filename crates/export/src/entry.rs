@@ -22,9 +22,9 @@ pub(crate) struct Entry {
     pub(crate) spec: ExporterSpec,
     pub(crate) counts: Counts,
     paused: AtomicBool,
-    /// Those who have asked for an export that has not begun.
+    /// The callers that have asked for an export that has not begun.
     waiting: Mutex<Waiting>,
-    /// Notified when somebody asks.
+    /// Notified when a caller asks for an export, or the exporter is paused or resumed.
     pub(crate) requested: Notify,
     /// The supervisor that has started its task, or is about to.
     started_by: Mutex<Option<ActorId>>,
@@ -63,7 +63,7 @@ impl Entry {
 
     // ---- its task ----
 
-    /// Whether whoever asks is to start the task below this supervisor: the first one.
+    /// Whether the caller has to start the task below this supervisor: the first one has.
     pub(crate) fn is_to_be_started_by(&self, supervisor: ActorId) -> bool {
         self.started_by.lock().replace(supervisor) != Some(supervisor)
     }
@@ -133,7 +133,7 @@ impl Entry {
     }
 }
 
-/// A life of the task of an exporter. Dropped, it tells those who wait that it has ended: their senders are dropped.
+/// A life of the task of an exporter. Dropped, it drops the senders of the waiting callers, which shows them that it has ended.
 pub(crate) struct Life<'a>(&'a Entry);
 
 impl Drop for Life<'_> {

@@ -4,7 +4,7 @@
 //!
 //! 1. The event store remembers, under the name of the exporter, the last event that was exported; no other place does.
 //! 2. It is acknowledged there after the exporter has exported it, and not before. So an event is exported at least once.
-//! 3. What was read and is not acknowledged is exported before anything else is read.
+//! 3. Events that were read and are not acknowledged stay in the batch, in front of later ones.
 
 use std::io;
 use std::sync::Arc;

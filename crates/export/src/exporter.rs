@@ -1,4 +1,4 @@
-//! What whoever writes an exporter implements.
+//! The trait of exporters.
 
 use std::error::Error;
 use std::fmt;

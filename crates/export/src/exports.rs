@@ -75,7 +75,7 @@ impl Exports {
         let backoff = backoff.map_or(Backoff::None, Backoff::from);
         let rules = DynamicSupervisorSpec::default().intensity(RestartIntensity::UNLIMITED).backoff(backoff);
         let (started, supervisor) = context.spawn_dynamic_supervisor(rules).await?;
-        // Before the exporters are listed: one that is registered from now on is started by whoever comes first.
+        // Before the exporters are listed: one that is registered from now on is started here or by its caller, once.
         self.0.supervised_by(supervisor.clone());
         for (_, entry) in self.0.exporters.all() {
             self.start_below(&supervisor, entry).await.map_err(StartError::failed)?;
@@ -174,7 +174,7 @@ impl Exports {
     }
 
     /// Exports the numbers of now, whether the exporter is paused or not, and waits for the outcome for as long as this.
-    /// Those who ask at the same time share one export.
+    /// Callers that ask at the same time share one export.
     ///
     /// # Errors
     /// [`ExportError::Catalog`], [`ExportError::NotRunning`], [`ExportError::Failed`], [`ExportError::TimedOut`].

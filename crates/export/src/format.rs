@@ -47,7 +47,7 @@ pub trait Format: Send + Sync + 'static {
     /// What cannot be written.
     fn encode(batch: &Batch) -> Result<Encoded, EncodeError>;
 
-    /// The same, encoded once for each batch: the first who asks encodes, and the others wait for that.
+    /// The same, encoded once for each batch: the first caller encodes, and the others wait for that.
     ///
     /// # Errors
     /// What cannot be written.

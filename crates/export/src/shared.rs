@@ -40,7 +40,7 @@ pub(crate) struct Shared {
     max_series: AtomicUsize,
 }
 
-/// Numbers that are read, or are being read by whoever was the first to ask.
+/// Numbers that are read, or are being read by the first that needs them.
 struct Reading {
     begun: Instant,
     batch: OnceLock<Batch>,
@@ -115,7 +115,7 @@ impl Shared {
         self.changes.subscribe()
     }
 
-    /// Shows an event to whoever watches, and to the handlers of telemetry.
+    /// Shows an event to the watchers and to the handlers of telemetry.
     fn show(&self, event: &ExportEvent) {
         let shown = foundation_kernel::containment::catch_panic(|| drop(self.changes.send(event.clone())));
         drop(shown);

@@ -1,4 +1,4 @@
-//! The task of an exporter: it waits until it is due, or until somebody asks, exports, and exports the last numbers at its end.
+//! The task of an exporter: it waits until it is due, or until a caller asks, exports, and exports the last numbers at its end.
 //!
 //! 1. It waits for no other exporter, and no other one for it.
 //! 2. A panic of the exporter ends the task, which its supervisor starts again after growing delays; it counts as a failure.
@@ -97,7 +97,7 @@ async fn until(time: Instant) {
     sleep_until(time).await;
 }
 
-/// Exports for those who have asked, who get the outcome before it is recorded.
+/// Exports for the callers that have asked, which get the outcome before it is recorded.
 async fn answer(shared: &Shared, entry: &Entry, exporter: &mut dyn AnyExporter) {
     let callers = entry.take_callers();
     if callers.is_empty() {
@@ -185,13 +185,13 @@ impl Drop for CountsPanic<'_> {
     }
 }
 
-/// Counts what has failed, and tells what has changed.
+/// Counts what has failed, and records what has changed.
 async fn note(shared: &Shared, entry: &Entry, outcome: &Outcome, on_demand: bool) {
     let exporter = entry.name.clone();
     match outcome {
         Ok(exported) => {
-            let (failures, was_told) = entry.counts.take_failures();
-            if on_demand || was_told {
+            let (failures, was_recorded) = entry.counts.take_failures();
+            if on_demand || was_recorded {
                 let Exported { series, bytes, .. } = *exported;
                 shared.record(ExportEvent::Completed { exporter, series, bytes, failures }).await;
             }
@@ -201,7 +201,7 @@ async fn note(shared: &Shared, entry: &Entry, outcome: &Outcome, on_demand: bool
             if let ExportError::Failed { attempts, cause, .. } = error
                 && (on_demand || is_first)
             {
-                entry.counts.told();
+                entry.counts.failure_recorded();
                 tracing::warn!(%exporter, attempts, cause, "an export has failed");
                 shared.record(ExportEvent::Failed { exporter, attempts: *attempts, cause: cause.clone() }).await;
             }
