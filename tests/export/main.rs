@@ -9,6 +9,7 @@ mod hostile;
 mod load;
 mod misuse;
 mod moments;
+mod otlp;
 mod plugins;
 mod schedule;
 mod setup;

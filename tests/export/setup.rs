@@ -90,3 +90,17 @@ pub(crate) async fn times(asked: &mut mpsc::UnboundedReceiver<Instant>, since: I
     }
     times
 }
+
+/// As long as it is there, a paused clock moves only when it is advanced, also while sockets are waited for: tokio lets it stand
+/// while a blocking task runs.
+pub(crate) struct StoppedClock(
+    #[expect(dead_code, reason = "dropped, it ends the blocking task")] std::sync::mpsc::Sender<()>,
+);
+
+impl StoppedClock {
+    pub(crate) fn new() -> Self {
+        let (sender, dropped) = std::sync::mpsc::channel();
+        tokio::task::spawn_blocking(move || dropped.recv());
+        Self(sender)
+    }
+}

@@ -2,8 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use foundation::instruments::{HistogramSnapshot, Reading};
-use foundation::telemetry::{Labels, MetricFamily, Scrape, Series};
+use foundation::telemetry::{HistogramSnapshot, Labels, MetricFamily, Reading, Scrape, Series};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
@@ -50,9 +49,7 @@ fn nanos(time: SystemTime) -> u64 {
 fn metric(family: &MetricFamily, time: SystemTime) -> Metric {
     let numbers = || family.series.iter().map(|series| number(series, time)).collect();
     let data = match family.kind {
-        "counter" => {
-            Data::Sum(Sum { data_points: numbers(), aggregation_temporality: CUMULATIVE, is_monotonic: true })
-        }
+        "counter" => Data::Sum(Sum { data_points: numbers(), aggregation_temporality: CUMULATIVE, is_monotonic: true }),
         "gauge" => Data::Gauge(Gauge { data_points: numbers() }),
         "histogram" => {
             let data_points = family.series.iter().map(|series| histogram(series, time)).collect();

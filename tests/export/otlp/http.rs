@@ -1,14 +1,12 @@
 //! Exports by HTTP.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use foundation::telemetry::Counter;
-use foundation_export::{ExportError, ExporterStats, Exports, OtlpExporter};
+use foundation_export::{ExportError, ExportRetry, ExporterStats, Exports, OtlpExporter};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use prost::Message;
 
-use super::receiver::{Answer, Receiver, on_demand};
+use super::receiver::{Answer, Receiver, fill, on_demand};
 use crate::setup::{LONG, StoppedClock, every, start};
 
 /// Exports once to a receiver that gives these answers.
@@ -133,38 +131,26 @@ async fn an_address_without_a_receiver_is_tried_again() {
     assert!(error.starts_with("exporter collector has failed at attempt 4: no connection to 127.0.0.1:"), "{error}");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_receiver_is_asked_again_when_it_says() {
-    let _clock = StoppedClock::new();
+#[tokio::test]
+async fn a_receiver_is_asked_again_when_it_says_and_not_within_the_period_if_that_is_later() {
     let (_foundation, exports) = start().await;
-    let busy = Answer::Status(429, "retry-after: 3\r\n", Vec::new());
-    let mut receiver = Receiver::start([busy]).await;
-    let exporter = receiver.exporter();
-    let spec = foundation_export::ExporterSpec::new(move || exporter.clone()).schedule(every(10));
-    exports.register("collector", spec).await.unwrap();
-    let outcome = exports.now("collector", LONG);
-    let answers = async {
-        receiver.asked.recv().await.unwrap();
-        tokio::time::timeout(Duration::from_millis(2_900), receiver.asked.recv()).await.unwrap_err();
-        receiver.asked.recv().await.unwrap();
-    };
-    let time = async {
-        // The answer is read within the millisecond.
-        for _ in 0..31 {
-            tokio::time::advance(Duration::from_millis(100)).await;
-            tokio::task::spawn_blocking(|| ()).await.unwrap();
-        }
-    };
-    let (outcome, (), ()) = tokio::join!(outcome, answers, time);
-    assert!(outcome.is_ok());
+    let busy = |headers| Answer::Status(429, headers, Vec::new());
+    let receiver = Receiver::start([busy("retry-after: 0\r\n"), Answer::Accept, busy("retry-after: 86400\r\n")]).await;
+    // By the exporter's own rule it would take longer than the test.
+    let retry = ExportRetry::attempts(4).first_delay(LONG);
+    exports.register("collector", receiver.on_demand().retry(retry).schedule(every(3_600))).await.unwrap();
+    exports.now("collector", LONG).await.unwrap();
+    assert_eq!(exports.stats("collector").unwrap().attempts, 2);
+    let error = exports.now("collector", LONG).await.unwrap_err().to_string();
+    assert_eq!(error, "exporter collector has failed at attempt 1: 429 Too Many Requests");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_receiver_that_never_answers_is_left_after_the_time_out_with_its_connection() {
-    let clock = StoppedClock::new();
+    let _clock = StoppedClock::new();
     let (_foundation, exports) = start().await;
     let mut receiver = Receiver::start([Answer::Never]).await;
-    let spec = receiver.on_demand().retry(foundation_export::ExportRetry::attempts(1));
+    let spec = receiver.on_demand().retry(ExportRetry::attempts(1));
     exports.register("collector", spec.timeout(Duration::from_secs(2))).await.unwrap();
     let (outcome, ()) = tokio::join!(exports.now("collector", LONG), async {
         receiver.asked.recv().await.unwrap();
@@ -172,22 +158,13 @@ async fn a_receiver_that_never_answers_is_left_after_the_time_out_with_its_conne
     });
     let error = outcome.unwrap_err().to_string();
     assert_eq!(error, "exporter collector has failed at attempt 1: no end within 2s");
-    // The next one is accepted: then the receiver has seen the end of the first.
-    exports.now("collector", LONG).await.unwrap();
-    drop(clock);
-    while receiver.connections.load(Ordering::SeqCst) > 0 {
-        tokio::time::advance(Duration::from_millis(1)).await;
-    }
+    receiver.connections.wait_for(|open| *open == 0).await.unwrap();
 }
 
 /// Numbers of more than 4 MiB, for two requests.
 async fn large(answers: impl IntoIterator<Item = Answer>) -> (foundation::Foundation, Exports, Receiver) {
     let (foundation, exports) = start().await;
-    let value = "x".repeat(199);
-    let counters = foundation.telemetry().family::<Counter>("orders", 20_000).unwrap();
-    for number in 0..19_000_u64 {
-        counters.update([("user", &*number.to_string()), ("text", &value)], |counter| counter.add(number));
-    }
+    fill(foundation.telemetry());
     let receiver = Receiver::start(answers).await;
     exports.register("collector", receiver.on_demand()).await.unwrap();
     (foundation, exports, receiver)

@@ -2,18 +2,31 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use foundation::telemetry::{Counter, Telemetry};
 use foundation_export::{ExportRetry, ExportSchedule, ExporterSpec, OtlpExporter};
 use opentelemetry_proto::tonic::collector::metrics::v1::{
     ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
 };
 use parking_lot::Mutex;
 use prost::Message;
-use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+
+/// How many series are more than 4 MiB, with the labels of [`fill`].
+pub(super) const MANY: u64 = 9_000;
+
+/// Counts as many series as take more than 4 MiB.
+pub(super) fn fill(telemetry: &Telemetry) {
+    let counters = telemetry.family::<Counter>("orders", MANY as usize).unwrap();
+    let long = "x".repeat(199);
+    for number in 0..MANY {
+        let labels = [("user", &*number.to_string()), ("a", &long), ("b", &long), ("c", &long)];
+        counters.update(labels, |counter| counter.add(number));
+    }
+}
 
 /// What the receiver does with a request.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,7 +71,7 @@ impl Asked {
 pub(super) struct Receiver {
     pub(super) url: String,
     pub(super) asked: mpsc::UnboundedReceiver<Asked>,
-    pub(super) connections: Arc<AtomicUsize>,
+    pub(super) connections: watch::Receiver<usize>,
 }
 
 impl Receiver {
@@ -74,8 +87,8 @@ impl Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (sender, asked) = mpsc::unbounded_channel();
-        let connections = Arc::new(AtomicUsize::new(0));
-        let (next, open) = (Arc::new(next), Arc::clone(&connections));
+        let (open, connections) = watch::channel(0);
+        let next = Arc::new(next);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (next, sender, open) = (Arc::clone(&next), sender.clone(), Open::new(&open));
@@ -105,18 +118,18 @@ pub(super) fn on_demand(exporter: OtlpExporter) -> ExporterSpec {
 }
 
 /// A connection that is counted until it is dropped.
-struct Open(Arc<AtomicUsize>);
+struct Open(watch::Sender<usize>);
 
 impl Open {
-    fn new(counter: &Arc<AtomicUsize>) -> Self {
-        counter.fetch_add(1, Ordering::SeqCst);
-        Self(Arc::clone(counter))
+    fn new(open: &watch::Sender<usize>) -> Self {
+        open.send_modify(|open| *open += 1);
+        Self(open.clone())
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+        self.0.send_modify(|open| *open -= 1);
     }
 }
 

@@ -23,7 +23,8 @@ fn a_url_that_is_none_of_a_receiver_is_refused_with_what_would_be_one() {
 
 #[test]
 fn a_url_with_a_secret_is_refused_and_the_secret_is_not_shown() {
-    for url in ["http://user:hunter2@collector:4318", "http://collector:4318?token=hunter2", "https://hunter2@a", "@hunter2"]
+    for url in
+        ["http://user:hunter2@collector:4318", "http://collector:4318?token=hunter2", "https://hunter2@a", "@hunter2"]
     {
         let error = OtlpExporter::http(url).unwrap_err();
         assert!(matches!(error, OtlpError::Credentials | OtlpError::Query), "{error}");

@@ -123,6 +123,5 @@ async fn read(stream: &mut RecvStream) -> Result<Vec<u8>, SendError> {
 /// A connection that ends may be made again; a receiver that does not speak HTTP/2 goes on not to.
 fn broken(error: &h2::Error) -> SendError {
     let reason = error_text(error);
-    let is_spoken = error.is_io() || error.is_go_away() || error.is_reset() && error.is_remote();
-    if is_spoken { SendError::retry(reason) } else { SendError::fatal(reason) }
+    if error.is_io() || error.is_remote() { SendError::retry(reason) } else { SendError::fatal(reason) }
 }

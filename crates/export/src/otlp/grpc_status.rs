@@ -34,7 +34,7 @@ const NAMES: [&str; 17] = [
 /// A receiver that has no room is asked again only if it says when.
 pub(super) fn refused(code: u32, message: &str, details: Option<&str>) -> SendError {
     let name = NAMES.get(code as usize).map_or_else(|| format!("gRPC code {code}"), |name| (*name).to_owned());
-    let after = details.and_then(base64).and_then(|status| retry_delay(&status)).map(RetryAfter::At);
+    let after = details.and_then(base64).and_then(|status| advice(&status));
     let retry = match code {
         RESOURCE_EXHAUSTED => after,
         _ if RETRIED.contains(&code) => after.or(Some(RetryAfter::Backoff)),
@@ -43,10 +43,15 @@ pub(super) fn refused(code: u32, message: &str, details: Option<&str>) -> SendEr
     SendError { reason: with_reason(name, &percent_decoded(message)), retry }
 }
 
-/// The delay of the `google.rpc.RetryInfo` among the details of a `google.rpc.Status`.
-fn retry_delay(status: &[u8]) -> Option<Duration> {
+/// What the `google.rpc.RetryInfo` among the details of a `google.rpc.Status` says, if there is one.
+fn advice(status: &[u8]) -> Option<RetryAfter> {
     let details = Reader::new(status).map_while(Result::ok).filter(|(field, _)| *field == 3);
     let info = details.filter_map(|(_, value)| retry_info(value)).next()?;
+    // Without a delay the receiver leaves it to the exporter.
+    Some(retry_delay(info).filter(|delay| !delay.is_zero()).map_or(RetryAfter::Backoff, RetryAfter::At))
+}
+
+fn retry_delay(info: &[u8]) -> Option<Duration> {
     let Value::Bytes(delay) = field(info, 1)? else { return None };
     let number = |of| if let Some(Value::Number(number)) = field(delay, of) { number as i64 } else { 0 };
     let (seconds, nanos) = (u64::try_from(number(1)).ok()?, u32::try_from(number(2)).ok()?);
@@ -130,6 +135,12 @@ mod tests {
         assert_eq!(refused(RESOURCE_EXHAUSTED, "", Some(IN_3_5_SECONDS)).retry, Some(after));
         assert_eq!(refused(14, "", Some(IN_3_5_SECONDS)).retry, Some(after));
         assert_eq!(refused(3, "", Some(IN_3_5_SECONDS)).retry, None, "an invalid argument stays one");
+    }
+
+    #[test]
+    fn a_receiver_that_says_no_time_leaves_it_to_the_exporter() {
+        let info = b"\x1a\x2c\x0a\x28type.googleapis.com/google.rpc.RetryInfo\x12\x00";
+        assert_eq!(advice(info), Some(RetryAfter::Backoff));
     }
 
     #[test]
