@@ -41,12 +41,12 @@ fn run(ticks: usize, hangs: bool) -> Vec<Duration> {
         let exports = Exports::of(foundation.production().registry());
         let every = started(ExportSchedule::every(PERIOD));
         if hangs {
-            started(exports.register("hangs", ExporterSpec::new(|| Hangs).schedule(every.clone())).await);
+            started(exports.register("hangs", ExporterSpec::new(|| Hangs).schedule(every)).await);
         }
         let mut times = Vec::new();
         for number in 0..OTHERS {
             let (sender, receiver) = mpsc::unbounded_channel();
-            let spec = ExporterSpec::new(move || NotesTime(sender.clone())).schedule(every.clone());
+            let spec = ExporterSpec::new(move || NotesTime(sender.clone())).schedule(every);
             started(exports.register(&format!("other-{number}"), spec).await);
             times.push(receiver);
         }
