@@ -29,6 +29,9 @@ mod elixir_phrasebook {}
 #[doc = include_str!("guide/events.md")]
 mod events {}
 
+#[doc = include_str!("guide/exporters.md")]
+mod exporters {}
+
 #[doc = include_str!("guide/getting-started.md")]
 mod getting_started {}
 

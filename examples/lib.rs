@@ -4,8 +4,8 @@
 //! `supervision_tree` shows the rules of restarting, and `isolated_tests` a thousand namespaces side by side;
 //! `config_watch` edits its settings while it runs, `event_log` kills itself while it records events, `discovery`
 //! chooses among instances that fail, are slow, or are lost, `managed` replaces a service under load and undoes a
-//! batch, `worker_pool` follows a load that rises and falls while workers panic and hang, and `durable_jobs` is killed
-//! while it works and goes on. Each runs with `cargo run --example NAME`.
+//! batch, `worker_pool` follows a load that rises and falls while workers panic and hang, `durable_jobs` is killed
+//! while it works and goes on, and `telemetry_handlers` reacts to slow queries and exports its numbers. Each runs with `cargo run --example NAME`.
 
 use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};

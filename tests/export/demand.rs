@@ -1,4 +1,4 @@
-//! Exports that somebody asks for.
+//! Exports that a caller asks for.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use foundation_export::{ExportError, ExportRetry};
 use crate::setup::{Answer, LONG, Receiver, SECOND, start};
 
 #[tokio::test(start_paused = true)]
-async fn those_who_ask_at_the_same_time_share_one_export() {
+async fn callers_that_ask_at_the_same_time_share_one_export() {
     let (_foundation, exports) = start().await;
     let (receiver, _kept) = Receiver::new([]);
     exports.register("receiver", receiver.spec()).await.unwrap();
@@ -19,7 +19,7 @@ async fn those_who_ask_at_the_same_time_share_one_export() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_asks_gets_the_error_of_the_export() {
+async fn a_caller_gets_the_error_of_the_export() {
     let (_foundation, exports) = start().await;
     let (receiver, _kept) = Receiver::new([Answer::Refuse, Answer::Never, Answer::Panic]);
     let spec = receiver.spec().retry(ExportRetry::attempts(1)).timeout(5 * SECOND);
@@ -36,7 +36,7 @@ async fn whoever_asks_gets_the_error_of_the_export() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_asks_gets_the_numbers_of_now() {
+async fn a_caller_gets_the_numbers_of_now() {
     let (foundation, exports) = start().await;
     for number in 1..=3 {
         foundation.telemetry().count("asked");
@@ -44,5 +44,16 @@ async fn whoever_asks_gets_the_numbers_of_now() {
         let text = exports.encode("prometheus").unwrap();
         let text = std::str::from_utf8(text.as_bytes()).unwrap();
         assert!(text.contains(&format!("asked_total{{namespace=\"production\"}} {number}\n")), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_exporter_can_be_asked_as_soon_as_it_is_registered() {
+    let (_foundation, exports) = start().await;
+    for number in 0..50 {
+        let (receiver, _kept) = Receiver::new([]);
+        let name = format!("receiver_{number}");
+        exports.register(&name, receiver.spec()).await.unwrap();
+        exports.now(&name, LONG).await.unwrap();
     }
 }

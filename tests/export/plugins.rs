@@ -55,7 +55,7 @@ async fn a_third_party_registers_a_format_and_an_exporter_which_is_found_paused_
     exports.register_format::<Names>().unwrap();
     assert_eq!(exports.register_format::<Names>().unwrap_err().to_string(), "format names is registered already");
     let formats: Vec<_> = exports.formats().into_iter().map(|(name, _)| name).collect();
-    assert_eq!(formats, ["csv", "json", "names", "openmetrics", "otlp", "prometheus"]);
+    assert_eq!(formats, ["csv", "dogstatsd", "json", "names", "openmetrics", "otlp", "prometheus", "statsd"]);
 
     let (sender, mut received) = mpsc::unbounded_channel();
     exports.register("channel", ExporterSpec::new(move || Channel(sender.clone()))).await.unwrap();

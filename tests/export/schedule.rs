@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use foundation::Foundation;
 use foundation::supervision::{Strategy, Supervisor, SupervisorSpec};
-use foundation_export::{ExportEvent, ExportSchedule, ExporterState, Exports};
+use foundation_export::{Batch, ExportEvent, ExportSchedule, ExporterState, Exports};
 use tokio::time::Instant;
 
 use crate::setup::{Answer, LONG, Receiver, SECOND, start, times};
@@ -135,4 +135,38 @@ async fn an_exporter_that_is_registered_while_the_supervisor_is_down_starts_with
     let begun = Instant::now();
     assert_eq!(times(&mut asked, begun, 1).await, [10 * SECOND]);
     supervisor.shutdown().await;
+}
+
+#[tokio::test]
+async fn series_beyond_the_limit_of_a_batch_are_left_out_and_counted_by_exporter() {
+    let (foundation, exports) = start().await;
+    let series = |foundation: &foundation::Foundation| {
+        let scrape = foundation.telemetry().scrape();
+        scrape.families.iter().map(|family| family.series.len()).sum::<usize>() as u64
+    };
+    let (receiver, _asked) = Receiver::new([]);
+    exports.register("receiver", receiver.spec().schedule(ExportSchedule::on_demand())).await.unwrap();
+    exports.set_max_series(5);
+    let exported = exports.now("receiver", LONG).await.unwrap();
+    assert_eq!(exported.series, 5);
+    let dropped = exports.stats("receiver").unwrap().series_dropped;
+    let snapshot = foundation.telemetry().snapshot();
+    assert_eq!(snapshot.counter(r#"export.series_dropped{exporter="receiver"}"#), Some(dropped));
+    // Nothing is left out of the sum: what was not exported was counted.
+    assert!(dropped > 0 && dropped + 5 <= series(&foundation));
+    exports.set_max_series(20_000);
+    exports.now("receiver", LONG).await.unwrap();
+    assert_eq!(exports.stats("receiver").unwrap().series_dropped, dropped);
+}
+
+#[tokio::test]
+async fn of_each_limit_the_series_of_a_batch_and_those_left_out_are_all_series() {
+    let (foundation, _exports) = start().await;
+    let scrape = foundation.telemetry().scrape();
+    let all: usize = scrape.families.iter().map(|family| family.series.len()).sum();
+    for limit in 0..all + 2 {
+        let batch = Batch::new(scrape.clone(), limit);
+        assert_eq!((batch.series(), batch.series() + batch.dropped()), (limit.min(all), all));
+        assert_eq!(batch.scrape().families.iter().map(|family| family.series.len()).sum::<usize>(), batch.series());
+    }
 }

@@ -1,4 +1,4 @@
-//! A foundation with exporters that do as they are told.
+//! A foundation with exporters whose outcomes a test prescribes.
 
 use std::collections::VecDeque;
 use std::future::pending;
@@ -67,7 +67,7 @@ impl Exporter for ToReceiver {
     }
 
     async fn export(&mut self, batch: &Batch) -> Result<Exported, ExportFault> {
-        // Whoever has asked may look no more.
+        // The test may not read the times.
         let _ = self.0.asked.send(Instant::now());
         let answer = self.0.answers.lock().pop_front().unwrap_or(Answer::Accept);
         match answer {

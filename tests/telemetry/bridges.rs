@@ -15,6 +15,7 @@ async fn the_macros_of_the_metrics_facade_count_in_the_namespace_of_their_record
     for (telemetry, orders) in [(namespace.telemetry(), 1), (other.telemetry(), 2)] {
         metrics::with_local_recorder(&telemetry.recorder(), || {
             metrics::describe_counter!("orders", metrics::Unit::Count, "orders placed");
+            metrics::describe_gauge!("load", metrics::Unit::Percent, "how busy it is");
             metrics::counter!("orders", "shop" => "north").increment(orders);
             metrics::counter!("bytes").absolute(7);
             metrics::counter!("bytes").absolute(5);
@@ -34,6 +35,8 @@ async fn the_macros_of_the_metrics_facade_count_in_the_namespace_of_their_record
         // A histogram under a counter's name, and an invalid name.
         assert_eq!(snapshot.counter("telemetry.unrecorded"), Some(2));
         assert!(telemetry.prometheus().contains("# HELP orders_total orders placed (count)\n"));
+        let scrape = telemetry.scrape();
+        assert_eq!(scrape.family("load").unwrap().unit.as_ref().unwrap().as_str(), "percent");
     }
     other.shutdown().await;
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use foundation::telemetry::{Counter, TelemetryError};
+use foundation::telemetry::{Counter, TelemetryError, Unit, open_metrics_text};
 use foundation::{Foundation, Telemetry, TestNamespace};
 use foundation_testkit::{crash, error_text};
 use serde_json::Value;
@@ -58,6 +58,46 @@ async fn an_instrument_cannot_hide_a_built_in_one(namespace: TestNamespace) {
     assert!(matches!(telemetry.counter("tokio.workers"), Err(TelemetryError::WrongKind { .. })));
     assert!(matches!(telemetry.gauge("service/messages/total"), Err(TelemetryError::NameTaken { .. })));
     assert_eq!(telemetry.snapshot().counter("registry.registrations"), before);
+}
+
+// ---- units ----
+
+#[foundation::test]
+async fn a_family_has_the_unit_of_its_name_or_the_one_that_it_is_given(namespace: TestNamespace) {
+    let telemetry = namespace.telemetry();
+    telemetry.unit("heater.energy", Unit::new("joules").unwrap()).unwrap();
+    telemetry.unit("heater.stored_joules", Unit::new("joules").unwrap()).unwrap();
+    for name in ["heater.energy", "heater.stored_joules", "heater.used_bytes", "heater.rounds"] {
+        telemetry.gauge(name).unwrap().set(7.0);
+    }
+    namespace.config().status().await.unwrap();
+    let scrape = telemetry.scrape();
+    let unit = |name: &str| scrape.family(name).unwrap().unit.as_ref().map(|unit| unit.ucum().into_owned());
+    assert_eq!(unit("heater.energy").as_deref(), Some("J"));
+    assert_eq!(unit("heater.used_bytes").as_deref(), Some("By"));
+    assert_eq!(unit("service.handling_ns").as_deref(), Some("ns"));
+    assert_eq!(unit("service.idle_seconds").as_deref(), Some("s"));
+    assert_eq!(unit("heater.rounds"), None);
+    // OpenMetrics has a unit only where the name ends in it, and that of the values there.
+    let text = open_metrics_text(&[scrape]);
+    let units: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# UNIT ")).collect();
+    for line in ["heater_stored_joules joules", "heater_used_bytes bytes", "service_handling_seconds seconds"] {
+        assert!(units.contains(&line), "{line} in {units:?}");
+    }
+    assert!(
+        units.iter().all(|line| line.split_once(' ').is_some_and(|(name, unit)| name.ends_with(&format!("_{unit}"))))
+    );
+}
+
+#[foundation::test]
+async fn a_unit_that_the_name_denies_is_refused(namespace: TestNamespace) {
+    let telemetry = namespace.telemetry();
+    assert_eq!(
+        error_text(telemetry.unit("took_ms", Unit::SECONDS)),
+        "took_ms is in milliseconds, as its name ends, and not in seconds; give it another name"
+    );
+    telemetry.unit("took_ms", Unit::MILLISECONDS).unwrap();
+    assert!(matches!(telemetry.unit("not a name", Unit::BYTES), Err(TelemetryError::InvalidName(_))));
 }
 
 // ---- buckets ----

@@ -22,7 +22,7 @@ struct Contents {
     dropped: usize,
     /// By the types of the formats: their names are chosen by others.
     encoded: Mutex<HashMap<TypeId, Arc<Encoding>>>,
-    /// Whether it was told that it has been read.
+    /// Whether the event that it was taken has been shown.
     shown: AtomicBool,
 }
 
@@ -69,7 +69,7 @@ impl Batch {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Whether it was told that it has been read; from now on it was.
+    /// Whether the event that it was taken has been shown; from now on it has.
     pub(crate) fn is_shown(&self) -> bool {
         self.0.shown.swap(true, Ordering::Relaxed)
     }

@@ -22,15 +22,22 @@ pub(crate) struct Entry {
     pub(crate) spec: ExporterSpec,
     pub(crate) counts: Counts,
     paused: AtomicBool,
-    /// Those who have asked for an export that has not begun.
+    /// The callers that have asked for an export that has not begun.
     waiting: Mutex<Waiting>,
-    /// Notified when somebody asks.
+    /// Notified when a caller asks for an export, or the exporter is paused or resumed.
     pub(crate) requested: Notify,
     /// The supervisor that has started its task, or is about to.
     started_by: Mutex<Option<ActorId>>,
     removed: watch::Sender<bool>,
-    /// Whether the task runs.
-    runs: watch::Sender<bool>,
+    life: watch::Sender<LifeState>,
+}
+
+/// The present life of the task.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LifeState {
+    NotBegun,
+    Runs,
+    Ended,
 }
 
 #[derive(Default)]
@@ -42,8 +49,8 @@ struct Waiting {
 impl Entry {
     pub(crate) fn new(name: ServiceName, spec: ExporterSpec) -> Self {
         let (counts, paused, waiting, started_by) = Default::default();
-        let (removed, runs) = (watch::Sender::new(false), watch::Sender::new(false));
-        Self { name, spec, counts, paused, waiting, requested: Notify::new(), started_by, removed, runs }
+        let (removed, life) = (watch::Sender::new(false), watch::Sender::new(LifeState::NotBegun));
+        Self { name, spec, counts, paused, waiting, requested: Notify::new(), started_by, removed, life }
     }
 
     pub(crate) fn child_id(&self) -> ChildId {
@@ -56,7 +63,7 @@ impl Entry {
 
     // ---- its task ----
 
-    /// Whether whoever asks is to start the task below this supervisor: the first one.
+    /// Whether the caller has to start the task below this supervisor: the first one has.
     pub(crate) fn is_to_be_started_by(&self, supervisor: ActorId) -> bool {
         self.started_by.lock().replace(supervisor) != Some(supervisor)
     }
@@ -71,9 +78,14 @@ impl Entry {
         drop(self.removed.subscribe().wait_for(|removed| *removed).await);
     }
 
+    /// Returns when the first life of the task has begun, so that it may be asked.
+    pub(crate) async fn begun(&self) {
+        drop(self.life.subscribe().wait_for(|life| *life != LifeState::NotBegun).await);
+    }
+
     /// Returns when the task does not run.
     pub(crate) async fn ended(&self) {
-        drop(self.runs.subscribe().wait_for(|runs| !*runs).await);
+        drop(self.life.subscribe().wait_for(|life| *life != LifeState::Runs).await);
     }
 
     // ---- pausing ----
@@ -115,13 +127,13 @@ impl Entry {
     /// The task runs until the guard is dropped.
     pub(crate) fn begin_life(&self) -> Life<'_> {
         self.waiting.lock().runs = true;
-        self.runs.send_replace(true);
+        self.life.send_replace(LifeState::Runs);
         self.counts.set_state(self.at_rest());
         Life(self)
     }
 }
 
-/// A life of the task of an exporter. Dropped, it tells those who wait that it has ended: their senders are dropped.
+/// A life of the task of an exporter. Dropped, it drops the senders of the waiting callers, which shows them that it has ended.
 pub(crate) struct Life<'a>(&'a Entry);
 
 impl Drop for Life<'_> {
@@ -133,6 +145,6 @@ impl Drop for Life<'_> {
             std::mem::take(&mut waiting.callers)
         };
         drop(callers);
-        self.0.runs.send_replace(false);
+        self.0.life.send_replace(LifeState::Ended);
     }
 }

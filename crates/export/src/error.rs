@@ -18,7 +18,7 @@ pub enum ExportError {
     /// The numbers cannot be written in a format.
     #[error(transparent)]
     Encode(#[from] EncodeError),
-    /// An export that somebody asked for has failed.
+    /// An export that a caller asked for has failed.
     #[error("exporter {exporter} has failed at attempt {attempts}: {cause}")]
     Failed {
         /// The exporter.
@@ -34,7 +34,7 @@ pub enum ExportError {
         /// The exporter.
         exporter: ServiceName,
     },
-    /// The export that somebody asked for was not over in time. It goes on.
+    /// The export that a caller asked for was not over in time. It goes on.
     #[error("exporter {exporter} has not exported within {limit:?}")]
     TimedOut {
         /// The exporter.

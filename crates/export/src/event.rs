@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 /// |---|---|---|
 /// | an exporter is registered | [`exporter_registered`](Self::REGISTERED) | `export.registered` |
 /// | an exporter is removed | [`exporter_unregistered`](Self::UNREGISTERED) | `export.unregistered` |
-/// | somebody asks for an export | [`export_requested`](Self::REQUESTED) | `export.requested` |
+/// | a caller asks for an export | [`export_requested`](Self::REQUESTED) | `export.requested` |
 /// | an export was asked for, or is the first after a failure, and has succeeded | [`export_completed`](Self::COMPLETED) | `export.completed` |
 /// | an export has failed, and the one before had not | [`export_failed`](Self::FAILED) | `export.failed` |
-/// | the numbers were read for whoever is due | not at all | `export.batch_taken` |
+/// | the numbers were read for the exporters that are due | not at all | `export.batch_taken` |
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum ExportEvent {
@@ -32,7 +32,7 @@ pub enum ExportEvent {
         /// Its name.
         exporter: ServiceName,
     },
-    /// Somebody asks for an export.
+    /// A caller asks for an export.
     Requested {
         /// The exporter.
         exporter: ServiceName,
@@ -57,7 +57,7 @@ pub enum ExportEvent {
         /// The error.
         cause: String,
     },
-    /// The numbers were read for whoever is due.
+    /// The numbers were read for the exporters that are due.
     BatchTaken {
         /// The series.
         series: usize,
@@ -71,7 +71,7 @@ impl ExportEvent {
     pub const REGISTERED: EventKind = EventKind::from_static("exporter_registered");
     /// An exporter is removed.
     pub const UNREGISTERED: EventKind = EventKind::from_static("exporter_unregistered");
-    /// Somebody asks for an export.
+    /// A caller asks for an export.
     pub const REQUESTED: EventKind = EventKind::from_static("export_requested");
     /// An export has succeeded.
     pub const COMPLETED: EventKind = EventKind::from_static("export_completed");

@@ -1,4 +1,4 @@
-//! What whoever writes an exporter implements.
+//! The trait of exporters.
 
 use std::error::Error;
 use std::fmt;
@@ -46,6 +46,10 @@ pub trait Exporter: Send + 'static {
     fn validate(&self, _: &Batch) -> Result<(), ExportFault> {
         Ok(())
     }
+
+    /// How long the next attempt to export may take; called before each, so that an exporter that sends many small parts may spread
+    /// them. By default it is ignored.
+    fn set_limit(&mut self, _: Duration) {}
 
     /// Exports a batch. It is dropped when its time is over.
     ///
@@ -104,6 +108,16 @@ impl Exported {
     /// Some of the series were refused by the receiver.
     pub fn rejected(self, series: usize, reason: impl Into<String>) -> Self {
         Self { series: self.series.saturating_sub(series), rejected: Some((series, reason.into())), ..self }
+    }
+
+    /// Adds what another part of the same export has done.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.bytes += other.bytes;
+        self.series += other.series;
+        if let Some((series, reason)) = other.rejected {
+            let before = self.rejected.take().map_or(0, |(before, _)| before);
+            self.rejected = Some((before.saturating_add(series), reason));
+        }
     }
 }
 

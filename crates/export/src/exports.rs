@@ -28,6 +28,8 @@ use crate::task::run;
 
 /// How long an exporter may take to end: its last batch, and a little more.
 const STOP: Duration = Duration::from_secs(6);
+/// How long the beginning of a task is waited for.
+const BEGIN: Duration = Duration::from_secs(1);
 /// From so many failures in a row on the health is degraded.
 const UNHEALTHY: u64 = 3;
 
@@ -73,7 +75,7 @@ impl Exports {
         let backoff = backoff.map_or(Backoff::None, Backoff::from);
         let rules = DynamicSupervisorSpec::default().intensity(RestartIntensity::UNLIMITED).backoff(backoff);
         let (started, supervisor) = context.spawn_dynamic_supervisor(rules).await?;
-        // Before the exporters are listed: one that is registered from now on is started by whoever comes first.
+        // Before the exporters are listed: one that is registered from now on is started here or by its caller, once.
         self.0.supervised_by(supervisor.clone());
         for (_, entry) in self.0.exporters.all() {
             self.start_below(&supervisor, entry).await.map_err(StartError::failed)?;
@@ -84,7 +86,9 @@ impl Exports {
     /// Starts the task of an exporter below a supervisor, unless that has been done.
     async fn start_below(&self, supervisor: &DynamicSupervisor, entry: Arc<Entry>) -> Result<(), ChildError> {
         if entry.is_to_be_started_by(supervisor.actor()?.get_id()) {
-            supervisor.start_child(self.task(entry)).await?;
+            supervisor.start_child(self.task(Arc::clone(&entry))).await?;
+            // A task that the supervisor stops before its first step never begins.
+            drop(timeout(BEGIN, entry.begun()).await);
         }
         Ok(())
     }
@@ -120,6 +124,13 @@ impl Exports {
     pub fn encode(&self, format: &str) -> Result<Encoded, ExportError> {
         let format = self.0.formats.get(format)?;
         Ok(format.encode(&self.0.batch(Instant::now()))?)
+    }
+
+    /// How many series a batch may have from now on; 20,000 at first. Those beyond, of the last families by name, are left out,
+    /// which is counted for each exporter in `export.series_dropped` and in its
+    /// [statistics](crate::ExporterStats::series_dropped).
+    pub fn set_max_series(&self, series: usize) {
+        self.0.set_max_series(series);
     }
 
     // ---- exporters ----
@@ -163,7 +174,7 @@ impl Exports {
     }
 
     /// Exports the numbers of now, whether the exporter is paused or not, and waits for the outcome for as long as this.
-    /// Those who ask at the same time share one export.
+    /// Callers that ask at the same time share one export.
     ///
     /// # Errors
     /// [`ExportError::Catalog`], [`ExportError::NotRunning`], [`ExportError::Failed`], [`ExportError::TimedOut`].

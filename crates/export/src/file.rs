@@ -28,7 +28,7 @@ use crate::format::Format;
 pub struct FileExporter<F> {
     path: PathBuf,
     keep: usize,
-    /// What is being written, also when whoever waited for it has gone.
+    /// What is being written, also when the attempt that waited for it was dropped.
     writing: Option<JoinHandle<io::Result<()>>>,
     format: PhantomData<fn() -> F>,
 }
@@ -57,7 +57,7 @@ impl<F: Format> Exporter for FileExporter<F> {
         let exported = Exported::new(encoded.as_bytes().len(), batch.series());
         let (path, keep) = (self.path.clone(), self.keep);
         if let Some(before) = self.writing.as_mut() {
-            // Two at once would write the same file beside it. What became of that one has been told.
+            // Two at once would write the same file beside it. That attempt has failed already.
             drop(before.await);
         }
         let writing = self.writing.insert(spawn_blocking(move || replace(&path, keep, encoded.as_bytes())));

@@ -9,10 +9,13 @@ use crate::encoded::{EncodeError, Encoded};
 
 mod csv;
 mod json;
+mod negotiation;
 mod text;
 
 pub use csv::Csv;
+pub(crate) use csv::CsvField;
 pub use json::Json;
+pub use negotiation::MetricsText;
 pub use text::{OpenMetrics, PrometheusText};
 
 /// A format: a pure function from numbers to bytes.
@@ -44,7 +47,7 @@ pub trait Format: Send + Sync + 'static {
     /// What cannot be written.
     fn encode(batch: &Batch) -> Result<Encoded, EncodeError>;
 
-    /// The same, encoded once for each batch: the first who asks encodes, and the others wait for that.
+    /// The same, encoded once for each batch: the first caller encodes, and the others wait for that.
     ///
     /// # Errors
     /// What cannot be written.

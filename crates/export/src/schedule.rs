@@ -9,7 +9,7 @@ const LONGEST: Duration = Duration::from_secs(DAY);
 /// Nearer than this, the next daily export is the one that was just made.
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// When the numbers are exported. Besides, whoever asks gets them [at once](crate::Exports::now), and the last ones are
+/// When the numbers are exported. Besides, a caller gets them [at once](crate::Exports::now), and the last ones are
 /// exported at the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExportSchedule(When);
@@ -64,7 +64,7 @@ impl ExportSchedule {
         Ok(Self(When::Daily(number(hours, 24)? * 3_600 + number(minutes, 60)? * 60)))
     }
 
-    /// Only when somebody asks, and at the end.
+    /// Only when a caller asks, and at the end.
     pub fn on_demand() -> Self {
         Self(When::OnDemand)
     }

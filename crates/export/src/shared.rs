@@ -1,13 +1,15 @@
 //! What the exporters of a namespace share: the registered ones, the formats, and the numbers of the moment.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use foundation_events::EventStore;
 use foundation_kernel::catalog::Catalog;
-use foundation_kernel::names::ServiceRegistry;
+use foundation_kernel::instruments::Counter;
+use foundation_kernel::names::{ServiceName, ServiceRegistry};
 use foundation_kernel::supervision::DynamicSupervisor;
-use foundation_telemetry::Telemetry;
+use foundation_telemetry::{Telemetry, built_in};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::broadcast;
 use tokio::time::{Instant, timeout};
@@ -21,6 +23,7 @@ use crate::format::{AnyFormat, Csv, Format, Json, OpenMetrics, PrometheusText};
 const RECORD: Duration = Duration::from_secs(2);
 const MAX_EXPORTERS: usize = 64;
 const MAX_FORMATS: usize = 64;
+/// The default number of series of a batch.
 const MAX_SERIES: usize = 20_000;
 const MAX_UNREAD: usize = 256;
 
@@ -29,13 +32,15 @@ pub(crate) struct Shared {
     pub(crate) exporters: Catalog<Entry>,
     pub(crate) formats: Catalog<AnyFormat>,
     telemetry: Telemetry,
-    events: EventStore,
+    pub(crate) events: EventStore,
     latest: Mutex<Option<Arc<Reading>>>,
     supervisor: RwLock<Option<DynamicSupervisor>>,
     changes: broadcast::Sender<ExportEvent>,
+    /// How many series a batch may have.
+    max_series: AtomicUsize,
 }
 
-/// Numbers that are read, or are being read by whoever was the first to ask.
+/// Numbers that are read, or are being read by the first that needs them.
 struct Reading {
     begun: Instant,
     batch: OnceLock<Batch>,
@@ -51,14 +56,10 @@ impl Shared {
             latest: Mutex::default(),
             supervisor: RwLock::default(),
             changes: broadcast::Sender::new(MAX_UNREAD),
+            max_series: AtomicUsize::new(MAX_SERIES),
         };
-        let built_in = [AnyFormat::of::<Csv>(), AnyFormat::of::<Json>(), AnyFormat::of::<OpenMetrics>()];
-        #[cfg(feature = "otlp")]
-        drop(shared.register_format::<crate::otlp::Otlp>());
-        for format in built_in.into_iter().chain([AnyFormat::of::<PrometheusText>()]) {
-            // Their names are valid and differ.
-            drop(shared.formats.insert(format.name, format));
-        }
+        // Their names are valid and differ.
+        built_in_formats().into_iter().for_each(|format| drop(shared.formats.insert(format.name, format)));
         shared
     }
 
@@ -83,11 +84,29 @@ impl Shared {
             }
         };
         // Not under the lock. Others who want the same numbers wait for them.
-        let batch = reading.batch.get_or_init(|| Batch::new(self.telemetry.scrape(), MAX_SERIES));
+        let max_series = self.max_series.load(Ordering::Relaxed);
+        let batch = reading.batch.get_or_init(|| Batch::new(self.telemetry.scrape(), max_series));
         if !batch.is_shown() {
             self.show(&ExportEvent::BatchTaken { series: batch.series(), dropped: batch.dropped() });
         }
         batch.clone()
+    }
+
+    pub(crate) fn set_max_series(&self, series: usize) {
+        self.max_series.store(series, Ordering::Relaxed);
+        // Numbers that were read under the other limit serve no later export.
+        let before = self.latest.lock().take();
+        drop(before);
+    }
+
+    /// Counts series that an exporter has left out.
+    pub(crate) fn count_dropped(&self, exporter: &ServiceName, series: usize) {
+        if series == 0 {
+            return;
+        }
+        if let Ok(family) = self.telemetry.family::<Counter>(built_in::EXPORT_SERIES_DROPPED, MAX_EXPORTERS) {
+            family.update([("exporter", exporter.as_str())], |counter| counter.add(series as u64));
+        }
     }
 
     // ---- events ----
@@ -96,7 +115,7 @@ impl Shared {
         self.changes.subscribe()
     }
 
-    /// Shows an event to whoever watches, and to the handlers of telemetry.
+    /// Shows an event to the watchers and to the handlers of telemetry.
     fn show(&self, event: &ExportEvent) {
         let shown = foundation_kernel::containment::catch_panic(|| drop(self.changes.send(event.clone())));
         drop(shown);
@@ -127,4 +146,19 @@ impl Shared {
         let supervisor = self.supervisor.read().clone()?;
         supervisor.is_running().then_some(supervisor)
     }
+}
+
+fn built_in_formats() -> Vec<AnyFormat> {
+    vec![
+        AnyFormat::of::<Csv>(),
+        AnyFormat::of::<Json>(),
+        AnyFormat::of::<OpenMetrics>(),
+        AnyFormat::of::<PrometheusText>(),
+        #[cfg(feature = "otlp")]
+        AnyFormat::of::<crate::otlp::Otlp>(),
+        #[cfg(feature = "statsd")]
+        AnyFormat::of::<crate::statsd::Statsd>(),
+        #[cfg(feature = "statsd")]
+        AnyFormat::of::<crate::statsd::DogStatsd>(),
+    ]
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-use crate::batch::Batch;
 use crate::exporter::{ExportFault, Exported, Exporter, Target};
 use crate::retry::ExportRetry;
 use crate::schedule::ExportSchedule;
+use crate::source::Source;
 
 const DEFAULT_PERIOD: Duration = Duration::from_secs(15);
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -24,24 +24,24 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct ExporterSpec {
     pub(crate) format: &'static str,
-    pub(crate) make: Arc<dyn Fn() -> Box<dyn AnyExporter> + Send + Sync>,
+    pub(crate) make: MakeExporter,
     pub(crate) schedule: ExportSchedule,
     pub(crate) timeout: Duration,
     pub(crate) retry: ExportRetry,
 }
 
+type MakeExporter = Arc<dyn Fn() -> Box<dyn AnyExporter> + Send + Sync>;
+
 impl ExporterSpec {
-    /// An exporter that is made by this function, anew for each life of its task.
+    /// An exporter of numbers that is made by this function, anew for each life of its task.
     pub fn new<E: Exporter>(make: impl Fn() -> E + Send + Sync + 'static) -> Self {
+        Self::of(E::FORMAT, Arc::new(move || Box::new(make())))
+    }
+
+    pub(crate) fn of(format: &'static str, make: MakeExporter) -> Self {
         // The period is within the limits of a schedule.
         let schedule = ExportSchedule::every(DEFAULT_PERIOD).unwrap_or_else(|_| ExportSchedule::on_demand());
-        Self {
-            format: E::FORMAT,
-            make: Arc::new(move || Box::new(make())),
-            schedule,
-            timeout: DEFAULT_TIMEOUT,
-            retry: ExportRetry::default(),
-        }
+        Self { format, make, schedule, timeout: DEFAULT_TIMEOUT, retry: ExportRetry::default() }
     }
 
     /// When it exports.
@@ -74,8 +74,13 @@ impl fmt::Debug for ExporterSpec {
 /// An exporter without its type.
 pub(crate) trait AnyExporter: Send {
     fn target(&self) -> Target;
-    fn validate(&self, batch: &Batch) -> Result<(), ExportFault>;
-    fn export<'a>(&'a mut self, batch: &'a Batch) -> BoxFuture<'a, Result<Exported, ExportFault>>;
+    fn validate(&self, source: &Source<'_>) -> Result<(), ExportFault>;
+    /// An attempt, which may take as long as this.
+    fn export<'a>(
+        &'a mut self,
+        source: &'a Source<'a>,
+        limit: Duration,
+    ) -> BoxFuture<'a, Result<Exported, ExportFault>>;
     fn flush(&mut self) -> BoxFuture<'_, Result<(), ExportFault>>;
 }
 
@@ -84,12 +89,17 @@ impl<E: Exporter> AnyExporter for E {
         Exporter::target(self)
     }
 
-    fn validate(&self, batch: &Batch) -> Result<(), ExportFault> {
-        Exporter::validate(self, batch)
+    fn validate(&self, source: &Source<'_>) -> Result<(), ExportFault> {
+        Exporter::validate(self, source.batch())
     }
 
-    fn export<'a>(&'a mut self, batch: &'a Batch) -> BoxFuture<'a, Result<Exported, ExportFault>> {
-        Box::pin(Exporter::export(self, batch))
+    fn export<'a>(
+        &'a mut self,
+        source: &'a Source<'a>,
+        limit: Duration,
+    ) -> BoxFuture<'a, Result<Exported, ExportFault>> {
+        self.set_limit(limit);
+        Box::pin(Exporter::export(self, source.batch()))
     }
 
     fn flush(&mut self) -> BoxFuture<'_, Result<(), ExportFault>> {

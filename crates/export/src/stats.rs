@@ -35,9 +35,10 @@ pub struct ExporterStats {
     pub retries: u64,
     /// The failures since the last success.
     pub consecutive_failures: u64,
-    /// Series that were exported.
+    /// Series, or events, that were exported.
     pub series: u64,
-    /// Series that were over the limit of a batch, or that the receiver has refused.
+    /// Series that were over the limit of a batch, that the format cannot write, or that the receiver has refused; events that were
+    /// pruned before they were exported.
     pub series_dropped: u64,
     /// Bytes that were sent.
     pub bytes: u64,
@@ -46,7 +47,7 @@ pub struct ExporterStats {
     pub last_success: Option<SystemTime>,
     /// The error of the last export that failed.
     pub last_error: Option<String>,
-    /// What the receiver said of the series that it refused last.
+    /// Why series were refused or left out last.
     pub last_rejection: Option<String>,
     /// How long successful exports took, in nanoseconds, all attempts included.
     pub duration_ns: HistogramSnapshot,
@@ -94,8 +95,8 @@ struct Figures {
     last_success: Option<SystemTime>,
     last_error: Option<String>,
     last_rejection: Option<String>,
-    /// Whether somebody was told of a failure since the last success.
-    told: bool,
+    /// Whether a failure since the last success was recorded as an event.
+    recorded: bool,
 }
 
 impl Counts {
@@ -131,24 +132,24 @@ impl Counts {
         figures.last_success = Some(SystemTime::now());
     }
 
-    /// How many failures were before a success, and whether somebody was told of one of them.
+    /// How many failures were before a success, and whether one of them was recorded as an event.
     pub(crate) fn take_failures(&self) -> (u64, bool) {
         let mut figures = self.figures.lock();
-        (std::mem::take(&mut figures.consecutive_failures), std::mem::take(&mut figures.told))
+        (std::mem::take(&mut figures.consecutive_failures), std::mem::take(&mut figures.recorded))
     }
 
-    /// Notes that somebody was told of a failure.
-    pub(crate) fn told(&self) {
-        self.figures.lock().told = true;
+    /// Notes that a failure is recorded as an event.
+    pub(crate) fn failure_recorded(&self) {
+        self.figures.lock().recorded = true;
     }
 
-    /// Notes a failure, and returns whether nobody was told of one since the last success.
+    /// Notes a failure, and returns whether none was recorded as an event since the last success.
     pub(crate) fn failure(&self, error: String) -> bool {
         let mut figures = self.figures.lock();
         figures.failures += 1;
         figures.consecutive_failures += 1;
         figures.last_error = Some(error);
-        !figures.told
+        !figures.recorded
     }
 
     pub(crate) fn consecutive_failures(&self) -> u64 {

@@ -1,4 +1,4 @@
-//! The task of an exporter: it waits until it is due, or until somebody asks, exports, and exports the last numbers at its end.
+//! The task of an exporter: it waits until it is due, or until a caller asks, exports, and exports the last numbers at its end.
 //!
 //! 1. It waits for no other exporter, and no other one for it.
 //! 2. A panic of the exporter ends the task, which its supervisor starts again after growing delays; it counts as a failure.
@@ -12,12 +12,12 @@ use foundation_kernel::supervision::TaskStop;
 use futures::future::join;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::batch::Batch;
 use crate::entry::{Entry, Outcome};
 use crate::error::ExportError;
 use crate::event::ExportEvent;
 use crate::exporter::{ExportFault, Exported};
 use crate::shared::Shared;
+use crate::source::Source;
 use crate::spec::AnyExporter;
 use crate::stats::ExporterState;
 
@@ -97,7 +97,7 @@ async fn until(time: Instant) {
     sleep_until(time).await;
 }
 
-/// Exports for those who have asked, who get the outcome before it is recorded.
+/// Exports for the callers that have asked, which get the outcome before it is recorded.
 async fn answer(shared: &Shared, entry: &Entry, exporter: &mut dyn AnyExporter) {
     let callers = entry.take_callers();
     if callers.is_empty() {
@@ -116,18 +116,31 @@ async fn answer(shared: &Shared, entry: &Entry, exporter: &mut dyn AnyExporter) 
     note(shared, entry, &outcome, true).await;
 }
 
-/// Tries to export numbers that are not older than this, as often as the rule says.
+/// Tries to export numbers that are not older than this, or events.
 async fn attempts(shared: &Shared, entry: &Entry, exporter: &mut dyn AnyExporter, not_older_than: Instant) -> Outcome {
     entry.counts.set_state(ExporterState::Exporting);
+    let read = || shared.batch(not_older_than);
+    let source = Source::new(&entry.name, &shared.events, &read);
+    let outcome = attempts_within_period(entry, exporter, &source).await;
+    count_dropped(shared, entry, &source);
+    outcome
+}
+
+/// Counts the series that had no room in the batch.
+fn count_dropped(shared: &Shared, entry: &Entry, source: &Source<'_>) {
+    entry.counts.dropped(source.dropped());
+    shared.count_dropped(&entry.name, source.dropped());
+}
+
+/// Tries as often as the rule says.
+async fn attempts_within_period(entry: &Entry, exporter: &mut dyn AnyExporter, source: &Source<'_>) -> Outcome {
     let (begun, period) = (Instant::now(), entry.spec.schedule.period());
-    let batch = shared.batch(not_older_than);
-    entry.counts.dropped(batch.dropped());
     let mut made = 0;
     loop {
         made += 1;
         // So that an export ends before the next one is due.
         let limit = entry.spec.timeout.min(period.saturating_sub(begun.elapsed()));
-        let fault = match attempt(entry, exporter, &batch, made, limit).await {
+        let fault = match attempt(entry, exporter, source, made, limit).await {
             Ok(exported) => {
                 entry.counts.success(&exported, begun.elapsed());
                 return Ok(exported);
@@ -148,14 +161,14 @@ async fn attempts(shared: &Shared, entry: &Entry, exporter: &mut dyn AnyExporter
 async fn attempt(
     entry: &Entry,
     exporter: &mut dyn AnyExporter,
-    batch: &Batch,
+    source: &Source<'_>,
     made: u32,
     limit: Duration,
 ) -> Result<Exported, ExportFault> {
     entry.counts.attempt(made == 1);
-    let checked = if made == 1 { exporter.validate(batch) } else { Ok(()) };
+    let checked = if made == 1 { exporter.validate(source) } else { Ok(()) };
     checked?;
-    match timeout(limit, exporter.export(batch)).await {
+    match timeout(limit, exporter.export(source, limit)).await {
         Ok(result) => result,
         Err(_) => Err(ExportFault::retry(format!("no end within {limit:?}"))),
     }
@@ -172,13 +185,13 @@ impl Drop for CountsPanic<'_> {
     }
 }
 
-/// Counts what has failed, and tells what has changed.
+/// Counts what has failed, and records what has changed.
 async fn note(shared: &Shared, entry: &Entry, outcome: &Outcome, on_demand: bool) {
     let exporter = entry.name.clone();
     match outcome {
         Ok(exported) => {
-            let (failures, was_told) = entry.counts.take_failures();
-            if on_demand || was_told {
+            let (failures, was_recorded) = entry.counts.take_failures();
+            if on_demand || was_recorded {
                 let Exported { series, bytes, .. } = *exported;
                 shared.record(ExportEvent::Completed { exporter, series, bytes, failures }).await;
             }
@@ -188,7 +201,7 @@ async fn note(shared: &Shared, entry: &Entry, outcome: &Outcome, on_demand: bool
             if let ExportError::Failed { attempts, cause, .. } = error
                 && (on_demand || is_first)
             {
-                entry.counts.told();
+                entry.counts.failure_recorded();
                 tracing::warn!(%exporter, attempts, cause, "an export has failed");
                 shared.record(ExportEvent::Failed { exporter, attempts: *attempts, cause: cause.clone() }).await;
             }
@@ -202,10 +215,13 @@ async fn end(shared: &Shared, entry: &Entry, exporter: &mut dyn AnyExporter) {
     let last = async {
         let begun = Instant::now();
         if !entry.is_paused() {
-            match attempt(entry, exporter, &shared.batch(begun), 1, entry.spec.timeout).await {
+            let read = || shared.batch(begun);
+            let source = Source::new(&entry.name, &shared.events, &read);
+            match attempt(entry, exporter, &source, 1, entry.spec.timeout.min(LAST)).await {
                 Ok(exported) => entry.counts.success(&exported, begun.elapsed()),
                 Err(fault) => drop(entry.counts.failure(error_text(&fault))),
             }
+            count_dropped(shared, entry, &source);
         }
         if let Err(fault) = exporter.flush().await {
             entry.counts.failure(error_text(&fault));

@@ -57,6 +57,7 @@ built_in! {
     EVENT_STORE_RETENTION = KEPT("event_store.retention", "event_store_retention", "counter", "Rounds of the retention of events.");
     EVENT_STORE_RETENTION_DURATION_MS = KEPT("event_store.retention.duration_ms", "event_store_retention_duration_seconds", "histogram", "Duration of a round of the retention of events.");
     EVENT_STORE_RETENTION_PRUNED = KEPT("event_store.retention.pruned", "event_store_retention_pruned", "histogram", "Events that one round of the retention removed.");
+    EXPORT_SERIES_DROPPED = KEPT("export.series_dropped", "export_series_dropped", "counter", "Series that an exporter left out because a batch had no room for them.");
     MANAGED_SERVICES = KEPT("managed.services", "managed_services", "gauge", "Managed services by status.");
     MANAGED_TRANSITIONS = KEPT("managed.transitions", "managed_transitions", "counter", "Changes of the lifecycles of managed services, by the status that they led to.");
     POOL_JOB_NS = KEPT("pool.job_ns", "pool_job_seconds", "histogram", "Duration of an attempt at a job of a pool; one in 8 is timed unless measurement says otherwise.");

@@ -4,6 +4,7 @@ use foundation_kernel::instruments::BoundsError;
 
 use crate::labels::LabelError;
 use crate::name::MetricNameError;
+use crate::unit::Unit;
 
 /// Why the telemetry service did not do what it was asked.
 ///
@@ -63,6 +64,16 @@ pub enum TelemetryError {
     BoundsFixed {
         /// The name of the histogram.
         name: String,
+    },
+    /// The name ends in another unit.
+    #[error("{name} is in {found}, as its name ends, and not in {wanted}; give it another name")]
+    UnitInName {
+        /// The name.
+        name: String,
+        /// The unit that was asked for.
+        wanted: Unit,
+        /// The unit in which the name ends.
+        found: Unit,
     },
     /// The labels are refused.
     #[error("{name} has no series of these labels: {error}")]

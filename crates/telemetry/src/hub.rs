@@ -23,6 +23,7 @@ use crate::scrape::{MetricFamily, Scrape};
 use crate::series::family::Family;
 use crate::series::names::Names;
 use crate::series::{Instrument, SeriesTable};
+use crate::service_limit::ServiceLimit;
 use crate::tick_history::TickHistory;
 
 pub(crate) mod client;
@@ -41,6 +42,8 @@ struct Hub {
     begun: SystemTime,
     names: Names,
     history: Mutex<TickHistory>,
+    /// Which services have series of their own.
+    services: Mutex<ServiceLimit>,
     handlers: Handlers,
     self_metrics: SelfMetrics,
     /// The runtime that the next reading samples: since the start of the service or a tick none has.
@@ -92,8 +95,18 @@ impl Hub {
         let names = Names::new(namespace);
         let self_metrics = SelfMetrics::new(&names);
         let history = Mutex::new(TickHistory::new(Instant::now()));
-        let (handlers, runtime, reported_invalid) = Default::default();
-        Self { namespace, begun: SystemTime::now(), names, history, handlers, self_metrics, runtime, reported_invalid }
+        let (services, handlers, runtime, reported_invalid) = Default::default();
+        Self {
+            namespace,
+            begun: SystemTime::now(),
+            names,
+            history,
+            services,
+            handlers,
+            self_metrics,
+            runtime,
+            reported_invalid,
+        }
     }
 
     // ---- instruments ----
@@ -128,7 +141,7 @@ impl Hub {
     /// Everything now, with the rates of the last tick.
     fn scrape(&self, registry: &ServiceRegistry) -> Scrape {
         self.sample_runtime();
-        let families = self.names.read(MetricFamily::of_registry(registry, self.begun));
+        let families = self.names.read(MetricFamily::of_registry(registry, self.begun, &self.services));
         let mut scrape = Scrape { namespace: self.namespace, taken_at: SystemTime::now(), families };
         self.history.lock().annotate(&mut scrape);
         scrape
@@ -139,7 +152,7 @@ impl Hub {
     fn tick(&self, registry: &ServiceRegistry, idle_after: Option<Duration>) -> Tick {
         let now = Instant::now();
         self.sample_runtime();
-        let families = self.names.read_at_tick(MetricFamily::of_registry(registry, self.begun));
+        let families = self.names.read_at_tick(MetricFamily::of_registry(registry, self.begun, &self.services));
         let mut scrape = Scrape { namespace: self.namespace, taken_at: SystemTime::now(), families };
         self.history.lock().tick(now, &mut scrape);
         let retired = idle_after.is_some_and(|after| self.retire(now, after));

@@ -10,7 +10,9 @@ mod pattern;
 mod prometheus;
 mod scrape;
 mod series;
+mod service_limit;
 mod tick_history;
+mod unit;
 
 pub use error::TelemetryError;
 pub use handlers::TelemetryEvent;
@@ -30,3 +32,4 @@ pub use prometheus::text::{open_metrics_text, prometheus_text};
 pub use scrape::{MetricFamily, Scrape, Series};
 pub use series::Instrument;
 pub use series::family::Family;
+pub use unit::Unit;

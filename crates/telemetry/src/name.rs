@@ -1,4 +1,4 @@
-//! Names: the one grammar of the names of instruments and events, of the keys of labels, and of patterns.
+//! Names: the one grammar of the names of instruments and events, of the keys of labels, of units, and of patterns.
 
 /// What a name names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -7,6 +7,8 @@ pub(crate) enum Grammar {
     Instrument,
     /// A label, whose key stands in Prometheus' text as it is.
     Label,
+    /// A unit of measurement, which stands in the texts of exporters as it is.
+    Unit,
     /// The events that a handler receives.
     Pattern,
     /// The same, where it stands for all names below it, too.
@@ -26,7 +28,7 @@ pub(crate) enum Grammar {
 #[error("{name:?} is not {wanted}: {kind}")]
 #[non_exhaustive]
 pub struct MetricNameError {
-    /// What was asked for: `the name of an instrument`, `the name of a label`, or `a pattern of events`.
+    /// What was asked for: `the name of an instrument`, `the name of a label`, `a unit`, or `a pattern of events`.
     pub wanted: &'static str,
     /// The name, or its beginning.
     pub name: String,
@@ -75,7 +77,7 @@ impl Grammar {
     /// How many bytes a name may have.
     const fn limit(self) -> usize {
         match self {
-            Self::Label => 64,
+            Self::Label | Self::Unit => 64,
             Self::Instrument | Self::Pattern | Self::Prefix => 200,
         }
     }
@@ -83,7 +85,7 @@ impl Grammar {
     /// The characters that are allowed besides ASCII letters and digits.
     const fn allowed(self) -> &'static str {
         match self {
-            Self::Label => "_",
+            Self::Label | Self::Unit => "_",
             Self::Instrument | Self::Pattern | Self::Prefix => "_.:-/",
         }
     }
@@ -92,6 +94,7 @@ impl Grammar {
         match self {
             Self::Instrument => "the name of an instrument",
             Self::Label => "the name of a label",
+            Self::Unit => "a unit",
             Self::Pattern | Self::Prefix => "a pattern of events",
         }
     }

@@ -4,16 +4,10 @@
 //! Two instruments must never share one of these names, or each would change the names of the other. So a name is
 //! refused at its registration if it would; see `names`.
 
+use crate::unit::{Unit, without_total};
+
 pub(crate) mod text;
 
-/// Endings of names that are no base units, each with the base unit and how many of them it has.
-const UNITS: [(&str, &str, f64); 5] = [
-    ("_ns", "_seconds", 1e9),
-    ("_ms", "_seconds", 1e3),
-    ("_nanoseconds", "_seconds", 1e9),
-    ("_microseconds", "_seconds", 1e6),
-    ("_milliseconds", "_seconds", 1e3),
-];
 const TOTAL: &str = "_total";
 
 /// The name of an instrument in Prometheus' text.
@@ -30,17 +24,15 @@ impl ExposedName {
     /// Characters that Prometheus does not have become `_`, and a unit at the end becomes its base unit.
     pub(crate) fn new(name: &str, kind: &'static str) -> Self {
         let allowed = |it: char| if it.is_ascii_alphanumeric() || it == '_' { it } else { '_' };
+        let name = without_total(name, kind);
+        let (name, unit) = Unit::split_from(name).map_or((name, None), |(rest, unit)| (rest, Some(unit.base())));
         let mut base: String = name.chars().map(allowed).collect();
         if !base.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_') {
             base.insert(0, '_');
         }
-        if kind == "counter" && base.ends_with(TOTAL) && base.len() > TOTAL.len() {
-            base.truncate(base.len() - TOTAL.len());
-        }
-        let unit = UNITS.iter().find(|(unit, ..)| base.len() > unit.len() && base.ends_with(unit));
-        let divisor = unit.map_or(1.0, |(unit, to, many)| {
-            base.replace_range(base.len() - unit.len().., to);
-            *many
+        let divisor = unit.map_or(1.0, |(unit, many)| {
+            base.extend(["_", unit.as_str()]);
+            many
         });
         Self { base, kind, divisor }
     }
@@ -55,11 +47,9 @@ impl ExposedName {
         &self.base
     }
 
-    /// The base unit that the name ends in, as OpenMetrics names it.
-    fn unit(&self) -> Option<&'static str> {
-        ["seconds", "bytes"]
-            .into_iter()
-            .find(|unit| self.base.strip_suffix(unit).is_some_and(|rest| rest.ends_with('_')))
+    /// Whether the name ends in a unit, as OpenMetrics demands of one that it names.
+    fn ends_in(&self, unit: &Unit) -> bool {
+        self.base.strip_suffix(unit.as_str()).is_some_and(|rest| rest.ends_with('_'))
     }
 
     /// The name itself, the one with a `_`, or that with a `_` and a number.

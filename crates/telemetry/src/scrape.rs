@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use foundation_kernel::instruments::{Reading, Snapshot};
-use foundation_kernel::names::{Namespace, ServiceMeasures, ServiceRegistry};
+use foundation_kernel::names::{Namespace, ServiceRegistry};
+use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::built_in::{SERVICE_FAILURES, SERVICE_HANDLING_NS, SERVICE_IDLE_SECONDS, SERVICE_MESSAGES};
 use crate::labels::Labels;
+use crate::service_limit::{ServiceFigures, ServiceLimit};
+use crate::unit::Unit;
 
 /// All counts and measurements of a namespace, read at one time: the input of exporters.
 ///
@@ -39,6 +42,9 @@ pub struct MetricFamily {
     /// Its description, if there is one.
     #[serde(serialize_with = "foundation_kernel::written::some_shared")]
     pub help: Option<Arc<str>>,
+    /// The unit of its values, as they are here: that in which its name ends, or that which it [was
+    /// given](crate::Telemetry::unit).
+    pub unit: Option<Unit>,
     /// The series.
     pub series: Vec<Series>,
 }
@@ -66,16 +72,22 @@ impl Series {
 
 impl MetricFamily {
     pub(crate) fn new(name: Arc<str>, kind: &'static str, series: impl IntoIterator<Item = Series>) -> Self {
-        Self { name, kind, help: None, series: series.into_iter().collect() }
+        let unit = Unit::of_name(&name, kind);
+        Self { name, kind, help: None, unit, series: series.into_iter().collect() }
     }
 
     /// The counts of a namespace's registry, and the measurements of its services, which have counted since this time.
-    pub(crate) fn of_registry(registry: &ServiceRegistry, since: SystemTime) -> Vec<Self> {
+    /// A service has series of its own if there is room.
+    pub(crate) fn of_registry(
+        registry: &ServiceRegistry,
+        since: SystemTime,
+        services: &Mutex<ServiceLimit>,
+    ) -> Vec<Self> {
         let counted = registry.counters().into_iter().map(|(name, reading)| {
             let kind = reading.kind();
             Self::new(name.into(), kind, [Series::new(Labels::default(), since, reading)])
         });
-        counted.chain(measured(registry, since)).collect()
+        counted.chain(measured(registry, since, services)).collect()
     }
 }
 
@@ -87,12 +99,27 @@ const FAMILIES: [(&str, &str); 4] = [
     (SERVICE_HANDLING_NS, "histogram"),
 ];
 
-fn measured(registry: &ServiceRegistry, since: SystemTime) -> impl Iterator<Item = MetricFamily> {
+/// The service whose series are the sum of those without room; no service has such a name.
+const OTHER: &str = "_other";
+
+fn measured(
+    registry: &ServiceRegistry,
+    since: SystemTime,
+    services: &Mutex<ServiceLimit>,
+) -> impl Iterator<Item = MetricFamily> {
+    let (own, other) = {
+        // Read with the lock held: figures that are older than those of the last reader would look like a new beginning.
+        let mut services = services.lock();
+        let measured = registry.measures().into_iter().map(|(service, measures)| (service, measures.into()));
+        services.apply(measured.collect())
+    };
+    let own = own.iter().map(|(service, figures)| (service.as_str(), figures));
     let mut families = FAMILIES.map(|_| Vec::new());
-    for (service, measures) in registry.measures() {
+    // In the order of the labels: `_` stands before all letters.
+    for (service, figures) in other.iter().map(|other| (OTHER, other)).chain(own) {
         // A service's name is a value of a label as it stands.
-        let Ok(labels) = Labels::new([("service", service.as_str())]) else { continue };
-        for (family, reading) in families.iter_mut().zip(readings(measures)) {
+        let Ok(labels) = Labels::new([("service", service)]) else { continue };
+        for (family, reading) in families.iter_mut().zip(readings(figures)) {
             family.push(Series::new(labels.clone(), since, reading));
         }
     }
@@ -100,13 +127,12 @@ fn measured(registry: &ServiceRegistry, since: SystemTime) -> impl Iterator<Item
     named.map(|((name, kind), series)| MetricFamily::new(Arc::from(name), kind, series))
 }
 
-fn readings(measures: ServiceMeasures) -> [Reading; 4] {
-    let ServiceMeasures { messages, failures, idle, handling_ns, .. } = measures;
+fn readings(figures: &ServiceFigures) -> [Reading; 4] {
     [
-        Reading::Counter(messages),
-        Reading::Counter(failures),
-        Reading::Gauge(idle.as_secs_f64()),
-        Reading::Histogram(handling_ns),
+        Reading::Counter(figures.messages),
+        Reading::Counter(figures.failures),
+        Reading::Gauge(figures.idle.as_secs_f64()),
+        Reading::Histogram(figures.handling_ns.clone()),
     ]
 }
 

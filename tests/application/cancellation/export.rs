@@ -1,4 +1,4 @@
-//! Exporters that are registered, asked and removed by whoever no longer waits.
+//! Exporters that are registered, asked and removed by callers that no longer wait.
 
 use foundation_export::{ExportSchedule, Exported, Exports, FileExporter, Json};
 
@@ -14,7 +14,7 @@ async fn exports(fixture: &Fixture) -> Exports {
 
 // covers: Exports::register, Exports::unregister, Exports::now
 #[tokio::test(start_paused = true)]
-async fn an_exporter_is_registered_asked_and_removed_by_whoever_may_leave_at_any_time() {
+async fn an_exporter_is_registered_asked_and_removed_by_a_caller_that_may_leave_at_any_time() {
     works_again(async |fixture| {
         let exports = exports(fixture).await;
         // What a caller that left has registered may be there.

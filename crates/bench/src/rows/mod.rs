@@ -1,6 +1,7 @@
 //! All comparisons, one file per subject.
 
 mod discovery;
+mod export;
 mod messages;
 mod names;
 pub(crate) mod pool;
@@ -12,7 +13,7 @@ use crate::memory;
 
 pub(crate) fn all() -> Vec<BenchRow> {
     let rows = names::rows().chain(messages::rows()).chain(supervision::rows()).chain(services::rows());
-    rows.chain(discovery::rows()).chain(pool::rows()).chain(memory::rows()).collect()
+    rows.chain(discovery::rows()).chain(export::rows()).chain(pool::rows()).chain(memory::rows()).collect()
 }
 
 #[cfg(test)]

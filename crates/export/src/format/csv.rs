@@ -39,7 +39,7 @@ impl Format for Csv {
 }
 
 fn write_line(text: &mut String, beginning: &str, family: &MetricFamily, series: &Series) -> fmt::Result {
-    write!(text, "{beginning},{},{},{}", Field(&family.name), family.kind, Field(&series.labels.to_string()))?;
+    write!(text, "{beginning},{},{},{}", CsvField(&family.name), family.kind, CsvField(&series.labels.to_string()))?;
     let rate = Number(series.rate);
     match &series.reading {
         Reading::Counter(value) => write!(text, ",{value},{rate},,,,,,,")?,
@@ -56,9 +56,9 @@ fn write_line(text: &mut String, beginning: &str, family: &MetricFamily, series:
 }
 
 /// A value that is quoted if it has to be.
-struct Field<'a>(&'a str);
+pub(crate) struct CsvField<'a>(pub(crate) &'a str);
 
-impl fmt::Display for Field<'_> {
+impl fmt::Display for CsvField<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.contains([',', '"', '\r', '\n']) {
             write!(f, "\"{}\"", self.0.replace('"', "\"\""))

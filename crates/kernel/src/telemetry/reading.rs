@@ -106,6 +106,70 @@ pub struct HistogramSnapshot {
     pub bounds: Vec<(f64, u64)>,
 }
 
+impl HistogramSnapshot {
+    /// Adds the values of another histogram of the same unit: counts, sum, extremes, mean and buckets are exactly those of
+    /// both together. The quantiles of both cannot be known, and are `None`, unless one of the two has no values; bounds are
+    /// kept if both have the same.
+    ///
+    /// ```
+    /// use foundation_kernel::instruments::Histogram;
+    ///
+    /// let (here, there) = (Histogram::new(), Histogram::new());
+    /// here.record(1.0);
+    /// there.record(3.0);
+    /// let mut both = here.snapshot();
+    /// both.merge(&there.snapshot());
+    /// assert_eq!((both.count, both.mean, both.max, both.p50), (2, Some(2.0), Some(3.0), None));
+    /// ```
+    pub fn merge(&mut self, other: &Self) {
+        let rejected = self.rejected.wrapping_add(other.rejected);
+        if self.count == 0 {
+            *self = Self { rejected, ..other.clone() };
+            return;
+        }
+        self.rejected = rejected;
+        if other.count > 0 {
+            self.merge_values(other);
+        }
+    }
+
+    fn merge_values(&mut self, other: &Self) {
+        self.count = self.count.wrapping_add(other.count);
+        self.sum = (self.sum + other.sum).min(f64::MAX);
+        self.min = lesser(self.min, other.min);
+        self.max = lesser(self.max.map(|it| -it), other.max.map(|it| -it)).map(|it| -it);
+        self.mean = Some(self.sum / self.count as f64);
+        (self.p50, self.p90, self.p99, self.p999) = (None, None, None, None);
+        self.buckets = merged_buckets(&self.buckets, &other.buckets);
+        let same = self.bounds.len() == other.bounds.len()
+            && self.bounds.iter().zip(&other.bounds).all(|((a, _), (b, _))| a == b);
+        if same {
+            self.bounds.iter_mut().zip(&other.bounds).for_each(|((_, count), (_, more))| *count += more);
+        } else {
+            self.bounds.clear();
+        }
+    }
+}
+
+fn lesser(a: Option<f64>, b: Option<f64>) -> Option<f64> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// Both bounds of each octave that holds a value are listed: at any other bound the count is that of the one below it.
+fn merged_buckets(one: &[(i32, u64)], other: &[(i32, u64)]) -> Vec<(i32, u64)> {
+    let up_to = |buckets: &[(i32, u64)], exponent| {
+        let below = buckets.partition_point(|(known, _)| *known <= exponent);
+        below.checked_sub(1).map_or(0, |last| buckets[last].1)
+    };
+    let mut exponents: Vec<i32> = one.iter().chain(other).map(|(exponent, _)| *exponent).collect();
+    exponents.sort_unstable();
+    exponents.dedup();
+    exponents.into_iter().map(|at| (at, up_to(one, at) + up_to(other, at))).collect()
+}
+
 /// For people: one line, four significant digits, a dash for what is not there.
 impl fmt::Display for HistogramSnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -213,6 +277,26 @@ mod tests {
             HistogramSnapshot::default().to_string(),
             "count 0  mean -  min -  p50 -  p90 -  p99 -  p999 -  max -"
         );
+    }
+
+    fn histogram(values: &[f64]) -> crate::instruments::Histogram {
+        let histogram = crate::instruments::Histogram::new();
+        values.iter().for_each(|value| histogram.record(*value));
+        histogram
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn merged_ones_are_that_of_all_values_but_for_the_quantiles(
+            one in proptest::collection::vec(-1.0..1e9f64, 0..20),
+            other in proptest::collection::vec(proptest::prop_oneof![0.0..10.0f64, proptest::strategy::Just(1e30)], 0..20),
+        ) {
+            let (mut merged, all) = (histogram(&one).snapshot(), histogram(&[one, other.clone()].concat()).snapshot());
+            merged.merge(&histogram(&other).snapshot());
+            proptest::prop_assert!((merged.sum - all.sum).abs() <= all.sum * 1e-12);
+            let without = |it: HistogramSnapshot| HistogramSnapshot { sum: 0.0, mean: None, p50: None, p90: None, p99: None, p999: None, ..it };
+            proptest::prop_assert_eq!(without(merged), without(all));
+        }
     }
 
     #[test]

@@ -30,6 +30,7 @@ use crate::scrape::Scrape;
 use crate::series::Instrument;
 use crate::series::family::Family;
 use crate::series::names;
+use crate::unit::Unit;
 
 /// The telemetry of one namespace: instruments by name, and handlers of events.
 ///
@@ -197,6 +198,35 @@ impl Telemetry {
     /// [`TelemetryError::InvalidName`], [`TelemetryError::TooManyInstruments`].
     pub fn describe(&self, name: &str, help: &str) -> Result<(), TelemetryError> {
         self.hub.names.describe(name, help)
+    }
+
+    /// Sets the [unit](crate::MetricFamily::unit) of a name that does not end in one; a later one replaces an earlier one. It
+    /// converts nothing: it says what the values are. OTLP has it in any case, [OpenMetrics](crate::open_metrics_text) if the
+    /// name ends in it.
+    ///
+    /// ```
+    /// use foundation_kernel::names::{Namespace, ProcessRegistry};
+    /// use foundation_telemetry::{Telemetry, TelemetryOptions, Unit, open_metrics_text};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// # let root = ProcessRegistry::builder()
+    /// #     .service(Telemetry::service(TelemetryOptions::new()))
+    /// #     .start().await?;
+    /// # let telemetry = Telemetry::of(&root.namespace(Namespace::Production).await?);
+    /// telemetry.unit("heater.energy_joules", Unit::new("joules")?)?;
+    /// telemetry.gauge("heater.energy_joules")?.set(7.0);
+    /// assert!(open_metrics_text(&[telemetry.scrape()]).contains("# UNIT heater_energy_joules joules\n"));
+    /// # root.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`TelemetryError::UnitInName`] for a name that ends in another of the units that are [recognized](Unit),
+    /// [`TelemetryError::InvalidName`], [`TelemetryError::TooManyInstruments`].
+    pub fn unit(&self, name: &str, unit: Unit) -> Result<(), TelemetryError> {
+        self.hub.names.unit(name, unit)
     }
 
     /// Adds one to the counter of this name; if the name belongs to another kind of instrument, counts in

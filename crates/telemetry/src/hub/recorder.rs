@@ -8,6 +8,7 @@ use metrics::{CounterFn, GaugeFn, HistogramFn, Key, KeyName, Metadata, Recorder,
 use super::Hub;
 use crate::labels::Labels;
 use crate::series::Instrument;
+use crate::unit::Unit as MeasurementUnit;
 
 /// The counts of the macros of the `metrics` facade, as instruments of one namespace.
 ///
@@ -55,9 +56,12 @@ impl TelemetryRecorder {
     }
 
     fn describe(&self, name: &KeyName, unit: Option<Unit>, description: &str) {
-        let unit = unit.map(|unit| format!(" ({})", unit.as_str())).unwrap_or_default();
+        let unit = unit.map(|unit| unit.as_str());
         // A description is not a number: no count is lost.
-        let _ = self.hub.names.describe(name.as_str(), &format!("{description}{unit}"));
+        let _ = self.hub.names.describe(name.as_str(), &described(description, unit));
+        if let Some(Ok(unit)) = unit.map(MeasurementUnit::new) {
+            let _ = self.hub.names.unit(name.as_str(), unit);
+        }
     }
 }
 
@@ -88,6 +92,11 @@ impl Recorder for TelemetryRecorder {
         let histogram = self.series(key).map(RecordedHistogram);
         histogram.map_or_else(metrics::Histogram::noop, |it| metrics::Histogram::from_arc(Arc::new(it)))
     }
+}
+
+/// The classic text of Prometheus has no other place for the unit.
+fn described(description: &str, unit: Option<&str>) -> String {
+    unit.map_or_else(|| description.to_owned(), |unit| format!("{description} ({unit})"))
 }
 
 struct RecordedCounter(Arc<Counter>);

@@ -14,6 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::Hub;
 use super::exporter::{AnyExporter, Exporter, Exports, any_exporter};
+use crate::service_limit::MAX_SERVICES;
 
 /// The shortest time between two ticks.
 const MIN_TICK: Duration = Duration::from_millis(1);
@@ -24,12 +25,14 @@ const MIN_TICK: Duration = Duration::from_millis(1);
 /// |---|---|
 /// | [`tick_every`](Self::tick_every) | 10 s |
 /// | [`idle_after`](Self::idle_after) | 1 h |
+/// | [`max_services`](Self::max_services) | 1,000 |
 /// | [`runtime_metrics`](Self::runtime_metrics) | yes |
 /// | [`exporter`](Self::exporter) | none |
 #[derive(Clone)]
 pub struct TelemetryOptions {
     tick_every: Duration,
     idle_after: Option<Duration>,
+    max_services: usize,
     runtime_metrics: bool,
     exporters: Vec<Arc<AnyExporter>>,
 }
@@ -39,6 +42,7 @@ impl Default for TelemetryOptions {
         Self {
             tick_every: Duration::from_secs(10),
             idle_after: Some(Duration::from_secs(3_600)),
+            max_services: MAX_SERVICES,
             runtime_metrics: true,
             exporters: Vec::new(),
         }
@@ -64,6 +68,14 @@ impl TelemetryOptions {
         self
     }
 
+    /// How many services may have series of their own in the families `service.…`. The figures of further ones are summed
+    /// in the series of the service `_other`, of which no count falls: one that is among them stays there until it has
+    /// ended and is forgotten. [`ServiceInfo`](foundation_kernel::names::ServiceInfo) has the figures of each.
+    pub fn max_services(mut self, services: usize) -> Self {
+        self.max_services = services;
+        self
+    }
+
     /// Whether the gauges `tokio.workers`, `tokio.alive_tasks` and `tokio.global_queue_depth` show, as of the start or
     /// the last tick, the runtime that the service runs on. It is shared by all namespaces on it.
     pub fn runtime_metrics(mut self, wanted: bool) -> Self {
@@ -83,6 +95,7 @@ impl fmt::Debug for TelemetryOptions {
         f.debug_struct("TelemetryOptions")
             .field("tick_every", &self.tick_every)
             .field("idle_after", &self.idle_after)
+            .field("max_services", &self.max_services)
             .field("runtime_metrics", &self.runtime_metrics)
             .field("exporters", &self.exporters.len())
             .finish()
@@ -128,6 +141,7 @@ pub(super) fn child_spec(
     options: &TelemetryOptions,
     limits: &TelemetryLimits,
 ) -> ChildSpec {
+    hub.services.lock().set(options.max_services);
     let exports = Arc::new(Exports::new(&options.exporters, limits.export));
     let server =
         TelemetryServer { hub: Arc::clone(hub), registry: registry.clone(), options: options.clone(), exports };

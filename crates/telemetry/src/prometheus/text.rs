@@ -66,7 +66,8 @@ pub fn prometheus_text<S: Borrow<Scrape>>(scrapes: &[S]) -> String {
 /// `application/openmetrics-text; version=1.0.0; charset=utf-8`.
 ///
 /// Names, units and buckets are those of [`prometheus_text`]. Each counter and histogram also says
-/// [since when](crate::Series::since) it counts, as `_created`.
+/// [since when](crate::Series::since) it counts, as `_created`. The [unit](crate::MetricFamily::unit) of a family is named if
+/// the family's name ends in it: OpenMetrics has no other.
 ///
 /// ```
 /// use foundation_kernel::names::{Namespace, ProcessRegistry};
@@ -164,7 +165,8 @@ fn write_family(text: &mut String, MetricGroup { name, members }: &MetricGroup<'
         Dialect::OpenMetrics => {
             let base = name.base();
             writeln!(text, "# TYPE {base} {}", name.kind)?;
-            if let Some(unit) = name.unit() {
+            let units = members.iter().filter_map(|(_, family)| Some(family.unit.as_ref()?.base().0));
+            if let Some(unit) = units.into_iter().find(|unit| name.ends_in(unit)) {
                 writeln!(text, "# UNIT {base} {unit}")?;
             }
             writeln!(text, "# HELP {base} {}", Help { text: help, quotes: true })?;

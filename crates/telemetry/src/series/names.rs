@@ -16,6 +16,7 @@ use foundation_kernel::instruments::Counter;
 use foundation_kernel::names::Namespace;
 use parking_lot::RwLock;
 
+use super::sealed::Kind;
 use super::{AnySeries, Budget, Instrument, SeriesReading, SeriesTable};
 use crate::built_in::{Row, TABLE};
 use crate::error::TelemetryError;
@@ -23,6 +24,7 @@ use crate::labels::Labels;
 use crate::name::Grammar;
 use crate::prometheus::ExposedName;
 use crate::scrape::{MetricFamily, Series};
+use crate::unit::Unit;
 
 /// How many names and labelled series a namespace may have.
 pub(crate) const MAX_INSTRUMENTS: usize = 10_000;
@@ -33,7 +35,14 @@ pub(crate) struct Names {
     namespace: Namespace,
     budget: Arc<Budget>,
     known: RwLock<Known>,
-    help: RwLock<HashMap<Box<str>, Arc<str>>>,
+    descriptions: RwLock<HashMap<Box<str>, Description>>,
+}
+
+/// What is said about a name, which may have no instrument.
+#[derive(Default)]
+struct Description {
+    help: Option<Arc<str>>,
+    unit: Option<Unit>,
 }
 
 #[derive(Default)]
@@ -48,7 +57,7 @@ impl Names {
     pub(crate) fn new(namespace: Namespace) -> Self {
         let known = Known { series: HashMap::with_capacity(12), ..Known::default() };
         let budget = Arc::new(Budget::new(MAX_INSTRUMENTS));
-        Self { namespace, budget, known: RwLock::new(known), help: RwLock::default() }
+        Self { namespace, budget, known: RwLock::new(known), descriptions: RwLock::default() }
     }
 
     /// The counters of a built-in name, which are shown from the start and made when they are first used.
@@ -91,11 +100,26 @@ impl Names {
     pub(crate) fn describe(&self, name: &str, help: &str) -> Result<(), TelemetryError> {
         Grammar::Instrument.check(name)?;
         let help: String = help.chars().take(MAX_HELP).map(|it| if it.is_control() { ' ' } else { it }).collect();
-        let mut known = self.help.write();
+        self.set(name, |known| known.help = Some(help.into()))
+    }
+
+    /// Sets the unit of a name; a later one replaces an earlier one. That in which the name ends cannot be replaced.
+    pub(crate) fn unit(&self, name: &str, unit: Unit) -> Result<(), TelemetryError> {
+        Grammar::Instrument.check(name)?;
+        match Unit::of_name(name, Counter::KIND) {
+            Some(found) if found != unit => {
+                Err(TelemetryError::UnitInName { name: name.to_owned(), wanted: unit, found })
+            }
+            _ => self.set(name, |known| known.unit = Some(unit)),
+        }
+    }
+
+    fn set(&self, name: &str, change: impl FnOnce(&mut Description)) -> Result<(), TelemetryError> {
+        let mut known = self.descriptions.write();
         if known.len() >= MAX_INSTRUMENTS && !known.contains_key(name) {
             return Err(TelemetryError::TooManyInstruments { name: name.to_owned(), limit: MAX_INSTRUMENTS });
         }
-        known.insert(name.into(), help.into());
+        change(known.entry(name.into()).or_default());
         Ok(())
     }
 
@@ -122,10 +146,12 @@ impl Names {
         // The lock is not held while instruments are read.
         let tables = self.known.read().series.clone();
         let all: BTreeMap<_, _> = others.into_iter().map(other).chain(tables.into_iter().map(named)).collect();
-        let help = self.help.read();
+        let descriptions = self.descriptions.read();
         let described = all.into_values().filter(|family| !family.series.is_empty()).map(|mut family| {
             let built_in = || BuiltIn::of(&family.name).map(|it| it.help.into());
-            family.help = help.get(&*family.name).cloned().or_else(built_in);
+            let known = descriptions.get(&*family.name);
+            family.help = known.and_then(|it| it.help.clone()).or_else(built_in);
+            family.unit = family.unit.or_else(|| known?.unit.clone());
             family
         });
         described.collect()
