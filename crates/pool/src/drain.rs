@@ -15,7 +15,7 @@ use crate::error::JobError;
 use crate::event::PoolEvent;
 use crate::job::id::JobId;
 use crate::job::record::{Ending, JobRecord};
-use crate::queue::accounts::Accounts;
+use crate::queue::figures::Accounts;
 use crate::queue::job_queue::JobQueue;
 use crate::worker::crew::Crew;
 use crate::worker::slots::Slots;

@@ -60,7 +60,7 @@ impl<J: Send, T: Send + 'static> BatchSource<J, T> for LentJobs<'_, '_, J, T> {
                 let (id, attempts) = (record.job.id, record.job.attempt(record.attempts));
                 ledger.begun(id, attempts);
                 let key = record.options.as_ref().and_then(|options| options.key.clone());
-                let options = JobOptions { key, ..JobOptions::default() }.kept();
+                let options = JobOptions::of_key(key);
                 let (level, accepted) = (record.level, record.accepted);
                 let record = JobRecord { id: JobId::new(id), attempts, level, accepted, job, reply: None, options };
                 self.lent.push(BatchJob { record, outcome: None });

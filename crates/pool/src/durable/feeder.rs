@@ -219,7 +219,7 @@ impl<J: DeserializeOwned + Send + 'static, T: Send + 'static> Feeder<J, T> {
         let settlement = Settlement::new(shared, waiting.id, shared.callers.take(event.correlation_id));
         let reply = Some(Reply::settled_by(settlement));
         let key = terms.key.as_deref().and_then(|key| JobKey::new(shortened(key)).ok());
-        let options = key.map(|key| Box::new(JobOptions { key: Some(key), ..JobOptions::default() }));
+        let options = JobOptions::of_key(key);
         let put = self.pool.queue.put_when_room(NewJob { job, reply, level: 0, options }, Instant::now()).await;
         let is_taken = put.is_ok();
         drop_contained("a job", put);

@@ -28,6 +28,13 @@ pub(crate) struct JobOptions {
     pub(crate) delay: Option<Duration>,
 }
 
+impl JobOptions {
+    /// Those of a job with this key, if it has one, and nothing else.
+    pub(crate) fn of_key(key: Option<JobKey>) -> Option<Box<Self>> {
+        key.map(|key| Box::new(Self { key: Some(key), ..Self::default() }))
+    }
+}
+
 /// Where the outcome of a job goes.
 pub(crate) enum Reply<J, T> {
     /// To the caller that waits for it.
