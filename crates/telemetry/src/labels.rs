@@ -145,13 +145,18 @@ struct Escaped<'a>(&'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use fmt::Write;
-        self.0.chars().try_for_each(|character| match character {
-            '\\' => f.write_str(r"\\"),
-            '"' => f.write_str("\\\""),
-            '\n' => f.write_str(r"\n"),
-            other => f.write_char(other),
-        })
+        let special = |it: char| matches!(it, '\\' | '"' | '\n');
+        let mut rest = self.0;
+        while let Some(at) = rest.find(special) {
+            f.write_str(&rest[..at])?;
+            f.write_str(match rest.as_bytes()[at] {
+                b'\n' => r"\n",
+                b'"' => "\\\"",
+                _ => r"\\",
+            })?;
+            rest = &rest[at + 1..];
+        }
+        f.write_str(rest)
     }
 }
 

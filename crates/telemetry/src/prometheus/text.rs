@@ -174,10 +174,10 @@ fn write_family(text: &mut String, MetricGroup { name, members }: &MetricGroup<'
     }
     for (namespace, family) in members {
         let exposed = Exposed::of(family);
-        for series in &family.series {
-            let line = Line { name: &in_prometheus, base: name.base(), namespace, exposed: &exposed, series, dialect };
-            line.reading(text)?;
-        }
+        let (labels, bounds) = (String::new(), Bounds::default());
+        let names = (&*in_prometheus, name.base());
+        let mut writer = SeriesWriter { text, names, namespace, exposed, labels, bounds, dialect };
+        family.series.iter().try_for_each(|series| writer.series(series))?;
     }
     Ok(())
 }
@@ -206,101 +206,97 @@ impl Exposed {
     }
 }
 
-/// The lines of one series.
-struct Line<'a> {
-    name: &'a str,
-    /// The name without the `_total` of a counter.
-    base: &'a str,
+/// Writes the lines of the series of one family. What many lines have in common is formatted once.
+struct SeriesWriter<'a> {
+    text: &'a mut String,
+    /// The name of the samples, and that without the `_total` of a counter.
+    names: (&'a str, &'a str),
     namespace: &'a str,
-    exposed: &'a Exposed,
-    series: &'a Series,
+    exposed: Exposed,
+    /// Those of the current series, without the closing bracket.
+    labels: String,
+    bounds: Bounds,
     dialect: Dialect,
 }
 
-impl Line<'_> {
-    fn reading(&self, text: &mut String) -> fmt::Result {
-        match &self.series.reading {
-            Reading::Counter(value) if self.exposed.divisor == 1.0 => self.sample(text, "", None, value)?,
-            Reading::Counter(value) => self.sample(text, "", None, &self.in_base_units(*value as f64))?,
-            Reading::Gauge(value) => return self.sample(text, "", None, &self.in_base_units(*value)),
-            Reading::Histogram(summary) => self.histogram(text, summary)?,
+impl SeriesWriter<'_> {
+    fn series(&mut self, series: &Series) -> fmt::Result {
+        self.labels.clear();
+        write!(self.labels, "{{namespace=\"{}\"", escaped(self.namespace))?;
+        for (key, value) in series.labels.iter() {
+            write!(self.labels, ",{key}=\"{}\"", escaped(value))?;
+        }
+        match &series.reading {
+            Reading::Counter(value) if self.exposed.divisor == 1.0 => self.sample("", value)?,
+            Reading::Counter(value) => self.sample("", self.in_base_units(*value as f64))?,
+            Reading::Gauge(value) => return self.sample("", self.in_base_units(*value)),
+            Reading::Histogram(summary) => self.histogram(summary)?,
             _ => return Ok(()),
         }
         match self.dialect {
             Dialect::Prometheus => Ok(()),
-            Dialect::OpenMetrics => self.created(text),
+            Dialect::OpenMetrics => self.created(series),
         }
     }
 
     /// Since when the series counts, in seconds since 1970.
-    fn created(&self, text: &mut String) -> fmt::Result {
-        let Ok(since) = self.series.since.duration_since(UNIX_EPOCH) else { return Ok(()) };
-        self.labelled(
-            text,
-            self.base,
-            "_created",
-            None,
-            &format_args!("{}.{:03}", since.as_secs(), since.subsec_millis()),
-        )
+    fn created(&mut self, series: &Series) -> fmt::Result {
+        let Ok(since) = series.since.duration_since(UNIX_EPOCH) else { return Ok(()) };
+        self.text.extend([self.names.1, "_created", &self.labels]);
+        writeln!(self.text, "}} {}.{:03}", since.as_secs(), since.subsec_millis())
     }
 
     fn in_base_units(&self, value: f64) -> Number {
         Number(value / self.exposed.divisor)
     }
 
-    fn histogram(&self, text: &mut String, summary: &HistogramSnapshot) -> fmt::Result {
-        for (bound, count) in self.buckets(summary) {
-            let bound = self.in_base_units(bound);
-            match self.dialect {
-                Dialect::Prometheus => self.sample(text, "_bucket", Some(&bound), &count)?,
-                Dialect::OpenMetrics => self.sample(text, "_bucket", Some(&Canonical(bound.0)), &count)?,
+    /// How many values are at most as great as each bound (invariant 3), and the sum of all.
+    fn histogram(&mut self, summary: &HistogramSnapshot) -> fmt::Result {
+        let bounds = summary.bounds.iter().copied();
+        bounds.enumerate().try_for_each(|(position, (bound, count))| self.bucket(position, bound, count))?;
+        if summary.bounds.is_empty() {
+            for (position, exponent) in self.exposed.exponents.clone().step_by(2).enumerate() {
+                // Both bounds of each octave that holds a value are listed; any other bound has the count of the one
+                // below it.
+                let below = summary.buckets.partition_point(|(known, _)| *known <= exponent);
+                let count = below.checked_sub(1).map_or(0, |last| summary.buckets[last].1);
+                self.bucket(position, f64::from(exponent).exp2(), count)?;
             }
         }
-        self.sample(text, "_bucket", Some(&"+Inf"), &summary.count)?;
-        self.sample(text, "_sum", None, &self.in_base_units(summary.sum))?;
-        self.sample(text, "_count", None, &summary.count)
+        self.text.extend([self.names.0, "_bucket", &self.labels]);
+        writeln!(self.text, ",le=\"+Inf\"}} {}", summary.count)?;
+        self.sample("_sum", self.in_base_units(summary.sum))?;
+        self.sample("_count", summary.count)
     }
 
-    /// How many values are at most as great as each bound (invariant 3).
-    fn buckets(&self, summary: &HistogramSnapshot) -> Vec<(f64, u64)> {
-        if !summary.bounds.is_empty() {
-            return summary.bounds.clone();
-        }
-        let at = |exponent: i32| {
-            // Both bounds of each octave that holds a value are listed; any other bound has the count of the one below
-            // it.
-            let below = summary.buckets.partition_point(|(known, _)| *known <= exponent);
-            (f64::from(exponent).exp2(), below.checked_sub(1).map_or(0, |last| summary.buckets[last].1))
-        };
-        self.exposed.exponents.clone().step_by(2).map(at).collect()
+    fn bucket(&mut self, position: usize, bound: f64, count: u64) -> fmt::Result {
+        let bound = self.bounds.text(position, bound / self.exposed.divisor, self.dialect);
+        self.text.extend([self.names.0, "_bucket", &self.labels, ",le=\"", bound]);
+        writeln!(self.text, "\"}} {count}")
     }
 
-    fn sample(
-        &self,
-        text: &mut String,
-        suffix: &str,
-        le: Option<&dyn fmt::Display>,
-        value: &dyn fmt::Display,
-    ) -> fmt::Result {
-        self.labelled(text, self.name, suffix, le, value)
+    fn sample(&mut self, suffix: &str, value: impl fmt::Display) -> fmt::Result {
+        self.text.extend([self.names.0, suffix, &self.labels]);
+        writeln!(self.text, "}} {value}")
     }
+}
 
-    fn labelled(
-        &self,
-        text: &mut String,
-        name: &str,
-        suffix: &str,
-        le: Option<&dyn fmt::Display>,
-        value: &dyn fmt::Display,
-    ) -> fmt::Result {
-        write!(text, "{name}{suffix}{{namespace=\"{}\"", escaped(self.namespace))?;
-        for (key, value) in self.series.labels.iter() {
-            write!(text, ",{key}=\"{}\"", escaped(value))?;
+/// The bounds of the last histogram as they are written: the next one of the family mostly has the same.
+#[derive(Default)]
+struct Bounds(Vec<(f64, String)>);
+
+impl Bounds {
+    /// The text of the bound at this position.
+    fn text(&mut self, position: usize, bound: f64, dialect: Dialect) -> &str {
+        if self.0.get(position).is_none_or(|(known, _)| known.to_bits() != bound.to_bits()) {
+            self.0.truncate(position);
+            let text = match dialect {
+                Dialect::Prometheus => Number(bound).to_string(),
+                Dialect::OpenMetrics => Canonical(bound).to_string(),
+            };
+            self.0.push((bound, text));
         }
-        if let Some(bound) = le {
-            write!(text, ",le=\"{bound}\"")?;
-        }
-        writeln!(text, "}} {value}")
+        self.0.get(position).map_or("", |(_, text)| text)
     }
 }
 
