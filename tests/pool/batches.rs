@@ -44,6 +44,8 @@ struct Desk {
     may_go_on: Arc<Semaphore>,
     /// Whether each batch panics before it begins its jobs.
     panics_early: Arc<AtomicBool>,
+    /// Whether it turns the order of the jobs of a batch round.
+    reverses: Arc<AtomicBool>,
 }
 
 struct Writer(Desk);
@@ -80,6 +82,9 @@ impl Worker for Writer {
         let stop = jobs.stop().clone();
         let rows: Vec<_> = jobs.begin().iter_mut().map(|job| *job.job()).collect();
         self.0.log.lock().push(rows.clone());
+        if self.0.reverses.load(Ordering::Relaxed) {
+            jobs.begin().reverse();
+        }
         if rows.contains(&Row::Delays) {
             return self.wait().await;
         }
@@ -118,6 +123,7 @@ impl Writing {
             waits: sender,
             may_go_on: Arc::new(Semaphore::new(0)),
             panics_early: Arc::default(),
+            reverses: Arc::default(),
         };
         let of_workers = desk.clone();
         let spec = PoolSpec::new(move |_| {
@@ -264,7 +270,13 @@ impl DurableWriting {
         let services = root.namespace(Namespace::Production).await.unwrap();
         let (sender, waits) = mpsc::unbounded_channel();
         let may_go_on = Arc::new(Semaphore::new(0));
-        let desk = Desk { log: Arc::default(), waits: sender, may_go_on, panics_early: Arc::default() };
+        let desk = Desk {
+            log: Arc::default(),
+            waits: sender,
+            may_go_on,
+            panics_early: Arc::default(),
+            reverses: Arc::default(),
+        };
         let of_workers = desk.clone();
         let queue = DurableQueue::new(&services, QUEUE).poison(poison).tries(2);
         let spec = DurableSpec::new(queue, move |_| {
@@ -294,6 +306,19 @@ impl DurableWriting {
         self.put_in(rows).await;
         until("all rows are in the pool", async || self.pool.unfinished() == rows.len() + 1).await;
         self.desk.log.lock().clear();
+    }
+
+    /// The outcomes of calls that wait together while the writer is busy.
+    async fn called_while_busy(&mut self, rows: [Row; 2]) -> [Result<u64, DurableJobError>; 2] {
+        self.busy(&[]).await;
+        let calls = rows.map(|row| {
+            let pool = self.pool.clone();
+            tokio::spawn(async move { pool.call(row, LONG).await })
+        });
+        until("both are in the pool", async || self.pool.unfinished() == 3).await;
+        self.desk.may_go_on.add_permits(1);
+        let [first, second] = calls;
+        [first.await.unwrap(), second.await.unwrap()]
     }
 
     async fn failures(&self) -> Vec<serde_json::Value> {
@@ -331,6 +356,25 @@ async fn durable_jobs_of_a_batch_that_panics_are_as_they_were_and_are_performed_
     assert_eq!(log[1..], [vec![Row::Panics], vec![Row::Good(2)]], "the first had ended in the batch");
     let died = writing.pool.call(Row::Bad, LONG).await.unwrap_err();
     assert!(matches!(died, DurableJobError::Died { .. }), "{died}");
+    writing.end().await;
+}
+
+#[tokio::test]
+async fn durable_jobs_whose_order_the_worker_changes_keep_their_own_outcomes() {
+    let mut writing = DurableWriting::start(EventStorage::memory(), Poison::Suspected, None).await;
+    writing.desk.reverses.store(true, Ordering::Relaxed);
+    let [refused, good] = writing.called_while_busy([Row::Refused, Row::Good(5)]).await;
+    assert!(matches!(refused, Err(DurableJobError::Died { .. })), "{refused:?}");
+    assert_eq!(good.unwrap(), 5);
+    writing.end().await;
+}
+
+#[tokio::test]
+async fn durable_jobs_of_a_batch_that_panics_before_it_begins_them_have_not_been_attempted() {
+    let mut writing = DurableWriting::start(EventStorage::memory(), Poison::Suspected, None).await;
+    writing.desk.panics_early.store(true, Ordering::Relaxed);
+    let outcomes = writing.called_while_busy([Row::Good(5), Row::Good(6)]).await;
+    assert_eq!(outcomes.map(Result::unwrap), [105, 106], "each in its first attempt, by itself");
     writing.end().await;
 }
 

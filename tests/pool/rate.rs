@@ -74,6 +74,19 @@ async fn a_strict_rate_gives_jobs_back_with_the_time_of_the_next_place() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_strict_rate_holds_while_all_workers_are_busy() {
+    let rate = Rate::new(1, LONG).unwrap().burst(1).over(OverRate::Refuse);
+    let (top, pool) = start(&spec().workers(1).unwrap().queue(QueueSpec::default().rate(rate))).await;
+    let keeper = busy(&pool).await;
+    assert!(matches!(pool.cast(Order::Answer(1)), Err(PoolError::OverRate { .. })));
+    let sent = pool.send(Order::Answer(2)).await;
+    assert!(matches!(sent, Err(PoolError::OverRate { .. })));
+    assert_eq!(pool.stats().refused, 2);
+    keeper.open(1);
+    top.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_job_for_which_there_is_no_room_takes_nothing_of_the_rate() {
     let rate = Rate::new(1, LONG).unwrap().burst(3).over(OverRate::Refuse);
     let queue = QueueSpec::bounded(1).unwrap().when_full(WhenFull::Refuse).rate(rate);

@@ -206,8 +206,11 @@ async fn by_pinned_affinity_the_jobs_of_a_label_wait_for_its_worker_though_other
     keeper.begun().await;
     let mut waiting = Box::pin(pool.job((1, Order::Answer(0))).label("cache").call(LONG));
     assert!(timeout(LONG / 2, &mut waiting).await.is_err(), "it waits for its worker");
+    let inboxes: Vec<_> =
+        pool.workers().iter().filter(|worker| worker.inbox > 0).map(|it| (it.slot.number() as u64, it.inbox)).collect();
     keeper.open(1);
     let own = busy.wait(LONG).await.unwrap();
+    assert_eq!(inboxes, [(own, 1)]);
     assert_eq!(waiting.await.unwrap(), own);
     top.shutdown().await;
 }

@@ -20,15 +20,13 @@ impl<J, T> Attachment<J, T> {
 impl<J, T> Drop for Attachment<J, T> {
     fn drop(&mut self) {
         let Self(shared) = self;
+        // Read first: a life that another supervisor begins meanwhile is not closed.
+        let life = shared.queue.life();
         let is_last = shared.attachments.fetch_sub(1, Ordering::AcqRel) == 1;
         // Also in a life that was drained: its jobs have gone then.
         if !is_last || !shared.crew.has_begun() || shared.queue.is_closed() {
             return;
         }
-        deliver(&shared.queue, close(&shared.queue));
-        if shared.attachments.load(Ordering::Acquire) > 0 {
-            // Another one came meanwhile, and may have started the pool, which was closed just now.
-            shared.open();
-        }
+        deliver(&shared.queue, close(&shared.queue, life));
     }
 }

@@ -89,14 +89,15 @@ impl Control {
         self.wanted.load(Ordering::Relaxed)
     }
 
-    /// What each worker does, in the order of the slots.
-    pub(crate) fn workers(&self) -> Vec<WorkerStats> {
+    /// What each worker does, in the order of the slots; so many jobs wait in the inbox of each, by its number.
+    pub(crate) fn workers(&self, inboxes: &[usize]) -> Vec<WorkerStats> {
         let stuck = self.settings.rules().stuck;
         let slots = self.slots.all().into_iter();
         slots
             .map(|(slot, state)| {
                 let weight = weight_of(&self.weights, slot.number());
-                WorkerStats::read(slot, weight, &state.cells, &stuck)
+                let inbox = inboxes.get(slot.number()).copied().unwrap_or_default();
+                WorkerStats { inbox, ..WorkerStats::read(slot, weight, &state.cells, &stuck) }
             })
             .collect()
     }

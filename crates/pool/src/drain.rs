@@ -163,11 +163,10 @@ async fn end<J, T>(queue: &JobQueue<J, T>, within: Duration, stop: impl Future<O
 }
 
 /// Takes no more jobs, and gives back all that it has; workers end after their current job. Takes none back if it has done so
-/// before.
-pub(crate) fn close<J, T>(queue: &JobQueue<J, T>) -> Drained<J> {
+/// before, and in another life than this.
+pub(crate) fn close<J, T>(queue: &JobQueue<J, T>, life: u64) -> Drained<J> {
     let begun = Instant::now();
     let (.., before) = queue.counts();
-    let life = queue.drain();
     let closing = queue.begin_close_of(life).then_some(Closing { queue, life, is_over: false });
     account(queue, closing, begun, before)
 }

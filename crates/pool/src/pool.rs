@@ -177,7 +177,7 @@ impl<J, T> Pool<J, T> {
 
     /// What each worker does, in the order of their slots. No actor is asked.
     pub fn workers(&self) -> Vec<WorkerStats> {
-        self.shared.control.workers()
+        self.shared.control.workers(&self.shared.queue.inboxes())
     }
 
     /// Follows what happens to the pool from now on.

@@ -29,7 +29,7 @@ impl<J, T> Shared<J, T> {
 
     /// What the pool does, and what it has done so far.
     pub(crate) fn stats(&self) -> PoolStats {
-        let (queue, workers) = (self.queue.figures(), self.control.workers());
+        let (queue, workers) = (self.queue.figures(), self.control.workers(&[]));
         let live = workers.iter().filter(|worker| worker.state != WorkerState::Down);
         let is_stuck = |state| matches!(state, WorkerState::Slow { .. } | WorkerState::Blocking { .. });
         let accounts = queue.accounts;

@@ -13,6 +13,10 @@ pub(crate) struct Allowance;
 pub(crate) struct RateGate;
 
 impl RateGate {
+    pub(crate) fn is_none(&self) -> bool {
+        true
+    }
+
     pub(crate) fn new(_: Option<Rate>) -> Self {
         Self
     }

@@ -23,7 +23,10 @@ pub(super) struct LentJobs<'b, 'a, J, T: Send + 'static> {
 enum Progress {
     Offered,
     Begun,
+    /// The worker has returned, and had begun them.
     Returned,
+    /// The worker has returned, and had not.
+    Declined,
 }
 
 impl<'b, 'a, J, T: Send + 'static> LentJobs<'b, 'a, J, T> {
@@ -40,9 +43,7 @@ impl<'b, 'a, J, T: Send + 'static> LentJobs<'b, 'a, J, T> {
 
     /// The worker has returned: those without an outcome are performed within the same attempt.
     pub(super) fn has_returned(mut self) {
-        if self.progress == Progress::Begun {
-            self.progress = Progress::Returned;
-        }
+        self.progress = if self.progress == Progress::Begun { Progress::Returned } else { Progress::Declined };
     }
 }
 
@@ -76,18 +77,24 @@ impl<J: Send, T: Send + 'static> BatchSource<J, T> for LentJobs<'_, '_, J, T> {
 
 impl<J, T: Send + 'static> Drop for LentJobs<'_, '_, J, T> {
     fn drop(&mut self) {
-        if self.progress == Progress::Offered {
+        if self.progress == Progress::Declined {
             return;
         }
-        let mut lent = self.lent.drain(..);
         for job in self.batch.begin() {
             let durable = &mut job.record.job;
             if durable.job.is_some() {
                 // The pool counts an attempt at each job of a batch that is interrupted.
-                durable.not_begun += u32::from(self.progress == Progress::Begun);
+                match self.progress {
+                    // It may be the one that ended the worker: it is performed by itself the next time.
+                    Progress::Offered => durable.not_begun += 1,
+                    Progress::Begun => job.record.attempts = job.record.attempts.saturating_sub(1),
+                    Progress::Returned | Progress::Declined => {}
+                }
                 continue;
             }
-            let Some(BatchJob { record, outcome }) = lent.next() else { continue };
+            // The worker may have changed their order.
+            let Some(at) = self.lent.iter().position(|lent| lent.record.id.number() == durable.id) else { continue };
+            let BatchJob { record, outcome } = self.lent.swap_remove(at);
             durable.job = Some(record.job);
             if let Some(outcome) = outcome {
                 let outcome = noted(self.shared, durable.id, record.attempts, outcome);

@@ -169,6 +169,11 @@ impl<J, T> JobQueue<J, T> {
         })
     }
 
+    /// The number of its current life.
+    pub(crate) fn life(&self) -> u64 {
+        self.lock().life()
+    }
+
     /// Returns when no job waits and none is in a claim.
     pub(crate) async fn drained(&self) {
         Wait::new(self, AllJobs).await;
@@ -204,6 +209,11 @@ impl<J, T> JobQueue<J, T> {
     /// All figures, of one moment.
     pub(crate) fn figures(&self) -> QueueFigures {
         self.lock().figures()
+    }
+
+    /// How many jobs wait in the inbox of each slot, by its number.
+    pub(crate) fn inboxes(&self) -> Vec<usize> {
+        self.lock().inboxes()
     }
 
     /// How many jobs wait, are delayed, and are in claims, and what has become of the others.

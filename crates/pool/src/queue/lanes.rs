@@ -171,6 +171,11 @@ impl<J, T> Lanes<J, T> {
         lens.enumerate().max_by_key(|(_, len)| *len).map(|(slot, _)| slot)
     }
 
+    /// How many jobs wait in the inbox of each slot, by its number.
+    pub(super) fn inboxes(&self) -> Vec<usize> {
+        self.inboxes.iter().map(|inbox| inbox.as_ref().map_or(0, |inbox| inbox.jobs.len())).collect()
+    }
+
     /// Whether the worker of this slot would find a job.
     pub(super) fn has_for(&self, slot: usize) -> bool {
         let own = || self.inboxes.get(slot).and_then(Option::as_ref).is_some_and(|inbox| !inbox.jobs.is_empty());

@@ -203,6 +203,11 @@ impl RateGate {
         self.0.as_ref().filter(|limiter| !limiter.rate.refuses())
     }
 
+    /// Whether there is no rate, of either kind.
+    pub(crate) fn is_none(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Whether jobs wait for the rate.
     pub(crate) fn is_limited(&self) -> bool {
         self.waiting().is_some()

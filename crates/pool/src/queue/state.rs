@@ -27,6 +27,9 @@ use crate::overflow::WhenFull;
 use crate::routing::{JobTimer, Routing};
 use crate::timetable::far;
 
+/// For how many jobs of the intake the memory is kept after a burst.
+const MAX_KEPT: usize = 4_096;
+
 /// The jobs of a queue, and the tasks that wait for it.
 pub(super) struct State<J, T> {
     /// Jobs that have come in without the lock.
@@ -114,13 +117,16 @@ impl<J, T> State<J, T> {
         for record in self.moved.drain(..) {
             self.waiting.add(record);
         }
+        if self.moved.capacity() > MAX_KEPT {
+            self.moved = Vec::new();
+        }
     }
 
     /// Lets jobs come in without the lock, if all that they need is room.
     pub(super) fn open_intake(&mut self) {
-        let nobody_waits = self.sleepers.len() + self.capacity.senders.len() + self.drainers.len() == 0;
-        let takes_all = self.life.admit().is_ok() && !self.rate.is_limited() && self.deadline.is_none();
-        if !self.intake_is_open && nobody_waits && takes_all {
+        let no_task_waits = self.sleepers.len() + self.capacity.senders.len() + self.drainers.len() == 0;
+        let room_is_enough = self.life.admit().is_ok() && self.rate.is_none() && self.deadline.is_none();
+        if !self.intake_is_open && no_task_waits && room_is_enough {
             self.intake_is_open = true;
             self.intake.open(self.capacity.free(self.waiting.len()), self.accounts.accepted);
         }
@@ -596,6 +602,11 @@ impl<J, T> State<J, T> {
 
     pub(super) fn delayed(&self) -> usize {
         self.waiting.delayed()
+    }
+
+    /// How many jobs wait in the inbox of each slot, by its number.
+    pub(super) fn inboxes(&self) -> Vec<usize> {
+        self.waiting.inboxes()
     }
 
     pub(super) fn figures(&self) -> QueueFigures {

@@ -280,6 +280,11 @@ impl<J, T> WaitingJobs<J, T> {
         self.queued.to_vec()
     }
 
+    /// How many jobs wait in the inbox of each slot, by its number.
+    pub(super) fn inboxes(&self) -> Vec<usize> {
+        self.lanes.inboxes()
+    }
+
     /// When the job was accepted that is at the front of its level and has waited the longest.
     pub(super) fn oldest(&self) -> Option<Instant> {
         self.lanes.fronts().filter_map(|at| Some(self.jobs.get(at)?.record.accepted)).min()

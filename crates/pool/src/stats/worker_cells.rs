@@ -140,8 +140,8 @@ impl WorkerCells {
         life
     }
 
-    /// A job begins. The clock is not read: since the last job ended, or since this poll or life began, the worker has done
-    /// nothing but to get this job.
+    /// A job begins. The clock is not read: it begins when the last one ended, or when this poll or life began. What it took
+    /// to settle that one and to get this one counts as time of this one.
     #[inline]
     pub(crate) fn begin(&self, job: u64, attempt: u32) {
         self.attempt.store(u64::from(attempt), Ordering::Relaxed);

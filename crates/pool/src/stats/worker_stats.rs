@@ -22,6 +22,8 @@ pub struct WorkerStats {
     pub slot: Slot,
     /// Its [weight](crate::PoolSpec::weights), for a routing that looks at that.
     pub weight: u16,
+    /// Jobs that wait in its inbox: those that the [routing](crate::Routing) has chosen it for.
+    pub inbox: usize,
     /// What it does now.
     pub state: WorkerState,
     /// Attempts that have ended, in whatever way but for the end of the worker.
@@ -108,6 +110,7 @@ impl WorkerStats {
         Self {
             slot,
             weight,
+            inbox: 0,
             state: state(cells, current.as_ref(), stuck),
             performed: counts.performed,
             failed: counts.failed,

@@ -172,7 +172,8 @@ impl<W: Worker> Running<'_, W> {
             let (jobs, next) = self.batch(begun).await?;
             meter.note(jobs, self.state.cells.recent().saturating_duration_since(begun));
             match next {
-                Next::Claim => {}
+                // A batch that never waits has not used any of its task's budget.
+                Next::Claim => consume_budget().await,
                 Next::MakeAnew if self.make_anew().await? => {}
                 Next::MakeAnew | Next::Stop => return Ok(()),
             }
@@ -208,9 +209,9 @@ impl<W: Worker> Running<'_, W> {
                 return Ok((jobs, next));
             }
             consume_budget().await;
-            // The look takes a lock: within a poll it is not worth that after each of many short jobs.
+            // The look takes a lock: it is not worth that after each of many short jobs.
             let read = self.state.cells.read_last();
-            if read == 0 || read - looked >= LOOKS_EVERY {
+            if read == 0 || read.saturating_sub(looked) >= LOOKS_EVERY {
                 looked = read;
                 if self.is_to_stop() {
                     return Ok((jobs, Next::Stop));
