@@ -122,6 +122,10 @@ async fn read(stream: &mut RecvStream) -> Result<Vec<u8>, SendError> {
 
 /// A connection that ends may be made again; a receiver that does not speak HTTP/2 goes on not to.
 fn broken(error: &h2::Error) -> SendError {
-    let reason = error_text(error);
+    // Without what the receiver says besides: it is quoted there, so that a secret in it would not be found.
+    let reason = match error.reason().filter(|_| error.is_remote()) {
+        Some(reason) => format!("the receiver has ended it: {reason}"),
+        None => error_text(error),
+    };
     if error.is_io() || error.is_remote() { SendError::retry(reason) } else { SendError::fatal(reason) }
 }
