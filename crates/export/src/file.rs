@@ -74,7 +74,16 @@ impl<F: Format> Exporter for FileExporter<F> {
 /// Writes a file beside the path and lets it take its place.
 fn replace(path: &Path, keep: usize, bytes: &[u8]) -> io::Result<()> {
     let written = numbered(path, "tmp");
-    std::fs::write(&written, bytes)?;
+    let result = std::fs::write(&written, bytes).and_then(|()| take_place(path, keep, &written));
+    if result.is_err() {
+        // A full disk has room again.
+        drop(remove_if_there(&written));
+    }
+    result
+}
+
+/// Keeps the files before, and renames the one that was written.
+fn take_place(path: &Path, keep: usize, written: &Path) -> io::Result<()> {
     let nth = |number: usize| numbered(path, &number.to_string());
     let kept = (1..keep).take_while(|number| nth(*number).exists()).count();
     for number in (1..=kept).rev() {
@@ -89,7 +98,7 @@ fn replace(path: &Path, keep: usize, bytes: &[u8]) -> io::Result<()> {
             linked => linked?,
         }
     }
-    std::fs::rename(&written, path)
+    std::fs::rename(written, path)
 }
 
 fn numbered(path: &Path, suffix: &str) -> PathBuf {
