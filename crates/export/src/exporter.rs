@@ -112,8 +112,8 @@ impl Exported {
 
     /// Adds what another part of the same export has done.
     pub(crate) fn add(&mut self, other: Self) {
-        self.bytes += other.bytes;
-        self.series += other.series;
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.series = self.series.saturating_add(other.series);
         if let Some((series, reason)) = other.rejected {
             let before = self.rejected.take().map_or(0, |(before, _)| before);
             self.rejected = Some((before.saturating_add(series), reason));
