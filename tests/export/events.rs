@@ -197,6 +197,19 @@ async fn no_event_is_lost_or_comes_twice_when_exports_fail() {
     assert!(accepted.try_recv().is_err());
 }
 
+#[tokio::test]
+async fn a_batch_whose_export_failed_comes_again_as_it_was_and_later_events_after_it() {
+    let (foundation, exports) = start().await;
+    let (noted, mut accepted) = Noted::new([Outcome::Refuse]);
+    exports.register("events", noted.spec().schedule(ExportSchedule::on_demand())).await.unwrap();
+    note(foundation.events(), 3).await;
+    export(&exports).await.unwrap_err();
+    note(foundation.events(), 4).await;
+    assert_eq!(export(&exports).await.unwrap().series, 7);
+    let sizes = [accepted.try_recv().unwrap().len(), accepted.try_recv().unwrap().len()];
+    assert_eq!(sizes, [3, 4]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn events_come_in_bounded_batches_and_are_counted_without_reading_numbers() {
     let (foundation, exports) = start().await;

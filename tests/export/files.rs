@@ -47,3 +47,16 @@ async fn a_directory_that_is_not_there_is_an_error_and_the_export_goes_on_when_i
     let text = fs::read_to_string(missing.join("numbers.csv")).unwrap();
     assert!(text.starts_with("taken_at,namespace,name,kind,labels,value,rate,count,sum,min,max,p50,p90,p99\r\n"));
 }
+
+#[tokio::test]
+async fn an_export_that_fails_leaves_no_file_beside_the_one_that_it_could_not_replace() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("numbers.json");
+    fs::create_dir(&path).unwrap();
+    let (_foundation, exports) = start().await;
+    let spec = ExporterSpec::new(move || FileExporter::<Json>::new(&path)).retry(ExportRetry::attempts(1));
+    exports.register("file", spec).await.unwrap();
+    exports.now("file", 10 * SECOND).await.unwrap_err();
+    let names: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(names, ["numbers.json"]);
+}

@@ -1,6 +1,7 @@
 //! Exporters: when they export, what happens when they fail, and the formats that they write.
 
 mod demand;
+mod ends;
 mod events;
 mod failures;
 mod files;

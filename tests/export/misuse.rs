@@ -62,3 +62,9 @@ async fn a_target_is_shown_in_one_short_line() {
     let target = Target::new("a\nb".repeat(1_000)).to_string();
     assert!(target.len() <= 256 && !target.contains('\n'), "{target}");
 }
+
+#[test]
+fn series_that_are_refused_in_two_parts_are_counted_together() {
+    let exported = Exported::new(1, 10).rejected(2, "unknown unit").rejected(3, "unknown name");
+    assert_eq!((exported.series, exported.rejected), (5, Some((5, "unknown name".to_owned()))));
+}

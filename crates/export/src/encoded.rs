@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use foundation_kernel::containment::display_text;
+
 /// Bytes in some format; a clone is an atomic increment.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Encoded(Arc<[u8]>);
@@ -50,8 +52,27 @@ pub struct EncodeError {
 }
 
 impl EncodeError {
-    /// An error of a format.
+    /// An error of a format. A reason that is longer than 4,096 bytes is cut off.
     pub fn new(format: &'static str, reason: impl fmt::Display) -> Self {
-        Self { format, reason: reason.to_string() }
+        Self { format, reason: display_text(&reason) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Wordless;
+
+    impl fmt::Display for Wordless {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            Err(fmt::Error)
+        }
+    }
+
+    #[test]
+    fn a_reason_without_a_text_and_one_that_is_too_long_are_reasons_all_the_same() {
+        assert_eq!(EncodeError::new("json", Wordless).reason, "(its text cannot be written)");
+        assert!(EncodeError::new("json", "x".repeat(1 << 20)).reason.len() < 5_000);
     }
 }

@@ -46,6 +46,16 @@ struct Waiting {
     callers: Vec<oneshot::Sender<Outcome>>,
 }
 
+impl Waiting {
+    /// Adds a caller. Those that wait no longer leave before the list grows: an export that takes long may be asked for often.
+    fn add(&mut self, caller: oneshot::Sender<Outcome>) {
+        if self.callers.len() == self.callers.capacity() {
+            self.callers.retain(|caller| !caller.is_closed());
+        }
+        self.callers.push(caller);
+    }
+}
+
 impl Entry {
     pub(crate) fn new(name: ServiceName, spec: ExporterSpec) -> Self {
         let (counts, paused, waiting, started_by) = Default::default();
@@ -71,6 +81,10 @@ impl Entry {
     /// The exporter is removed: its task ends, also one that is about to start.
     pub(crate) fn remove(&self) {
         self.removed.send_replace(true);
+    }
+
+    pub(crate) fn is_removed(&self) -> bool {
+        *self.removed.borrow()
     }
 
     pub(crate) async fn removed(&self) {
@@ -114,7 +128,7 @@ impl Entry {
         if !waiting.runs {
             return None;
         }
-        waiting.callers.push(caller);
+        waiting.add(caller);
         drop(waiting);
         self.requested.notify_one();
         Some(outcome)
@@ -146,5 +160,21 @@ impl Drop for Life<'_> {
         };
         drop(callers);
         self.0.life.send_replace(LifeState::Ended);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn callers_that_wait_no_longer_take_no_room() {
+        let mut waiting = Waiting::default();
+        let (caller, outcome) = oneshot::channel();
+        waiting.add(caller);
+        (0..1_000).for_each(|_| waiting.add(oneshot::channel().0));
+        assert!(waiting.callers.len() < 10, "{}", waiting.callers.len());
+        assert!(waiting.callers.iter().any(|caller| !caller.is_closed()));
+        drop(outcome);
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! 1. The event store remembers, under the name of the exporter, the last event that was exported; no other place does.
 //! 2. It is acknowledged there after the exporter has exported it, and not before. So an event is exported at least once.
-//! 3. Events that were read and are not acknowledged stay in the batch, in front of later ones.
+//! 3. Events that were read and are not acknowledged are a batch, which is exported before later ones are read.
 
 use std::io;
 use std::sync::Arc;
@@ -145,7 +145,10 @@ impl<E: EventExporter> OfEvents<E> {
         let Some(newest) = source.events.position() else { return Ok(Exported::default()) };
         loop {
             self.subscribe(source, newest).await?;
-            self.read_up_to(newest).await?;
+            // A batch whose export failed stays as it is: what of it has arrived can be recognized.
+            if self.pending.events.is_empty() {
+                self.read_up_to(newest).await?;
+            }
             if self.pending.last.is_none() {
                 break;
             }

@@ -105,18 +105,24 @@ impl Exported {
         Self { bytes, series, rejected: None }
     }
 
-    /// Some of the series were refused by the receiver.
-    pub fn rejected(self, series: usize, reason: impl Into<String>) -> Self {
-        Self { series: self.series.saturating_sub(series), rejected: Some((series, reason.into())), ..self }
+    /// Some of the series were refused by the receiver, besides those that were refused before.
+    pub fn rejected(mut self, series: usize, reason: impl Into<String>) -> Self {
+        self.series = self.series.saturating_sub(series);
+        self.add_rejected(series, reason.into());
+        self
+    }
+
+    fn add_rejected(&mut self, series: usize, reason: String) {
+        let before = self.rejected.take().map_or(0, |(before, _)| before);
+        self.rejected = Some((before.saturating_add(series), reason));
     }
 
     /// Adds what another part of the same export has done.
     pub(crate) fn add(&mut self, other: Self) {
-        self.bytes += other.bytes;
-        self.series += other.series;
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.series = self.series.saturating_add(other.series);
         if let Some((series, reason)) = other.rejected {
-            let before = self.rejected.take().map_or(0, |(before, _)| before);
-            self.rejected = Some((before.saturating_add(series), reason));
+            self.add_rejected(series, reason);
         }
     }
 }

@@ -4,11 +4,13 @@ use std::io;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
-use tokio::task::{JoinHandle, spawn_blocking};
-
 use crate::batch::Batch;
 use crate::exporter::{ExportFault, Exported, Exporter, Target};
 use crate::format::Format;
+
+mod writing;
+
+pub(crate) use writing::Writing;
 
 /// Keeps the latest numbers in a file, which each export replaces as a whole: a reader sees the ones before or the new ones,
 /// never a part.
@@ -28,15 +30,14 @@ use crate::format::Format;
 pub struct FileExporter<F> {
     path: PathBuf,
     keep: usize,
-    /// What is being written, also when the attempt that waited for it was dropped.
-    writing: Option<JoinHandle<io::Result<()>>>,
+    writing: Writing,
     format: PhantomData<fn() -> F>,
 }
 
 impl<F: Format> FileExporter<F> {
     /// An exporter into this file.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), keep: 0, writing: None, format: PhantomData }
+        Self { path: path.into(), keep: 0, writing: Writing::default(), format: PhantomData }
     }
 
     /// Keeps so many of the files before.
@@ -56,25 +57,24 @@ impl<F: Format> Exporter for FileExporter<F> {
         let encoded = F::encoded(batch)?;
         let exported = Exported::new(encoded.as_bytes().len(), batch.series());
         let (path, keep) = (self.path.clone(), self.keep);
-        if let Some(before) = self.writing.as_mut() {
-            // Two at once would write the same file beside it. That attempt has failed already.
-            drop(before.await);
-        }
-        let writing = self.writing.insert(spawn_blocking(move || replace(&path, keep, encoded.as_bytes())));
-        let written = writing.await;
-        self.writing = None;
-        match written {
-            Ok(Ok(())) => Ok(exported),
-            Ok(Err(error)) => Err(ExportFault::retry(error)),
-            Err(error) => Err(ExportFault::fatal(error)),
-        }
+        self.writing.write(encoded, move |bytes| replace(&path, keep, bytes)).await?;
+        Ok(exported)
     }
 }
 
 /// Writes a file beside the path and lets it take its place.
 fn replace(path: &Path, keep: usize, bytes: &[u8]) -> io::Result<()> {
     let written = numbered(path, "tmp");
-    std::fs::write(&written, bytes)?;
+    let result = std::fs::write(&written, bytes).and_then(|()| take_place(path, keep, &written));
+    if result.is_err() {
+        // A full disk has room again.
+        drop(remove_if_there(&written));
+    }
+    result
+}
+
+/// Keeps the files before, and renames the one that was written.
+fn take_place(path: &Path, keep: usize, written: &Path) -> io::Result<()> {
     let nth = |number: usize| numbered(path, &number.to_string());
     let kept = (1..keep).take_while(|number| nth(*number).exists()).count();
     for number in (1..=kept).rev() {
@@ -89,7 +89,7 @@ fn replace(path: &Path, keep: usize, bytes: &[u8]) -> io::Result<()> {
             linked => linked?,
         }
     }
-    std::fs::rename(&written, path)
+    std::fs::rename(written, path)
 }
 
 fn numbered(path: &Path, suffix: &str) -> PathBuf {

@@ -115,7 +115,7 @@ impl Counts {
     }
 
     pub(crate) fn dropped(&self, series: usize) {
-        self.figures.lock().series_dropped += series as u64;
+        add(&mut self.figures.lock().series_dropped, series);
     }
 
     /// Notes a success.
@@ -123,12 +123,12 @@ impl Counts {
         self.duration_ns.record(took.as_nanos() as f64);
         let mut figures = self.figures.lock();
         figures.successes += 1;
-        figures.series += exported.series as u64;
+        add(&mut figures.series, exported.series);
         if let Some((series, reason)) = &exported.rejected {
-            figures.series_dropped += *series as u64;
+            add(&mut figures.series_dropped, *series);
             figures.last_rejection = Some(foundation_kernel::text::excerpt(reason));
         }
-        figures.bytes += exported.bytes as u64;
+        add(&mut figures.bytes, exported.bytes);
         figures.last_success = Some(SystemTime::now());
     }
 
@@ -178,4 +178,9 @@ impl Counts {
             duration_ns: self.duration_ns.snapshot(),
         }
     }
+}
+
+/// Adds a figure of an exporter, which may be any number.
+fn add(sum: &mut u64, figure: usize) {
+    *sum = sum.saturating_add(figure as u64);
 }

@@ -4,13 +4,15 @@
 //! 2. A panic of the exporter ends the task, which its supervisor starts again after growing delays; it counts as a failure.
 //! 3. An export that comes due while one is under way is not made up for: the next numbers make it superfluous.
 
+use std::future::{pending, poll_fn};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
-use foundation_kernel::containment::error_text;
+use foundation_kernel::containment::{Contained, error_text};
 use foundation_kernel::supervision::TaskStop;
-use futures::future::join;
-use tokio::time::{Instant, sleep_until, timeout};
+use futures::future::{BoxFuture, join};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::entry::{Entry, Outcome};
 use crate::error::ExportError;
@@ -23,20 +25,23 @@ use crate::stats::ExporterState;
 
 /// How long an exporter may take at the end with its last batch.
 const LAST: Duration = Duration::from_secs(5);
-/// The end of a program: a task that sleeps for ever is woken by its stop alone.
-const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Why the task goes on.
 enum Due {
-    Schedule,
+    Schedule(Instant),
     Request,
 }
 
 /// Runs until it is asked to stop, or the exporter is removed.
 pub(crate) async fn run(shared: Arc<Shared>, entry: Arc<Entry>, stop: TaskStop) {
+    if entry.is_removed() {
+        // It was removed while it waited for its restart: the name may belong to another exporter by now.
+        return;
+    }
     let _life = entry.begin_life();
     let _panic = CountsPanic(&entry);
-    let mut exporter = (entry.spec.make)();
+    let mut made = Contained::new("an exporter", (entry.spec.make)());
+    let Some(exporter) = made.get_mut() else { return };
     entry.counts.set_target(exporter.target());
     let asked_to_end = async {
         tokio::select! {
@@ -47,9 +52,9 @@ pub(crate) async fn run(shared: Arc<Shared>, entry: Arc<Entry>, stop: TaskStop) 
     tokio::select! {
         biased;
         () = asked_to_end => {}
-        () = work(&shared, &entry, &mut *exporter) => {}
+        () = work(&shared, &entry, &mut **exporter) => {}
     }
-    end(&shared, &entry, &mut *exporter).await;
+    end(&shared, &entry, &mut **exporter).await;
 }
 
 /// Exports whenever it is time, for ever. It may be dropped at any time.
@@ -57,12 +62,12 @@ async fn work(shared: &Shared, entry: &Entry, exporter: &mut dyn AnyExporter) {
     let mut next = first(entry);
     loop {
         match wait(entry, next).await {
-            Due::Schedule => {
+            Due::Schedule(due) => {
                 if !entry.is_paused() {
-                    let outcome = attempts(shared, entry, exporter, next).await;
+                    let outcome = attempts(shared, entry, exporter, due).await;
                     note(shared, entry, &outcome, false).await;
                 }
-                next = after(entry, next);
+                next = after(entry, due);
             }
             Due::Request => answer(shared, entry, exporter).await,
         }
@@ -70,26 +75,33 @@ async fn work(shared: &Shared, entry: &Entry, exporter: &mut dyn AnyExporter) {
     }
 }
 
-fn first(entry: &Entry) -> Instant {
-    Instant::now() + entry.spec.schedule.next(SystemTime::now(), false).unwrap_or(NEVER)
+/// The first time that is due; `None` if only requests are.
+fn first(entry: &Entry) -> Option<Instant> {
+    entry.spec.schedule.next(SystemTime::now(), false).map(|wait| Instant::now() + wait)
 }
 
 /// The next time that is due; those that have passed meanwhile are left out.
-fn after(entry: &Entry, before: Instant) -> Instant {
+fn after(entry: &Entry, before: Instant) -> Option<Instant> {
     let now = Instant::now();
     match entry.spec.schedule.every_so_often() {
-        Some(period) if before + period >= now => before + period,
-        Some(period) => now + period,
-        None => now + entry.spec.schedule.next(SystemTime::now(), true).unwrap_or(NEVER),
+        Some(period) if before + period >= now => Some(before + period),
+        Some(period) => Some(now + period),
+        None => entry.spec.schedule.next(SystemTime::now(), true).map(|wait| now + wait),
     }
 }
 
-async fn wait(entry: &Entry, next: Instant) -> Due {
+async fn wait(entry: &Entry, next: Option<Instant>) -> Due {
     tokio::select! {
         biased;
         () = entry.requested.notified() => Due::Request,
-        () = until(next) => Due::Schedule,
+        time = due(next) => Due::Schedule(time),
     }
+}
+
+async fn due(next: Option<Instant>) -> Instant {
+    let Some(time) = next else { return pending().await };
+    until(time).await;
+    time
 }
 
 #[expect(clippy::disallowed_methods, reason = "a schedule is its purpose")]
@@ -150,12 +162,13 @@ async fn attempts_within_period(entry: &Entry, exporter: &mut dyn AnyExporter, s
         let left = period.saturating_sub(begun.elapsed());
         match entry.spec.retry.decide(made, fault.advice(), left, fastrand::f64()) {
             Some(delay) => until(Instant::now() + delay).await,
-            None => {
-                let cause = error_text(&fault);
-                return Err(ExportError::Failed { exporter: entry.name.clone(), attempts: made, cause });
-            }
+            None => return Err(failed(entry, made, error_text(&fault))),
         }
     }
+}
+
+fn failed(entry: &Entry, attempts: u32, cause: String) -> ExportError {
+    ExportError::Failed { exporter: entry.name.clone(), attempts, cause }
 }
 
 async fn attempt(
@@ -168,10 +181,16 @@ async fn attempt(
     entry.counts.attempt(made == 1);
     let checked = if made == 1 { exporter.validate(source) } else { Ok(()) };
     checked?;
-    match timeout(limit, exporter.export(source, limit)).await {
+    match timeout(limit, contained(exporter.export(source, limit))).await {
         Ok(result) => result,
         Err(_) => Err(ExportFault::retry(format!("no end within {limit:?}"))),
     }
+}
+
+/// Polls a future of the exporter. Its destructor may panic, too, which would abort the process while the task panics.
+async fn contained<T>(future: BoxFuture<'_, T>) -> T {
+    let mut future = Contained::new("a future of an exporter", future);
+    poll_fn(|context| future.get_mut().map_or(Poll::Pending, |future| future.as_mut().poll(context))).await
 }
 
 /// Counts the panic that ends the task.
@@ -209,25 +228,31 @@ async fn note(shared: &Shared, entry: &Entry, outcome: &Outcome, on_demand: bool
     }
 }
 
-/// The last numbers, without another attempt.
+/// The last numbers, without another attempt, and what the exporter has kept back. They fail as one export.
 async fn end(shared: &Shared, entry: &Entry, exporter: &mut dyn AnyExporter) {
     entry.counts.set_state(ExporterState::Exporting);
-    let last = async {
-        let begun = Instant::now();
-        if !entry.is_paused() {
-            let read = || shared.batch(begun);
-            let source = Source::new(&entry.name, &shared.events, &read);
-            match attempt(entry, exporter, &source, 1, entry.spec.timeout.min(LAST)).await {
-                Ok(exported) => entry.counts.success(&exported, begun.elapsed()),
-                Err(fault) => drop(entry.counts.failure(error_text(&fault))),
-            }
-            count_dropped(shared, entry, &source);
-        }
-        if let Err(fault) = exporter.flush().await {
-            entry.counts.failure(error_text(&fault));
-        }
+    let deadline = Instant::now() + LAST;
+    let exported = if entry.is_paused() { None } else { Some(last_attempt(shared, entry, exporter).await) };
+    let flushed = match timeout_at(deadline, contained(exporter.flush())).await {
+        Ok(flushed) => flushed.map_err(|fault| error_text(&fault)),
+        Err(_) => Err(format!("no end of the last export within {LAST:?}")),
     };
-    if timeout(LAST, last).await.is_err() {
-        entry.counts.failure(format!("no end of the last export within {LAST:?}"));
-    }
+    let outcome = match (exported, flushed) {
+        (Some(Err(error)), _) => Err(error),
+        (_, Err(cause)) => Err(failed(entry, 1, cause)),
+        (Some(Ok(exported)), Ok(())) => Ok(exported),
+        (None, Ok(())) => return,
+    };
+    drop(timeout_at(deadline, note(shared, entry, &outcome, false)).await);
+}
+
+async fn last_attempt(shared: &Shared, entry: &Entry, exporter: &mut dyn AnyExporter) -> Outcome {
+    let begun = Instant::now();
+    let read = || shared.batch(begun);
+    let source = Source::new(&entry.name, &shared.events, &read);
+    let result = attempt(entry, exporter, &source, 1, entry.spec.timeout.min(LAST)).await;
+    count_dropped(shared, entry, &source);
+    let exported = result.map_err(|fault| failed(entry, 1, error_text(&fault)))?;
+    entry.counts.success(&exported, begun.elapsed());
+    Ok(exported)
 }

@@ -171,3 +171,32 @@ async fn a_receiver_that_never_answers_is_left_after_the_time_out() {
     let (outcome, _read) = tokio::join!(exports.now("collector", LONG), silent);
     assert!(outcome.unwrap_err().to_string().ends_with("at attempt 1: no end within 2s"));
 }
+
+/// Ends each connection with this text.
+async fn ends_with(text: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let settings = b"\0\0\0\x04\0\0\0\0\0";
+            let (length, code) = (8 + text.len() as u8, 11);
+            let go_away = [&[0, 0, length, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, code], text].concat();
+            let _sent = stream.write_all(&[settings, &*go_away].concat()).await;
+            // Until the exporter closes it.
+            let _read = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn a_receiver_that_ends_the_connection_with_the_secret_shows_it_nowhere() {
+    let (_foundation, exports) = start().await;
+    let url = ends_with(b"no such token: e5f0\"c2d4").await;
+    let exporter = OtlpExporter::grpc(&url).unwrap();
+    let exporter = exporter.header("authorization", SecretString::from("e5f0\"c2d4")).unwrap();
+    let spec = on_demand(exporter).retry(ExportRetry::attempts(1));
+    exports.register("collector", spec).await.unwrap();
+    let error = exports.now("collector", LONG).await.unwrap_err().to_string();
+    assert!(error.contains("attempt 1") && !error.contains("c2d4"), "{error}");
+}

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use foundation_events::Event;
 use foundation_kernel::text::one_line;
 use foundation_kernel::written::rfc3339;
-use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::EventExporter;
-use crate::encoded::EncodeError;
+use crate::encoded::{EncodeError, Encoded};
 use crate::exporter::{ExportFault, Exported, Target};
+use crate::file::Writing;
 use crate::format::{Csv, CsvField, Format, Json};
 
 /// A format that writes each event on a line of its own: [`Json`] (JSON Lines) and [`Csv`].
@@ -75,15 +75,14 @@ impl EventFormat for Csv {
 #[derive(Debug)]
 pub struct EventFileExporter<F> {
     path: PathBuf,
-    /// What is being written, also when the attempt that waited for it was dropped.
-    writing: Option<JoinHandle<io::Result<()>>>,
+    writing: Writing,
     format: PhantomData<fn() -> F>,
 }
 
 impl<F: EventFormat> EventFileExporter<F> {
     /// An exporter into this file.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), writing: None, format: PhantomData }
+        Self { path: path.into(), writing: Writing::default(), format: PhantomData }
     }
 }
 
@@ -99,29 +98,19 @@ impl<F: EventFormat> EventExporter for EventFileExporter<F> {
         events.iter().try_for_each(|event| F::write(event, &mut lines))?;
         let exported = Exported::new(lines.len(), events.len());
         let path = self.path.clone();
-        if let Some(before) = self.writing.as_mut() {
-            // Two at once would write into each other.
-            drop(before.await);
-        }
-        let writing = self.writing.insert(spawn_blocking(move || append(&path, F::HEADINGS, &lines)));
-        let written = writing.await;
-        self.writing = None;
-        match written {
-            Ok(Ok(())) => Ok(exported),
-            Ok(Err(error)) => Err(ExportFault::retry(error)),
-            Err(error) => Err(ExportFault::fatal(error)),
-        }
+        self.writing.write(Encoded::from(lines), move |lines| append(&path, F::HEADINGS, lines)).await?;
+        Ok(exported)
     }
 }
 
 /// Appends lines after the last whole line of a file, or leaves the file as it is.
-fn append(path: &Path, headings: &str, lines: &str) -> io::Result<()> {
+fn append(path: &Path, headings: &str, lines: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
     let end = end_of_whole_lines(&mut file)?;
     file.set_len(end)?;
     file.seek(SeekFrom::Start(end))?;
     let headings = if end == 0 { headings } else { "" };
-    let written = file.write_all(headings.as_bytes()).and_then(|()| file.write_all(lines.as_bytes()));
+    let written = file.write_all(headings.as_bytes()).and_then(|()| file.write_all(lines));
     if let Err(error) = written.and_then(|()| file.sync_data()) {
         // A full disk has room for a shorter file.
         drop(file.set_len(end));
@@ -156,13 +145,13 @@ mod tests {
     fn lines_follow_the_last_whole_line() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("events.csv");
-        append(&path, "h\n", "1\n2\n").unwrap();
-        append(&path, "h\n", "3\n").unwrap();
+        append(&path, "h\n", b"1\n2\n").unwrap();
+        append(&path, "h\n", b"3\n").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "h\n1\n2\n3\n");
         let cut_short = format!("h\n1\n{}", "2".repeat(200_000));
         for (there, left) in [(&*cut_short, "h\n1\n2\n"), ("h", "h\n2\n"), ("", "h\n2\n")] {
             std::fs::write(&path, there).unwrap();
-            append(&path, "h\n", "2\n").unwrap();
+            append(&path, "h\n", b"2\n").unwrap();
             assert_eq!(std::fs::read_to_string(&path).unwrap(), left);
         }
     }

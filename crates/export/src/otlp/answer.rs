@@ -65,11 +65,16 @@ pub(super) fn judge(
         let no_otlp = |_| SendError::fatal(format!("{} without an answer of OTLP", described(status)));
         return accepted(body).map_err(no_otlp);
     }
-    if !matches!(status.as_u16(), 429 | 502 | 503 | 504) {
+    if !is_busy(status) {
         return Err(SendError::fatal(with_reason(described(status), &message_of_status(body))));
     }
     let retry = retry_after.and_then(|text| delay(text, now)).map_or(RetryAfter::Backoff, RetryAfter::At);
     Err(SendError { reason: described(status), retry: Some(retry) })
+}
+
+/// Whether a receiver, or a gateway before it, may take the same request later.
+pub(super) fn is_busy(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 429 | 502 | 503 | 504)
 }
 
 /// The value of `Retry-After`: seconds, or a date.

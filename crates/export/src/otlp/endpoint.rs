@@ -38,7 +38,7 @@ pub enum OtlpError {
     /// It is no URL.
     #[error("{text:?} is no URL of a receiver; write it as \"http://collector:4318\"")]
     Url {
-        /// The beginning of the value given.
+        /// The beginning of the value given, without its path.
         text: String,
     },
     /// The URL holds a user or a password.
@@ -64,12 +64,9 @@ pub enum OtlpError {
         /// The host given.
         host: String,
     },
-    /// The URL has a path, which gRPC does not.
-    #[error("the URL of a receiver of gRPC has no path, unlike {path:?}")]
-    Path {
-        /// The path given.
-        path: String,
-    },
+    /// The URL has a path, which that of gRPC has not. It is not shown: a token may be a part of it.
+    #[error("the URL of a receiver of gRPC has no path; write it as \"http://collector:4317\"")]
+    Path,
     /// It is no name of a header.
     #[error("{name:?} is no name of a header")]
     HeaderName {
@@ -123,7 +120,7 @@ impl Endpoint {
         if url.contains(['?', '#']) {
             return Err(OtlpError::Query);
         }
-        let invalid = || OtlpError::Url { text: excerpt(url) };
+        let invalid = || OtlpError::Url { text: excerpt(without_path(url)) };
         let uri: Uri = url.parse().map_err(|_| invalid())?;
         match uri.scheme_str() {
             Some("http") => {}
@@ -146,6 +143,13 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.host, self.port)
     }
+}
+
+/// What is before the path of a URL, or of a text that is none.
+fn without_path(url: &str) -> &str {
+    let authority = url.find("://").map_or(0, |at| at + 3);
+    let end = url[authority..].find('/').map_or(url.len(), |at| authority + at);
+    &url[..end]
 }
 
 /// The headers of each request. Their values are secrets.
@@ -185,8 +189,10 @@ impl Headers {
         // Also the part after `Bearer` and the like.
         let secrets = self.secrets.iter().map(ExposeSecret::expose_secret);
         let parts = secrets.flat_map(|secret| [secret, secret.rsplit(' ').next().unwrap_or(secret)]);
-        let hidden = parts.filter(|part| part.len() >= MIN_SECRET);
-        hidden.fold(text.to_owned(), |text, part| text.replace(part, "[secret]"))
+        let mut hidden: Vec<_> = parts.filter(|part| part.len() >= MIN_SECRET).collect();
+        // The longest first: of one that has another in it, the rest would stay.
+        hidden.sort_by_key(|part| std::cmp::Reverse(part.len()));
+        hidden.into_iter().fold(text.to_owned(), |text, part| text.replace(part, "[secret]"))
     }
 }
 
@@ -243,5 +249,13 @@ mod tests {
         headers.add("x-tenant", SecretString::from("e")).unwrap();
         assert_eq!(headers.redacted("no such token: abcd, or Bearer abcd"), "no such token: [secret], or [secret]");
         assert_eq!(format!("{headers:?}"), r#"{"authorization", "x-tenant"}"#);
+    }
+
+    #[test]
+    fn of_a_secret_that_has_another_in_it_nothing_stays() {
+        let mut headers = Headers::default();
+        headers.add("x-user", SecretString::from("abcd")).unwrap();
+        headers.add("x-token", SecretString::from("abcd-0123")).unwrap();
+        assert_eq!(headers.redacted("abcd-0123 of abcd"), "[secret] of [secret]");
     }
 }

@@ -86,7 +86,7 @@ impl OtlpExporter {
     pub fn grpc(url: &str) -> Result<Self, OtlpError> {
         let endpoint = Endpoint::parse(url)?;
         if !endpoint.path.is_empty() {
-            return Err(OtlpError::Path { path: excerpt(&endpoint.path) });
+            return Err(OtlpError::Path);
         }
         Ok(Self::new(Protocol::Grpc, endpoint))
     }

@@ -11,7 +11,7 @@ use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderMap, TE, USER_AGENT};
 use hyper::{Request, StatusCode};
 
-use super::answer::{Accepted, MAX_ANSWER, SendError, accepted};
+use super::answer::{Accepted, MAX_ANSWER, SendError, accepted, is_busy};
 use super::body::Pieces;
 use super::endpoint::{Endpoint, Headers};
 use super::grpc_status::refused;
@@ -84,8 +84,7 @@ async fn receive(response: ResponseFuture) -> Result<Accepted, SendError> {
     let (head, mut stream) = response.await.map_err(|error| broken(&error))?.into_parts();
     if head.status != StatusCode::OK {
         let reason = format!("status {} of HTTP, and none of gRPC", head.status.as_u16());
-        let is_busy = matches!(head.status.as_u16(), 429 | 502 | 503 | 504);
-        return Err(if is_busy { SendError::retry(reason) } else { SendError::fatal(reason) });
+        return Err(if is_busy(head.status) { SendError::retry(reason) } else { SendError::fatal(reason) });
     }
     // Without a message the status may be in the head.
     if let Some(ended) = status(&head.headers) {
@@ -122,6 +121,10 @@ async fn read(stream: &mut RecvStream) -> Result<Vec<u8>, SendError> {
 
 /// A connection that ends may be made again; a receiver that does not speak HTTP/2 goes on not to.
 fn broken(error: &h2::Error) -> SendError {
-    let reason = error_text(error);
+    // Without what the receiver says besides: it is quoted there, so that a secret in it would not be found.
+    let reason = match error.reason().filter(|_| error.is_remote()) {
+        Some(reason) => format!("the receiver has ended it: {reason}"),
+        None => error_text(error),
+    };
     if error.is_io() || error.is_remote() { SendError::retry(reason) } else { SendError::fatal(reason) }
 }

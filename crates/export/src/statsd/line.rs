@@ -43,24 +43,10 @@ impl SeriesName {
         }
         let mut after = String::new();
         match dialect {
-            Dialect::Plain => {
-                push_part(&mut before, namespace, is_of_part);
-                before.push('.');
-                push_part(&mut before, name, is_of_name);
-                for part in labels.iter().flat_map(|(key, value)| [key, value]) {
-                    before.push('.');
-                    push_part(&mut before, part, is_of_part);
-                }
-            }
+            Dialect::Plain => push_parts(&mut before, namespace, name, labels),
             Dialect::Tagged => {
                 push_part(&mut before, name, is_of_name);
-                let tags = [("namespace", namespace)].into_iter().chain(labels.iter().copied());
-                for (position, (key, value)) in tags.enumerate() {
-                    after.push_str(if position == 0 { "|#" } else { "," });
-                    push_part(&mut after, key, is_of_part);
-                    after.push(':');
-                    push_part(&mut after, value, is_of_tag);
-                }
+                push_tags(&mut after, namespace, labels);
             }
         }
         Some(Self { dialect, before, after })
@@ -88,6 +74,28 @@ impl SeriesName {
         // Writing to a string cannot fail.
         let _ = write!(line, "{}{suffix}:{value}|{kind}{}", self.before, self.after);
         line
+    }
+}
+
+/// Writes the name with the namespace before it and the labels after it.
+fn push_parts(to: &mut String, namespace: &str, name: &str, labels: &[(&str, &str)]) {
+    push_part(to, namespace, is_of_part);
+    to.push('.');
+    push_part(to, name, is_of_name);
+    for part in labels.iter().flat_map(|(key, value)| [key, value]) {
+        to.push('.');
+        push_part(to, part, is_of_part);
+    }
+}
+
+/// Writes the namespace and the labels as tags.
+fn push_tags(to: &mut String, namespace: &str, labels: &[(&str, &str)]) {
+    let tags = [("namespace", namespace)].into_iter().chain(labels.iter().copied());
+    for (position, (key, value)) in tags.enumerate() {
+        to.push_str(if position == 0 { "|#" } else { "," });
+        push_part(to, key, is_of_part);
+        to.push(':');
+        push_part(to, value, is_of_tag);
     }
 }
 
