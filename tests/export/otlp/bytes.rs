@@ -1,6 +1,6 @@
 //! The bytes are those that the types of OTLP's authors give.
 
-use foundation::telemetry::{Counter, Gauge, Histogram, Scrape, Telemetry};
+use foundation::telemetry::{Counter, Gauge, Histogram, Scrape, Telemetry, Unit};
 use foundation_export::{Batch, Format, Otlp};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
@@ -88,6 +88,19 @@ async fn a_counter_beyond_the_greatest_whole_number_of_otlp_stays_at_it() {
     let great = metrics.iter().find(|metric| metric.name == "great").unwrap();
     let Some(Data::Sum(sum)) = &great.data else { panic!("{great:?}") };
     assert_eq!(sum.data_points[0].value, Some(Value::AsInt(i64::MAX)));
+}
+
+#[tokio::test]
+async fn the_unit_of_a_family_is_that_of_its_metric() {
+    let (foundation, _exports) = start().await;
+    let telemetry = foundation.telemetry();
+    fill(telemetry, 3);
+    telemetry.unit("orders", Unit::new("orders").unwrap()).unwrap();
+    let batch = Batch::new(telemetry.scrape(), usize::MAX);
+    let ours = ExportMetricsServiceRequest::decode(Otlp::encode(&batch).unwrap().as_bytes()).unwrap();
+    let metrics = &ours.resource_metrics[0].scope_metrics[0].metrics;
+    let unit = |name: &str| &*metrics.iter().find(|metric| metric.name == name).unwrap().unit;
+    assert_eq!(["latency_ns", "orders", "level"].map(unit), ["ns", "{orders}", ""]);
 }
 
 /// A series: its kind, the values of its labels, and its numbers.

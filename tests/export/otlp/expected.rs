@@ -58,7 +58,8 @@ fn metric(family: &MetricFamily, time: SystemTime) -> Metric {
         other => panic!("a family of kind {other}"),
     };
     let description = family.help.as_deref().unwrap_or_default().to_owned();
-    Metric { name: family.name.to_string(), description, data: Some(data), ..Default::default() }
+    let unit = family.unit.as_ref().map(|unit| unit.ucum().into_owned()).unwrap_or_default();
+    Metric { name: family.name.to_string(), description, unit, data: Some(data), ..Default::default() }
 }
 
 fn number(series: &Series, time: SystemTime) -> NumberDataPoint {

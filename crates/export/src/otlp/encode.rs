@@ -9,7 +9,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use foundation_kernel::instruments::{HistogramSnapshot, Reading};
-use foundation_telemetry::{Labels, MetricFamily, Scrape, Series};
+use foundation_telemetry::{Labels, MetricFamily, Scrape, Series, Unit};
 
 use super::histogram::{Octaves, ZERO_THRESHOLD};
 use super::wire::Writer;
@@ -36,6 +36,7 @@ pub(super) const NAMESPACE: &str = "foundation.namespace";
 /// | counter | `Sum`, monotonic and cumulative, a whole number of at most 2^63 - 1 |
 /// | gauge | `Gauge` |
 /// | histogram | `ExponentialHistogram`, cumulative, of scale 0: without a loss. Values up to 2^-32 count as zero |
+/// | [`unit`](MetricFamily::unit) | unit of the metric, as [`Unit::ucum`] writes it |
 /// | [`since`](foundation_telemetry::Series::since), [`taken_at`](foundation_telemetry::Scrape::taken_at) | start time, time |
 ///
 /// Each 4 MiB begin a `ResourceMetrics` of their own. Cost: one pass over the series; only a histogram allocates, its octaves.
@@ -86,7 +87,7 @@ impl Parts {
     fn add(&mut self, family: &MetricFamily, series: &Series) {
         let before = self.points.len();
         write_point(&mut self.points, series, self.time);
-        let texts = family.name.len() + family.help.as_ref().map_or(0, |help| help.len());
+        let texts = texts_len(family);
         let is_first = before == 0 && self.metrics.is_empty();
         if !is_first && self.metrics.len() + self.points.len() + texts + METRIC > self.max_part {
             let point = self.points.split_off(before);
@@ -142,6 +143,12 @@ fn write_attributes(message: &mut Writer, field: u32, labels: &Labels) {
     labels.iter().for_each(|(key, value)| write_attribute(message, field, key, value));
 }
 
+/// At most this many bytes have the texts of a metric. A symbol of a unit is not longer than its word in braces.
+fn texts_len(family: &MetricFamily) -> usize {
+    let unit = family.unit.as_ref().map_or(0, |unit| unit.as_str().len() + 2);
+    family.name.len() + family.help.as_ref().map_or(0, |help| help.len()) + unit
+}
+
 fn write_metric(metrics: &mut Writer, family: &MetricFamily, points: &Writer) {
     let (field, is_cumulative, is_monotonic) = match family.kind {
         "gauge" => (5, false, false),
@@ -151,6 +158,7 @@ fn write_metric(metrics: &mut Writer, family: &MetricFamily, points: &Writer) {
     metrics.message(2, |metric| {
         metric.text(1, &family.name);
         metric.text(2, family.help.as_deref().unwrap_or_default());
+        metric.text(3, &family.unit.as_ref().map(Unit::ucum).unwrap_or_default());
         metric.message(field, |data| {
             data.fields(points.as_bytes());
             data.uint(2, if is_cumulative { CUMULATIVE } else { 0 });
