@@ -59,8 +59,8 @@ async fn a_receiver_that_never_answers_is_left_after_the_time_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_panics_is_started_again_after_growing_delays_and_is_shown() {
-    let (_foundation, exports) = start().await;
+async fn one_that_panics_is_started_again_after_growing_delays_and_is_shown_and_recorded() {
+    let (foundation, exports) = start().await;
     let (receiver, mut asked) = Receiver::new([Answer::Panic, Answer::Panic, Answer::Panic]);
     exports.register("receiver", receiver.spec()).await.unwrap();
     times(&mut asked, Instant::now(), 3).await;
@@ -77,6 +77,11 @@ async fn one_that_panics_is_started_again_after_growing_delays_and_is_shown() {
     times(&mut asked, Instant::now(), 2).await;
     assert_eq!(exports.health(), Health::Healthy);
     assert_eq!(exports.stats("receiver").unwrap().state, ExporterState::Waiting);
+    let recorded = foundation.events().query(Query::new().source("exports")).await.unwrap();
+    let kinds: Vec<_> = recorded.iter().map(|event| event.kind.as_str()).collect();
+    assert_eq!(kinds, ["exporter_registered", "export_failed", "export_completed"]);
+    assert_eq!(recorded[1].payload["cause"], "the exporter panicked");
+    assert_eq!(recorded[2].payload["failures"], 3);
 }
 
 #[tokio::test(start_paused = true)]

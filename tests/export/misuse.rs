@@ -1,5 +1,7 @@
 //! What is refused, and with which words.
 
+use std::time::Duration;
+
 use foundation_export::{Batch, ExportFault, Exported, Exporter, ExporterSpec, Target};
 
 use crate::setup::{Receiver, SECOND, start};
@@ -44,6 +46,15 @@ async fn a_second_exporter_of_a_name_is_refused_and_the_first_goes_on() {
     let refused = exports.register("grafana", receiver.spec()).await.unwrap_err().to_string();
     assert_eq!(refused, "exporter grafana is registered already");
     exports.now("grafana", SECOND).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_exporter_whose_attempts_may_take_no_time_is_refused() {
+    let (_foundation, exports) = start().await;
+    let (receiver, _kept) = Receiver::new([]);
+    let refused = exports.register("grafana", receiver.spec().timeout(Duration::ZERO)).await.unwrap_err().to_string();
+    assert!(refused.ends_with("its attempts may take no time; give it a time-out above zero"), "{refused}");
+    assert!(exports.list().is_empty());
 }
 
 #[tokio::test]

@@ -18,6 +18,12 @@ pub enum ExportError {
     /// The numbers cannot be written in a format.
     #[error(transparent)]
     Encode(#[from] EncodeError),
+    /// The attempts of an exporter may take no time, and the exporter is not registered.
+    #[error("exporter {exporter} is not registered: its attempts may take no time; give it a time-out above zero")]
+    NoTime {
+        /// The exporter.
+        exporter: ServiceName,
+    },
     /// An export that a caller asked for has failed.
     #[error("exporter {exporter} has failed at attempt {attempts}: {cause}")]
     Failed {

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 /// | an exporter is removed | [`exporter_unregistered`](Self::UNREGISTERED) | `export.unregistered` |
 /// | a caller asks for an export | [`export_requested`](Self::REQUESTED) | `export.requested` |
 /// | an export was asked for, or is the first after a failure, and has succeeded | [`export_completed`](Self::COMPLETED) | `export.completed` |
-/// | an export has failed, and the one before had not | [`export_failed`](Self::FAILED) | `export.failed` |
+/// | an export has failed, and the one before had not; of one that panicked, at the next start | [`export_failed`](Self::FAILED) | `export.failed` |
 /// | the numbers were read for the exporters that are due | not at all | `export.batch_taken` |
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]

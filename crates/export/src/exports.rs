@@ -142,11 +142,14 @@ impl Exports {
     ///
     /// # Errors
     /// [`ExportError::Catalog`] for a name that is not valid or is taken, and for a format that is not registered;
-    /// [`ExportError::Start`], after which the exporter is not registered.
+    /// [`ExportError::NoTime`] for a time-out of zero; [`ExportError::Start`], after which the exporter is not registered.
     pub async fn register(&self, name: &str, spec: ExporterSpec) -> Result<(), ExportError> {
         self.0.formats.get(spec.format)?;
         let format = spec.format;
         let exporter = self.0.exporters.checked(name)?;
+        if spec.timeout.is_zero() {
+            return Err(ExportError::NoTime { exporter });
+        }
         let entry = self.0.exporters.insert(name, Entry::new(exporter.clone(), spec))?;
         if let Some(supervisor) = self.0.supervisor()
             && let Err(error) = self.start_below(&supervisor, entry).await

@@ -1,6 +1,7 @@
 //! Exports into files.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +16,7 @@ pub(crate) use writing::Writing;
 /// Keeps the latest numbers in a file, which each export replaces as a whole: a reader sees the ones before or the new ones,
 /// never a part.
 ///
-/// It is written beside the file, with `.tmp` after its name, and renamed. The directory has to be there. With
+/// It is written beside the file, with `.tmp` after its name, synced to the disk, and renamed. The directory has to be there. With
 /// [`keep`](Self::keep) the files before stay, as `name.1`, `name.2`, and so on, the latest of them first.
 ///
 /// ```
@@ -65,12 +66,19 @@ impl<F: Format> Exporter for FileExporter<F> {
 /// Writes a file beside the path and lets it take its place.
 fn replace(path: &Path, keep: usize, bytes: &[u8]) -> io::Result<()> {
     let written = numbered(path, "tmp");
-    let result = std::fs::write(&written, bytes).and_then(|()| take_place(path, keep, &written));
+    let result = write_synced(&written, bytes).and_then(|()| take_place(path, keep, &written));
     if result.is_err() {
         // A full disk has room again.
         drop(remove_if_there(&written));
     }
     result
+}
+
+/// Without the sync, the renamed file may be empty after a loss of power.
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_data()
 }
 
 /// Keeps the files before, and renames the one that was written.

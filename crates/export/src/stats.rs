@@ -25,7 +25,7 @@ pub struct ExporterStats {
     pub target: Option<Target>,
     /// What it does now.
     pub state: ExporterState,
-    /// Attempts to export.
+    /// Attempts to export. One that a stop has ended is neither a success nor a failure.
     pub attempts: u64,
     /// Exports that succeeded.
     pub successes: u64,
@@ -97,6 +97,10 @@ struct Figures {
     last_rejection: Option<String>,
     /// Whether a failure since the last success was recorded as an event.
     recorded: bool,
+    /// Which attempt of its export was made last, from 1.
+    attempt: u32,
+    /// At which attempt the task was ended by a panic that has not been recorded as an event.
+    panicked_at: Option<u32>,
 }
 
 impl Counts {
@@ -108,10 +112,24 @@ impl Counts {
         self.figures.lock().state = state;
     }
 
-    pub(crate) fn attempt(&self, is_first: bool) {
+    /// Notes which attempt of an export begins, from 1.
+    pub(crate) fn attempt(&self, made: u32) {
         let mut figures = self.figures.lock();
         figures.attempts += 1;
-        figures.retries += u64::from(!is_first);
+        figures.retries += u64::from(made > 1);
+        figures.attempt = made;
+    }
+
+    /// Notes a panic that ends the task, which cannot record it.
+    pub(crate) fn panicked(&self, error: &str) {
+        let is_first = self.failure(error.to_owned());
+        let mut figures = self.figures.lock();
+        figures.panicked_at = is_first.then_some(figures.attempt.max(1));
+    }
+
+    /// At which attempt the task was ended by a panic, if that is to be recorded.
+    pub(crate) fn take_panic(&self) -> Option<u32> {
+        self.figures.lock().panicked_at.take()
     }
 
     pub(crate) fn dropped(&self, series: usize) {

@@ -23,6 +23,7 @@ use crate::source::Source;
 use crate::spec::AnyExporter;
 use crate::stats::ExporterState;
 
+const PANICKED: &str = "the exporter panicked";
 /// How long an exporter may take at the end with its last batch.
 const LAST: Duration = Duration::from_secs(5);
 
@@ -39,6 +40,9 @@ pub(crate) async fn run(shared: Arc<Shared>, entry: Arc<Entry>, stop: TaskStop) 
         return;
     }
     let _life = entry.begin_life();
+    if let Some(attempts) = entry.counts.take_panic() {
+        failure_event(&shared, &entry, attempts, PANICKED).await;
+    }
     let _panic = CountsPanic(&entry);
     let mut made = Contained::new("an exporter", (entry.spec.make)());
     let Some(exporter) = made.get_mut() else { return };
@@ -178,7 +182,7 @@ async fn attempt(
     made: u32,
     limit: Duration,
 ) -> Result<Exported, ExportFault> {
-    entry.counts.attempt(made == 1);
+    entry.counts.attempt(made);
     let checked = if made == 1 { exporter.validate(source) } else { Ok(()) };
     checked?;
     match timeout(limit, contained(exporter.export(source, limit))).await {
@@ -193,13 +197,13 @@ async fn contained<T>(future: BoxFuture<'_, T>) -> T {
     poll_fn(|context| future.get_mut().map_or(Poll::Pending, |future| future.as_mut().poll(context))).await
 }
 
-/// Counts the panic that ends the task.
+/// Counts the panic that ends the task; the next life records it.
 struct CountsPanic<'a>(&'a Entry);
 
 impl Drop for CountsPanic<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.counts.failure("the exporter panicked".to_owned());
+            self.0.counts.panicked(PANICKED);
         }
     }
 }
@@ -220,12 +224,17 @@ async fn note(shared: &Shared, entry: &Entry, outcome: &Outcome, on_demand: bool
             if let ExportError::Failed { attempts, cause, .. } = error
                 && (on_demand || is_first)
             {
-                entry.counts.failure_recorded();
-                tracing::warn!(%exporter, attempts, cause, "an export has failed");
-                shared.record(ExportEvent::Failed { exporter, attempts: *attempts, cause: cause.clone() }).await;
+                failure_event(shared, entry, *attempts, cause).await;
             }
         }
     }
+}
+
+async fn failure_event(shared: &Shared, entry: &Entry, attempts: u32, cause: &str) {
+    let exporter = entry.name.clone();
+    entry.counts.failure_recorded();
+    tracing::warn!(%exporter, attempts, cause, "an export has failed");
+    shared.record(ExportEvent::Failed { exporter, attempts, cause: cause.to_owned() }).await;
 }
 
 /// The last numbers, without another attempt, and what the exporter has kept back. They fail as one export.
