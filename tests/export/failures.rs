@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use foundation::events::Query;
 use foundation::supervision::Health;
-use foundation_export::{ExportEvent, ExportRetry, ExporterState};
+use foundation_export::{ExportError, ExportEvent, ExportRetry, ExportSchedule, ExporterState};
 use tokio::time::Instant;
 
 use crate::setup::{Answer, LONG, Receiver, SECOND, start, times};
@@ -32,6 +32,18 @@ async fn a_receiver_that_says_when_it_may_be_asked_again_is_asked_then() {
     // An hour is longer than the period.
     assert_eq!(found, [10 * SECOND, 13 * SECOND, 20 * SECOND, 30 * SECOND]);
     assert_eq!(exports.stats("receiver").unwrap().failures, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_is_busy_for_an_hour_does_not_hold_up_an_export_on_demand() {
+    let (_foundation, exports) = start().await;
+    let (receiver, _asked) = Receiver::new([Answer::BusyFor(3_600 * SECOND), Answer::Accept]);
+    exports.register("receiver", receiver.spec().schedule(ExportSchedule::on_demand())).await.unwrap();
+    let begun = Instant::now();
+    let failed = exports.now("receiver", LONG).await.unwrap_err();
+    assert!(matches!(failed, ExportError::Failed { attempts: 1, .. }), "{failed}");
+    exports.now("receiver", LONG).await.unwrap();
+    assert!(begun.elapsed() < SECOND, "{:?}", begun.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,7 +20,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 /// |---|---|---|
 /// | when it exports | every 15 s | [`schedule`](Self::schedule) |
 /// | the longest attempt | 5 s | [`timeout`](Self::timeout) |
-/// | attempts | 4, within the period | [`retry`](Self::retry) |
+/// | attempts | 4, within the period and 5 min | [`retry`](Self::retry) |
 #[derive(Clone)]
 pub struct ExporterSpec {
     pub(crate) format: &'static str,

@@ -24,6 +24,8 @@ use crate::spec::AnyExporter;
 use crate::stats::ExporterState;
 
 const PANICKED: &str = "the exporter panicked";
+/// How long an export may be tried again, also if the next one is due in a day: callers wait behind it.
+const TRIED_FOR: Duration = Duration::from_secs(5 * 60);
 /// How long an exporter may take at the end with its last batch.
 const LAST: Duration = Duration::from_secs(5);
 
@@ -163,7 +165,7 @@ async fn attempts_within_period(entry: &Entry, exporter: &mut dyn AnyExporter, s
             }
             Err(fault) => fault,
         };
-        let left = period.saturating_sub(begun.elapsed());
+        let left = period.min(TRIED_FOR).saturating_sub(begun.elapsed());
         match entry.spec.retry.decide(made, fault.advice(), left, fastrand::f64()) {
             Some(delay) => until(Instant::now() + delay).await,
             None => return Err(failed(entry, made, error_text(&fault))),
