@@ -51,6 +51,9 @@ impl TickHistory {
 
     /// Writes the rates of the last tick into a scrape.
     pub(crate) fn annotate(&self, scrape: &mut Scrape) {
+        if self.seen.is_empty() {
+            return;
+        }
         for family in &mut scrape.families {
             for series in &mut family.series {
                 let id = (Arc::clone(&family.name), series.labels.clone());
