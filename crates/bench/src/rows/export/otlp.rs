@@ -36,7 +36,7 @@ fn encode(contest: &mut Contest<'_>) -> Vec<Measured> {
     fill(&telemetry);
     let provider = peer();
     let flush = repeated(move || started(provider.force_flush()));
-    let peer = Peer::new("opentelemetry_sdk, collect and encode", 1.0 / 3.0, flush);
+    let peer = Peer::new("opentelemetry_sdk, collect and encode", 0.33, flush);
     contest.between(repeated(move || started(Otlp::encode(&Batch::new(telemetry.scrape(), usize::MAX)))), [peer])
 }
 
