@@ -171,6 +171,11 @@ impl<J, T> JobRecord<J, T> {
         (waited >= deadline).then_some(waited)
     }
 
+    /// Whether it has waited for longer than it may by now. The clock is read only for a job that can expire.
+    pub(crate) fn has_expired(&self, rule: Option<Duration>) -> bool {
+        self.deadline(rule).is_some() && self.expired(rule, Instant::now()).is_some()
+    }
+
     /// Answers with the output. The job itself ends here.
     pub(crate) fn done(self, output: T) {
         drop_contained("a job", self.job);

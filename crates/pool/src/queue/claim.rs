@@ -5,8 +5,6 @@ use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tokio::time::Instant;
-
 use super::after::After;
 use super::claim_cell::{ClaimCell, Tally};
 use super::job_queue::JobQueue;
@@ -68,7 +66,7 @@ impl<J, T> Claim<J, T> {
         let mut next = loop {
             let next = self.cell.rest.lock().pop_front()?;
             // Its deadline may have passed while those before it in the claim were performed.
-            if !self.has_expired(&next) {
+            if !next.has_expired(self.queue.rules().deadline) {
                 break next;
             }
             self.queue.step(|state, after| state.expire_claimed(next, after));
@@ -81,12 +79,6 @@ impl<J, T> Claim<J, T> {
         self.cell.begun.store(record.id.number(), Ordering::Relaxed);
         self.timer.iter_mut().for_each(JobTimer::begin);
         self.begun.insert(record)
-    }
-
-    /// The clock is read only for a job that can expire.
-    fn has_expired(&self, record: &JobRecord<J, T>) -> bool {
-        let rule = self.queue.rules().deadline;
-        record.deadline(rule).is_some() && record.expired(rule, Instant::now()).is_some()
     }
 
     // ---- jobs that are begun at once ----

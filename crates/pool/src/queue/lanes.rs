@@ -167,13 +167,16 @@ impl<J, T> Lanes<J, T> {
 
     /// The slot of the longest inbox.
     fn longest(&self) -> Option<usize> {
-        let lens = self.inboxes.iter().map(|inbox| inbox.as_ref().map_or(0, |inbox| inbox.jobs.len()));
-        lens.enumerate().max_by_key(|(_, len)| *len).map(|(slot, _)| slot)
+        self.inbox_lens().enumerate().max_by_key(|(_, len)| *len).map(|(slot, _)| slot)
     }
 
     /// How many jobs wait in the inbox of each slot, by its number.
     pub(super) fn inboxes(&self) -> Vec<usize> {
-        self.inboxes.iter().map(|inbox| inbox.as_ref().map_or(0, |inbox| inbox.jobs.len())).collect()
+        self.inbox_lens().collect()
+    }
+
+    fn inbox_lens(&self) -> impl Iterator<Item = usize> {
+        self.inboxes.iter().map(|inbox| inbox.as_ref().map_or(0, |inbox| inbox.jobs.len()))
     }
 
     /// Whether the worker of this slot would find a job.

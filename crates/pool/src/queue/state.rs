@@ -331,7 +331,7 @@ impl<J, T> State<J, T> {
         let mut rest = cell.rest.lock();
         while claimed < limit {
             let Some(record) = self.waiting.pop(cell, claimed == 0) else { break };
-            match self.has_expired(&record) {
+            match record.has_expired(self.deadline) {
                 true => expired.push(record),
                 false => {
                     rest.push_back(record);
@@ -347,11 +347,6 @@ impl<J, T> State<J, T> {
             self.wake_for_rate(after);
         }
         (claimed, expired)
-    }
-
-    /// The clock is read only for a job that can expire.
-    fn has_expired(&self, record: &JobRecord<J, T>) -> bool {
-        record.deadline(self.deadline).is_some() && record.expired(self.deadline, Instant::now()).is_some()
     }
 
     /// Ends a job of a claim that has waited for too long behind the others of the claim.
